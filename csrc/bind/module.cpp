@@ -1,0 +1,10 @@
+#include "register.h"
+
+PYBIND11_MODULE(_core, m) {
+  m.doc() = "Compiled kernels and plans of onepass. Use onepass.kernels and the models instead.";
+  onepass::bind::register_config(m);
+  onepass::bind::register_formulas(m);
+  onepass::bind::register_kernels(m);
+  onepass::bind::register_optimizer(m);
+  onepass::bind::register_plan(m);
+}

@@ -1,0 +1,14 @@
+// One function per topic, each adding its names to the extension module.
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+namespace onepass::bind {
+
+void register_config(pybind11::module_& m);
+void register_formulas(pybind11::module_& m);
+void register_kernels(pybind11::module_& m);
+void register_optimizer(pybind11::module_& m);
+void register_plan(pybind11::module_& m);
+
+}  // namespace onepass::bind

@@ -1,0 +1,67 @@
+// The formula lists as Python sees them: names, hyper-parameters and ids, from the headers alone.
+#include <pybind11/stl.h>
+
+#include <string>
+#include <vector>
+
+#include "../math/activations.h"
+#include "../math/losses.h"
+#include "../math/rules.h"
+#include "arrays.h"
+#include "register.h"
+
+namespace onepass::bind {
+namespace {
+
+std::vector<std::string> names_of(const char* const* names, int count) {
+  return names == nullptr ? std::vector<std::string>{}
+                          : std::vector<std::string>(names, names + count);
+}
+
+py::list activations() {
+  py::list all;
+  int id = 0;
+  math::Activations::each([&](auto formula) {
+    using F = decltype(formula);
+    all.append(py::dict(py::arg("id") = id++, py::arg("name") = F::kName,
+                        py::arg("hyper") = names_of(F::kHyper, F::kHyperCount),
+                        py::arg("needs_input") = F::kNeedsInput));
+  });
+  return all;
+}
+
+py::list losses() {
+  py::list all;
+  int id = 0;
+  const auto add = [&](auto formula, bool row_wise) {
+    using F = decltype(formula);
+    all.append(py::dict(py::arg("id") = id++, py::arg("name") = F::kName,
+                        py::arg("hyper") = names_of(F::kHyper, F::kHyperCount),
+                        py::arg("prediction") = F::kPrediction, py::arg("row_wise") = row_wise));
+  };
+  math::ElementwiseLosses::each([&](auto formula) { add(formula, false); });
+  math::RowLosses::each([&](auto formula) { add(formula, true); });
+  return all;
+}
+
+py::list rules() {
+  py::list all;
+  int id = 0;
+  math::Rules::each([&](auto rule) {
+    using R = decltype(rule);
+    all.append(py::dict(py::arg("id") = id++, py::arg("name") = R::kName,
+                        py::arg("options") = names_of(R::kOptions, R::kOptionCount),
+                        py::arg("states") = R::kStates));
+  });
+  return all;
+}
+
+}  // namespace
+
+void register_formulas(py::module_& m) {
+  m.def("activations", &activations);
+  m.def("losses", &losses);
+  m.def("rules", &rules);
+}
+
+}  // namespace onepass::bind

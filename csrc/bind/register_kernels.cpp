@@ -1,0 +1,232 @@
+// One function a kernel, on arrays that onepass.kernels has checked for shape.
+#include <pybind11/stl.h>
+
+#include <string>
+#include <vector>
+
+#include "../cpu/dispatch.h"
+#include "../cpu/pool.h"
+#include "arrays.h"
+#include "register.h"
+
+namespace onepass::bind {
+namespace {
+
+using Hyper = std::vector<double>;
+
+// Runs `kernel` of the table in use on `arguments` with the GIL released.
+template <class T, class Arguments>
+void run_kernel(void (*KernelTable<T>::*kernel)(const Arguments&, Team&), const Arguments& a,
+                double work) {
+  const auto function = kernels().of<T>().*kernel;
+  py::gil_scoped_release release;
+  run_team(work, [&](Team& team) { function(a, team); });
+}
+
+template <class T>
+double product_work(Matrix<T> a, int64_t cols) {
+  return static_cast<double>(a.rows) * static_cast<double>(a.cols) * static_cast<double>(cols);
+}
+
+template <class T>
+double elements(Matrix<T> a) {
+  return static_cast<double>(a.rows) * static_cast<double>(a.cols);
+}
+
+void dense_forward(py::array x, py::array w, py::object b, py::object z, py::array y,
+                   int activation, const Hyper& hyper) {
+  by_dtype(x, "x", [&](auto zero) {
+    using T = decltype(zero);
+    const DenseForward<T> a{
+        matrix_of<T>(x, "x"),       matrix_of<T>(w, "w"), optional_matrix<T>(b, "b").data,
+        optional_output<T>(z, "z"), output_of<T>(y, "y"), activation_of(activation, hyper)};
+    run_kernel(&KernelTable<T>::dense_forward, a, product_work(a.x, a.w.cols));
+  });
+}
+
+void dense_backward_input(py::array dz, py::array w, py::object z, py::object y, py::array dx,
+                          int activation, const Hyper& hyper, bool accumulate) {
+  by_dtype(dz, "dz", [&](auto zero) {
+    using T = decltype(zero);
+    DenseBackwardInput<T> a{matrix_of<T>(dz, "dz"),
+                            matrix_of<T>(w, "w"),
+                            optional_matrix<T>(z, "z"),
+                            optional_matrix<T>(y, "y"),
+                            output_of<T>(dx, "dx"),
+                            activation_of(activation, hyper),
+                            accumulate,
+                            nullptr};
+    const py::array packed = py::array_t<T>(packed_size(a.w.rows, a.w.cols));
+    a.packed = static_cast<T*>(const_cast<void*>(packed.data()));
+    run_kernel(&KernelTable<T>::dense_backward_input, a, product_work(a.dz, a.w.rows));
+  });
+}
+
+void dense_backward_weights(py::array x, py::array dz, py::array dw, py::object db,
+                            bool accumulate) {
+  by_dtype(x, "x", [&](auto zero) {
+    using T = decltype(zero);
+    const DenseBackwardWeights<T> a{matrix_of<T>(x, "x"), matrix_of<T>(dz, "dz"),
+                                    output_of<T>(dw, "dw"), optional_output<T>(db, "db").data,
+                                    accumulate};
+    run_kernel(&KernelTable<T>::dense_backward_weights, a, product_work(a.x, a.dz.cols));
+  });
+}
+
+void activation_forward(py::array x, py::array y, int activation, const Hyper& hyper) {
+  by_dtype(x, "x", [&](auto zero) {
+    using T = decltype(zero);
+    const ActivationForward<T> a{matrix_of<T>(x, "x"), output_of<T>(y, "y"),
+                                 activation_of(activation, hyper)};
+    run_kernel(&KernelTable<T>::activation_forward, a, elements(a.x));
+  });
+}
+
+void activation_backward(py::object x, py::array y, py::array dy, py::array dx, int activation,
+                         const Hyper& hyper, bool accumulate) {
+  by_dtype(dy, "dy", [&](auto zero) {
+    using T = decltype(zero);
+    const ActivationBackward<T> a{optional_matrix<T>(x, "x"),       matrix_of<T>(y, "y"),
+                                  matrix_of<T>(dy, "dy"),           output_of<T>(dx, "dx"),
+                                  activation_of(activation, hyper), accumulate};
+    run_kernel(&KernelTable<T>::activation_backward, a, elements(a.dy));
+  });
+}
+
+void softmax(py::array x, py::array y) {
+  by_dtype(x, "x", [&](auto zero) {
+    using T = decltype(zero);
+    const Softmax<T> a{matrix_of<T>(x, "x"), output_of<T>(y, "y")};
+    run_kernel(&KernelTable<T>::softmax, a, 8 * elements(a.x));
+  });
+}
+
+void softmax_backward(py::array y, py::array dy, py::array dx, bool accumulate) {
+  by_dtype(dy, "dy", [&](auto zero) {
+    using T = decltype(zero);
+    const SoftmaxBackward<T> a{matrix_of<T>(y, "y"), matrix_of<T>(dy, "dy"), output_of<T>(dx, "dx"),
+                               accumulate};
+    run_kernel(&KernelTable<T>::softmax_backward, a, 2 * elements(a.dy));
+  });
+}
+
+// Class indices: int32, one a row.
+const int32_t* index_of(const py::array& a, const char* name) {
+  return matrix_of<int32_t>(a, name).data;
+}
+
+void loss(int id, const Hyper& hyper, py::array target, bool target_is_index, py::array prediction,
+          py::object weights, py::object values, py::object gradient, py::object probabilities,
+          double scale) {
+  by_dtype(prediction, "prediction", [&](auto zero) {
+    using T = decltype(zero);
+    Loss<T> a{};
+    a.id = id;
+    const ActivationSpec numbers = activation_of(id, hyper);
+    for (int i = 0; i < kMaxScalars; ++i) a.hyper[i] = numbers.hyper[i];
+    if (target_is_index) {
+      a.target.index = index_of(target, "target");
+    } else {
+      a.target.dense = matrix_of<T>(target, "target");
+    }
+    a.prediction = matrix_of<T>(prediction, "prediction");
+    a.weights = optional_matrix<T>(weights, "weights").data;
+    a.values = optional_output<T>(values, "values").data;
+    a.gradient = optional_output<T>(gradient, "gradient");
+    a.probabilities = optional_output<T>(probabilities, "probabilities");
+    a.scale = scale;
+    run_kernel(&KernelTable<T>::loss, a, 20 * elements(a.prediction));
+  });
+}
+
+void row_accuracy(int kind, double threshold, py::array target, py::array prediction,
+                  py::array values) {
+  by_dtype(prediction, "prediction", [&](auto zero) {
+    using T = decltype(zero);
+    RowAccuracy<T> a{};
+    a.kind = static_cast<Accuracy>(kind);
+    a.threshold = threshold;
+    if (a.kind == Accuracy::kSparseCategorical) {
+      a.target.index = index_of(target, "target");
+    } else {
+      a.target.dense = matrix_of<T>(target, "target");
+    }
+    a.prediction = matrix_of<T>(prediction, "prediction");
+    a.values = output_of<T>(values, "values").data;
+    run_kernel(&KernelTable<T>::row_accuracy, a, elements(a.prediction));
+  });
+}
+
+py::tuple weighted_sum(py::array values, py::object weights) {
+  double sums[2] = {0.0, 0.0};
+  by_dtype(values, "values", [&](auto zero) {
+    using T = decltype(zero);
+    const Matrix<const T> v = matrix_of<T>(values, "values");
+    const WeightedSum<T> a{v.data, optional_matrix<T>(weights, "weights").data, v.cols, sums};
+    run_kernel(&KernelTable<T>::weighted_sum, a, 0.0);
+  });
+  return py::make_tuple(sums[0], sums[1]);
+}
+
+void gather_rows(py::array source, py::array_t<int64_t, py::array::c_style> index, double scale,
+                 py::array out) {
+  by_dtype(out, "out", [&](auto zero) {
+    using T = decltype(zero);
+    gapless_sample(source, "source");
+    const GatherRows<T> a{
+        source.data(), source_type_of(source, "source"), source.strides(0), index.data(), 0,
+        scale,         output_of<T>(out, "out")};
+    run_kernel(&KernelTable<T>::gather_rows, a, elements(a.out));
+  });
+}
+
+double sum_of_squares(py::array x) {
+  double total = 0.0;
+  by_dtype(x, "x", [&](auto zero) {
+    using T = decltype(zero);
+    const Matrix<const T> flat = matrix_of<T>(x, "x");
+    std::vector<double> partial((flat.cols + kNormBlock - 1) / kNormBlock);
+    const SumOfSquares<T> a{flat.data, flat.cols, partial.data()};
+    run_kernel(&KernelTable<T>::sum_of_squares, a, elements(flat));
+    for (const double p : partial) total += p;
+  });
+  return total;
+}
+
+void scale_clip(py::array x, double scale, double low, double high) {
+  by_dtype(x, "x", [&](auto zero) {
+    using T = decltype(zero);
+    const Matrix<T> flat = output_of<T>(x, "x");
+    const ScaleClip<T> a{flat.data, flat.cols, scale, low, high};
+    run_kernel(&KernelTable<T>::scale_clip, a, elements(flat));
+  });
+}
+
+}  // namespace
+
+void register_kernels(py::module_& m) {
+  using py::arg;
+  m.def("dense_forward", &dense_forward, arg("x"), arg("w"), arg("b"), arg("z"), arg("y"),
+        arg("activation"), arg("hyper"));
+  m.def("dense_backward_input", &dense_backward_input, arg("dz"), arg("w"), arg("z"), arg("y"),
+        arg("dx"), arg("activation"), arg("hyper"), arg("accumulate"));
+  m.def("dense_backward_weights", &dense_backward_weights, arg("x"), arg("dz"), arg("dw"),
+        arg("db"), arg("accumulate"));
+  m.def("activation_forward", &activation_forward, arg("x"), arg("y"), arg("activation"),
+        arg("hyper"));
+  m.def("activation_backward", &activation_backward, arg("x"), arg("y"), arg("dy"), arg("dx"),
+        arg("activation"), arg("hyper"), arg("accumulate"));
+  m.def("softmax", &softmax, arg("x"), arg("y"));
+  m.def("softmax_backward", &softmax_backward, arg("y"), arg("dy"), arg("dx"), arg("accumulate"));
+  m.def("loss", &loss, arg("id"), arg("hyper"), arg("target"), arg("target_is_index"),
+        arg("prediction"), arg("weights"), arg("values"), arg("gradient"), arg("probabilities"),
+        arg("scale"));
+  m.def("row_accuracy", &row_accuracy, arg("kind"), arg("threshold"), arg("target"),
+        arg("prediction"), arg("values"));
+  m.def("weighted_sum", &weighted_sum, arg("values"), arg("weights"));
+  m.def("gather_rows", &gather_rows, arg("source"), arg("index"), arg("scale"), arg("out"));
+  m.def("sum_of_squares", &sum_of_squares, arg("x"));
+  m.def("scale_clip", &scale_clip, arg("x"), arg("scale"), arg("low"), arg("high"));
+}
+
+}  // namespace onepass::bind

@@ -1,0 +1,128 @@
+#include "register_optimizer.h"
+
+#include <pybind11/stl.h>
+
+#include "../cpu/pool.h"
+#include "arrays.h"
+#include "register.h"
+
+namespace onepass::bind {
+namespace {
+
+const void* address_of(const py::array& a) { return a.data(); }
+
+// A C-contiguous array, or a matrix whose rows are padded: what a sweep may run over.
+TensorLayout layout_of(const py::array& a, const char* name) {
+  if ((a.flags() & py::array::c_style) != 0) return {1, a.size(), a.size()};
+  const bool padded_rows = a.ndim() == 2 && a.strides(1) == a.itemsize() &&
+                           a.strides(0) >= a.shape(1) * a.itemsize() &&
+                           a.strides(0) % a.itemsize() == 0;
+  if (!padded_rows) throw py::value_error(std::string(name) + " must be C-contiguous");
+  return {a.shape(0), a.shape(1), a.strides(0) / a.itemsize()};
+}
+
+bool same_layout(TensorLayout a, TensorLayout b) {
+  return a.rows == b.rows && a.cols == b.cols && a.stride == b.stride;
+}
+
+}  // namespace
+
+OptimizerObject::OptimizerObject(int rule, bool float64, bool torch_convention,
+                                 const std::vector<double>& options, double clip_value,
+                                 double clip_norm, double global_clip_norm, double weight_decay,
+                                 bool decoupled_decay)
+    : float64_(float64) {
+  OptimizerSettings settings;
+  settings.rule = rule;
+  settings.torch_convention = torch_convention;
+  settings.clip_value = clip_value;
+  settings.clip_norm = clip_norm;
+  settings.global_clip_norm = global_clip_norm;
+  settings.weight_decay = weight_decay;
+  settings.decoupled_decay = decoupled_decay;
+  if (options.size() > kMaxScalars) throw py::value_error("too many options");
+  for (std::size_t i = 0; i < options.size(); ++i) settings.options[i] = options[i];
+  native_ = Optimizer::create(settings, float64);
+}
+
+void OptimizerObject::check(const py::array& a, const char* name) const {
+  float64_ ? require_dtype<double>(a, name) : require_dtype<float>(a, name);
+}
+
+void OptimizerObject::add(py::array p, const std::vector<py::array>& states, bool decays) {
+  check(p, "parameter");
+  require_writeable(p, "parameter");
+  const TensorLayout layout = layout_of(p, "parameter");
+  void* slots[kMaxStates] = {};
+  for (std::size_t k = 0; k < states.size(); ++k) {
+    check(states[k], "state");
+    require_writeable(states[k], "state");
+    if (k >= kMaxStates || !same_layout(layout_of(states[k], "state"), layout)) {
+      throw py::value_error("a state must have its parameter's layout");
+    }
+    slots[k] = const_cast<void*>(address_of(states[k]));
+  }
+  native_->add(const_cast<void*>(address_of(p)), slots, layout, decays);
+  tensors_.push_back({p, address_of(p), layout, states});
+}
+
+void OptimizerObject::set_gradients(const py::sequence& gradients) {
+  if (gradients.size() != tensors_.size()) {
+    throw py::value_error("gradients: expected " + std::to_string(tensors_.size()) +
+                          " arrays, got " + std::to_string(gradients.size()));
+  }
+  for (std::size_t i = 0; i < tensors_.size(); ++i) check_gradient(i, gradients[i]);
+  gradients_.clear();
+  for (std::size_t i = 0; i < tensors_.size(); ++i) {
+    py::array g = gradients[i].cast<py::array>();
+    native_->set_gradient(static_cast<int64_t>(i), address_of(g));
+    gradients_.push_back(g);
+  }
+}
+
+void OptimizerObject::check_gradient(std::size_t i, const py::object& given) const {
+  const std::string name = "gradients[" + std::to_string(i) + "]";
+  const Tensor& tensor = tensors_[i];
+  if (!py::isinstance<py::array>(given)) {
+    throw py::type_error(name + " must be a NumPy array, got " +
+                         std::string(py::str(py::type::of(given).attr("__name__"))));
+  }
+  const auto g = given.cast<py::array>();
+  check(g, name.c_str());
+  if (g.ndim() != tensor.p.ndim() ||
+      !std::equal(g.shape(), g.shape() + g.ndim(), tensor.p.shape())) {
+    throw py::value_error(name + " has shape " + std::string(py::str(g.attr("shape"))) +
+                          ", its parameter " + std::string(py::str(tensor.p.attr("shape"))));
+  }
+  if (!same_layout(layout_of(g, name.c_str()), tensor.layout)) {
+    throw py::value_error(name + " must have its parameter's memory layout");
+  }
+  const bool moved = address_of(tensor.p) != tensor.address ||
+                     !same_layout(layout_of(tensor.p, "parameter"), tensor.layout);
+  if (moved || !tensor.p.writeable()) {
+    throw py::value_error("parameter " + std::to_string(i) +
+                          " was moved, resized or made read-only since build()");
+  }
+}
+
+void OptimizerObject::step(double learning_rate, int64_t t) {
+  if (gradients_.size() != tensors_.size()) throw py::value_error("no gradients were set");
+  const double work = static_cast<double>(native_->elements());
+  py::gil_scoped_release release;
+  run_team(work, [&](Team& team) { native_->step(learning_rate, t, team); });
+}
+
+void register_optimizer(py::module_& m) {
+  using py::arg;
+  py::class_<OptimizerObject, std::shared_ptr<OptimizerObject>>(m, "Optimizer")
+      .def(py::init<int, bool, bool, const std::vector<double>&, double, double, double, double,
+                    bool>(),
+           arg("rule"), arg("float64"), arg("torch_convention"), arg("options"), arg("clip_value"),
+           arg("clip_norm"), arg("global_clip_norm"), arg("weight_decay"), arg("decoupled_decay"))
+      .def("add", &OptimizerObject::add, arg("p"), arg("states"), arg("decays"))
+      .def("set_gradients", &OptimizerObject::set_gradients, arg("gradients"))
+      .def("step", &OptimizerObject::step, arg("learning_rate"), arg("t"))
+      .def_property_readonly("global_norm", &OptimizerObject::global_norm);
+}
+
+}  // namespace onepass::bind

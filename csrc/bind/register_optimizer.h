@@ -1,0 +1,45 @@
+// A native optimizer together with the Python arrays whose memory it points to.
+#pragma once
+
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+
+#include <memory>
+#include <vector>
+
+#include "../plan/optimizer.h"
+
+namespace onepass::bind {
+
+namespace py = pybind11;
+
+class OptimizerObject {
+ public:
+  OptimizerObject(int rule, bool float64, bool torch_convention, const std::vector<double>& options,
+                  double clip_value, double clip_norm, double global_clip_norm, double weight_decay,
+                  bool decoupled_decay);
+
+  void add(py::array p, const std::vector<py::array>& states, bool decays);
+  // Checks all gradients, then plans their addresses.
+  void set_gradients(const py::sequence& gradients);
+  void step(double learning_rate, int64_t t);
+  double global_norm() const { return native_->global_norm(); }
+  std::shared_ptr<Optimizer> native() const { return native_; }
+
+ private:
+  struct Tensor {
+    py::array p;
+    const void* address;  // as planned: an array that moved is refused
+    TensorLayout layout;
+    std::vector<py::array> states;
+  };
+  void check(const py::array& a, const char* name) const;
+  void check_gradient(std::size_t i, const py::object& given) const;
+
+  bool float64_;
+  std::shared_ptr<Optimizer> native_;
+  std::vector<Tensor> tensors_;
+  std::vector<py::array> gradients_;
+};
+
+}  // namespace onepass::bind

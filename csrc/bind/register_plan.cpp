@@ -1,0 +1,316 @@
+#include <pybind11/stl.h>
+
+#include <algorithm>
+#include <memory>
+#include <optional>
+#include <set>
+#include <vector>
+
+#include "../plan/calls.h"
+#include "arrays.h"
+#include "register.h"
+#include "register_optimizer.h"
+
+namespace onepass::bind {
+namespace {
+
+using Hyper = std::vector<double>;
+using OptionalId = std::optional<int>;
+
+BufferId id_of(OptionalId id) { return id.value_or(kNone); }
+
+// A program and the Python objects whose memory it points to.
+class PlanObject {
+ public:
+  explicit PlanObject(bool float64) : float64_(float64) {}
+
+  int rows_buffer(int64_t cols, int64_t stride, int64_t rows_per_sample, bool index) {
+    if (cols < 0 || stride < cols || rows_per_sample < 1) {
+      throw py::value_error("rows_buffer: cols, stride or rows_per_sample is out of range");
+    }
+    return program_.add_buffer(
+        {rows_per_sample, 0, cols, stride, index ? int64_t{4} : item_size(), nullptr});
+  }
+
+  int scratch(int64_t size) {
+    return program_.add_buffer({0, 1, size, size, item_size(), nullptr});
+  }
+
+  int fixed(py::array a) {
+    return float64_ ? fixed_of<double>(std::move(a)) : fixed_of<float>(std::move(a));
+  }
+
+  void gather(int source, int out) {
+    const BufferSpec& spec = program_.buffer(out);
+    const int64_t sample = spec.rows_per_sample * spec.cols;
+    n_sources_ = std::max(n_sources_, source + 1);
+    source_sizes_.push_back({source, sample});
+    if (spec.item_size == 4 && index_.count(out) != 0) {
+      program_.add_call(std::make_unique<GatherIndexCall>(source, out, sample));
+    } else {
+      add([&](auto zero) {
+        return std::make_unique<GatherCall<decltype(zero)>>(source, out, sample);
+      });
+    }
+  }
+
+  int index_buffer(int64_t rows_per_sample) {
+    const int id = rows_buffer(1, 1, rows_per_sample, true);
+    index_.insert(id);
+    return id;
+  }
+
+  void output(int from, int output) {
+    const BufferSpec& spec = program_.buffer(from);
+    n_outputs_ = std::max(n_outputs_, output + 1);
+    add([&](auto zero) {
+      return std::make_unique<OutputCall<decltype(zero)>>(from, output, spec.rows_per_sample);
+    });
+  }
+
+  void dense_forward(int x, int w, OptionalId b, OptionalId z, int y, int activation,
+                     const Hyper& hyper) {
+    add([&](auto zero) {
+      auto call = std::make_unique<DenseForwardCall<decltype(zero)>>();
+      call->x = x, call->w = w, call->b = id_of(b), call->z = id_of(z), call->y = y;
+      call->activation = activation_of(activation, hyper);
+      call->work_per_sample = product_work(x, w);
+      return call;
+    });
+  }
+
+  void dense_backward_input(int dz, int w, OptionalId z, OptionalId y, int dx, int packed,
+                            int activation, const Hyper& hyper, bool accumulate) {
+    add([&](auto zero) {
+      auto call = std::make_unique<DenseBackwardInputCall<decltype(zero)>>();
+      call->dz = dz, call->w = w, call->z = id_of(z), call->y = id_of(y), call->dx = dx;
+      call->packed = packed, call->accumulate = accumulate;
+      call->activation = activation_of(activation, hyper);
+      call->work_per_sample = product_work(dx, w);
+      return call;
+    });
+  }
+
+  void dense_backward_weights(int x, int dz, int dw, OptionalId db, bool accumulate) {
+    add([&](auto zero) {
+      auto call = std::make_unique<DenseBackwardWeightsCall<decltype(zero)>>();
+      call->x = x, call->dz = dz, call->dw = dw, call->db = id_of(db);
+      call->accumulate = accumulate;
+      call->work_per_sample = product_work(x, dw);
+      return call;
+    });
+  }
+
+  void activation_forward(int x, int y, int activation, const Hyper& hyper) {
+    add([&](auto zero) {
+      auto call = std::make_unique<ActivationForwardCall<decltype(zero)>>();
+      call->x = x, call->y = y, call->activation = activation_of(activation, hyper);
+      call->work_per_sample = sample_size(y);
+      return call;
+    });
+  }
+
+  void activation_backward(OptionalId x, int y, int dy, int dx, int activation, const Hyper& hyper,
+                           bool accumulate) {
+    add([&](auto zero) {
+      auto call = std::make_unique<ActivationBackwardCall<decltype(zero)>>();
+      call->x = id_of(x), call->y = y, call->dy = dy, call->dx = dx;
+      call->activation = activation_of(activation, hyper);
+      call->accumulate = accumulate;
+      call->work_per_sample = sample_size(dx);
+      return call;
+    });
+  }
+
+  void softmax(int x, int y) {
+    add([&](auto zero) {
+      auto call = std::make_unique<SoftmaxCall<decltype(zero)>>();
+      call->x = x, call->y = y, call->work_per_sample = 8 * sample_size(y);
+      return call;
+    });
+  }
+
+  void softmax_backward(int y, int dy, int dx, bool accumulate) {
+    add([&](auto zero) {
+      auto call = std::make_unique<SoftmaxBackwardCall<decltype(zero)>>();
+      call->y = y, call->dy = dy, call->dx = dx, call->accumulate = accumulate;
+      call->work_per_sample = 2 * sample_size(dx);
+      return call;
+    });
+  }
+
+  void loss(int id, const Hyper& hyper, int target, int prediction, OptionalId weights,
+            OptionalId values, OptionalId gradient, OptionalId probabilities, bool mean,
+            double factor) {
+    add([&](auto zero) {
+      auto call = std::make_unique<LossCall<decltype(zero)>>();
+      call->id = id;
+      const ActivationSpec numbers = activation_of(id, hyper);
+      std::copy(numbers.hyper, numbers.hyper + kMaxScalars, call->hyper);
+      call->target = target, call->target_is_index = index_.count(target) != 0;
+      call->prediction = prediction, call->weights = id_of(weights);
+      call->values = id_of(values), call->gradient = id_of(gradient);
+      call->probabilities = id_of(probabilities);
+      call->mean = mean, call->factor = factor;
+      call->work_per_sample = 20 * sample_size(prediction);
+      return call;
+    });
+  }
+
+  void row_accuracy(int kind, double threshold, int target, int prediction, int values) {
+    add([&](auto zero) {
+      auto call = std::make_unique<RowAccuracyCall<decltype(zero)>>();
+      call->kind = static_cast<Accuracy>(kind), call->threshold = threshold;
+      call->target = target, call->prediction = prediction, call->values = values;
+      return call;
+    });
+  }
+
+  void weighted_sum(int values, OptionalId weights, int slot, bool count_rows) {
+    n_slots_ = std::max(n_slots_, slot + 1);
+    add([&](auto zero) {
+      auto call = std::make_unique<WeightedSumCall<decltype(zero)>>();
+      call->values = values, call->weights = id_of(weights), call->slot = slot;
+      call->count_rows = count_rows;
+      return call;
+    });
+  }
+
+  void update(const std::shared_ptr<OptimizerObject>& optimizer) {
+    optimizers_.push_back(optimizer);
+    program_.add_call(std::make_unique<UpdateCall>(optimizer->native()));
+  }
+
+  int64_t run(const std::vector<std::pair<py::array, double>>& sources,
+              const std::vector<py::array>& outputs, const py::object& index,
+              const py::array_t<int64_t, py::array::c_style>& steps,
+              const py::array_t<double, py::array::c_style>& learning_rates,
+              py::array_t<double> sums, double seconds) const {
+    if (steps.ndim() != 2 || steps.shape(1) != 3 || learning_rates.ndim() != 1 ||
+        learning_rates.shape(0) != steps.shape(0)) {
+      throw py::value_error("steps must be (n, 3) and learning_rates (n,)");
+    }
+    if (sums.size() < 2 * n_slots_) throw py::value_error("sums is too small");
+    if (static_cast<int>(sources.size()) < n_sources_ ||
+        static_cast<int>(outputs.size()) < n_outputs_) {
+      throw py::value_error("too few sources or outputs");
+    }
+    Replay replay;
+    py::array_t<int64_t, py::array::c_style> order;
+    int64_t available = -1;
+    if (!index.is_none()) {
+      order = index.cast<py::array_t<int64_t, py::array::c_style>>();
+      replay.index = order.data();
+      available = order.size();
+    }
+    for (const auto& [source, scale] : sources) {
+      gapless_sample(source, "source");
+      replay.sources.push_back(
+          {source.data(), source_type_of(source, "source"), source.strides(0), scale});
+      if (index.is_none() && (available < 0 || source.shape(0) < available)) {
+        available = source.shape(0);
+      }
+    }
+    for (const auto& [source, size] : source_sizes_) {
+      if (gapless_sample(sources[source].first, "source") != size) {
+        throw py::value_error("source " + std::to_string(source) + " has samples of another size");
+      }
+    }
+    for (auto output : outputs) {
+      require_writeable(output, "output");
+      replay.outputs.push_back({static_cast<char*>(output.mutable_data()),
+                                output.ndim() < 2 ? output.itemsize() : output.strides(0)});
+    }
+    std::vector<Step> table(steps.shape(0));
+    for (std::size_t s = 0; s < table.size(); ++s) {
+      const auto i = static_cast<py::ssize_t>(s);
+      table[s] = {steps.at(i, 0), steps.at(i, 1), steps.at(i, 2), learning_rates.at(i)};
+      if (table[s].first < 0 || table[s].rows < 0 ||
+          (available >= 0 && table[s].first + table[s].rows > available)) {
+        throw py::value_error("a step reaches beyond the data");
+      }
+    }
+    replay.steps = table.data();
+    replay.n_steps = static_cast<int64_t>(table.size());
+    replay.sums = sums.mutable_data();
+    replay.seconds = seconds;
+    py::gil_scoped_release release;
+    return program_.run(replay);
+  }
+
+ private:
+  int64_t item_size() const { return float64_ ? 8 : 4; }
+
+  template <class T>
+  int fixed_of(py::array a) {
+    const Matrix<T> m = output_of<T>(a, "fixed");
+    kept_.push_back(a);
+    return program_.add_buffer({0, m.rows, m.cols, m.stride, sizeof(T), m.data});
+  }
+
+  template <class F>
+  void add(F&& make) {
+    float64_ ? program_.add_call(make(double{})) : program_.add_call(make(float{}));
+  }
+
+  double sample_size(int id) const {
+    const BufferSpec& spec = program_.buffer(id);
+    return static_cast<double>(spec.rows_per_sample * spec.cols);
+  }
+  double product_work(int rows, int matrix) const {
+    const BufferSpec& w = program_.buffer(matrix);
+    return static_cast<double>(program_.buffer(rows).rows_per_sample * w.rows * w.cols);
+  }
+
+  bool float64_;
+  Program program_;
+  std::set<int> index_;
+  std::vector<std::pair<int, int64_t>> source_sizes_;
+  std::vector<py::object> kept_;
+  std::vector<std::shared_ptr<OptimizerObject>> optimizers_;
+  int n_sources_ = 0, n_outputs_ = 0, n_slots_ = 0;
+};
+
+}  // namespace
+
+void register_plan(py::module_& m) {
+  using py::arg;
+  py::class_<PlanObject>(m, "Plan")
+      .def(py::init<bool>(), arg("float64"))
+      .def(
+          "rows_buffer",
+          [](PlanObject& plan, int64_t cols, int64_t stride, int64_t rows_per_sample) {
+            return plan.rows_buffer(cols, stride, rows_per_sample, false);
+          },
+          arg("cols"), arg("stride"), arg("rows_per_sample"))
+      .def("index_buffer", &PlanObject::index_buffer, arg("rows_per_sample"))
+      .def("scratch", &PlanObject::scratch, arg("size"))
+      .def("fixed", &PlanObject::fixed, arg("array"))
+      .def("gather", &PlanObject::gather, arg("source"), arg("out"))
+      .def("output", &PlanObject::output, arg("source"), arg("output"))
+      .def("dense_forward", &PlanObject::dense_forward, arg("x"), arg("w"), arg("b"), arg("z"),
+           arg("y"), arg("activation"), arg("hyper"))
+      .def("dense_backward_input", &PlanObject::dense_backward_input, arg("dz"), arg("w"), arg("z"),
+           arg("y"), arg("dx"), arg("packed"), arg("activation"), arg("hyper"), arg("accumulate"))
+      .def("dense_backward_weights", &PlanObject::dense_backward_weights, arg("x"), arg("dz"),
+           arg("dw"), arg("db"), arg("accumulate"))
+      .def("activation_forward", &PlanObject::activation_forward, arg("x"), arg("y"),
+           arg("activation"), arg("hyper"))
+      .def("activation_backward", &PlanObject::activation_backward, arg("x"), arg("y"), arg("dy"),
+           arg("dx"), arg("activation"), arg("hyper"), arg("accumulate"))
+      .def("softmax", &PlanObject::softmax, arg("x"), arg("y"))
+      .def("softmax_backward", &PlanObject::softmax_backward, arg("y"), arg("dy"), arg("dx"),
+           arg("accumulate"))
+      .def("loss", &PlanObject::loss, arg("id"), arg("hyper"), arg("target"), arg("prediction"),
+           arg("weights"), arg("values"), arg("gradient"), arg("probabilities"), arg("mean"),
+           arg("factor"))
+      .def("row_accuracy", &PlanObject::row_accuracy, arg("kind"), arg("threshold"), arg("target"),
+           arg("prediction"), arg("values"))
+      .def("weighted_sum", &PlanObject::weighted_sum, arg("values"), arg("weights"), arg("slot"),
+           arg("count_rows"))
+      .def("update", &PlanObject::update, arg("optimizer"))
+      .def("run", &PlanObject::run, arg("sources"), arg("outputs"), arg("index"), arg("steps"),
+           arg("learning_rates"), arg("sums"), arg("seconds"));
+}
+
+}  // namespace onepass::bind

@@ -1,0 +1,44 @@
+// All kernels of one instruction set. Compiled once for each, with its flags and ONEPASS_ISA set to
+// its name; the one symbol that leaves the object is kernels_<isa>().
+#include "dense.h"
+#include "elementwise.h"
+#include "gather.h"
+#include "loss.h"
+#include "reduce.h"
+#include "sweep.h"
+
+#define ONEPASS_TEXT_OF(x) #x
+#define ONEPASS_TEXT(x) ONEPASS_TEXT_OF(x)
+#define ONEPASS_JOIN_OF(a, b) a##b
+#define ONEPASS_JOIN(a, b) ONEPASS_JOIN_OF(a, b)
+
+namespace onepass {
+namespace ONEPASS_ISA {
+namespace {
+
+template <class T>
+constexpr KernelTable<T> kTable = {
+    .dense_forward = dense_forward<T>,
+    .dense_backward_input = dense_backward_input<T>,
+    .dense_backward_weights = dense_backward_weights<T>,
+    .activation_forward = activation_forward<T>,
+    .activation_backward = activation_backward<T>,
+    .softmax = softmax<T>,
+    .softmax_backward = softmax_backward<T>,
+    .loss = loss<T>,
+    .row_accuracy = row_accuracy<T>,
+    .weighted_sum = weighted_sum<T>,
+    .gather_rows = gather_rows<T>,
+    .update = update<T>,
+    .sum_of_squares = sum_of_squares<T>,
+    .scale_clip = scale_clip<T>,
+};
+
+constexpr Kernels kKernels = {ONEPASS_TEXT(ONEPASS_ISA), kTable<float>, kTable<double>};
+
+}  // namespace
+}  // namespace ONEPASS_ISA
+
+const Kernels& ONEPASS_JOIN(kernels_, ONEPASS_ISA)() { return ONEPASS_ISA::kKernels; }
+
+}  // namespace onepass

@@ -1,0 +1,100 @@
+#include "dispatch.h"
+
+#include <atomic>
+#include <cstdlib>
+#include <stdexcept>
+
+namespace onepass {
+
+// Listed best first, so we just go down the list. The build compiles one object for each.
+#if defined(__x86_64__)
+#define ONEPASS_ISAS(X) X(avx512) X(avx2) X(baseline)
+#else
+#define ONEPASS_ISAS(X) X(neon)
+#endif
+
+#define ONEPASS_DECLARE(isa) const Kernels& kernels_##isa();
+ONEPASS_ISAS(ONEPASS_DECLARE)
+#undef ONEPASS_DECLARE
+
+namespace {
+
+// __builtin_cpu_supports also asks the operating system (XGETBV) whether it saves the registers.
+bool runs_here(const std::string& isa) {
+#if defined(__x86_64__)
+  __builtin_cpu_init();
+  if (isa == "avx512") return __builtin_cpu_supports("x86-64-v4");
+  if (isa == "avx2") return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+#endif
+  return isa == "baseline" || isa == "neon";
+}
+
+struct Entry {
+  std::string name;
+  const Kernels* (*get)();
+};
+
+const std::vector<Entry>& entries() {
+  static const std::vector<Entry> all = {
+#define ONEPASS_ENTRY(isa) {#isa, [] { return &kernels_##isa(); }},
+      ONEPASS_ISAS(ONEPASS_ENTRY)
+#undef ONEPASS_ENTRY
+  };
+  return all;
+}
+
+std::string joined(const std::vector<std::string>& names) {
+  std::string text;
+  for (const auto& name : names) text += (text.empty() ? "" : ", ") + name;
+  return text;
+}
+
+const Kernels* find(const std::string& name, const char* source) {
+  for (const auto& entry : entries()) {
+    if (entry.name != name) continue;
+    if (runs_here(name)) return entry.get();
+    throw std::invalid_argument(std::string(source) + ": this machine cannot run '" + name +
+                                "'; it can run " + joined(available_isas()));
+  }
+  throw std::invalid_argument(std::string(source) + ": unknown instruction set '" + name +
+                              "'; this build has " + joined(compiled_isas()));
+}
+
+const Kernels* initial() {
+  const char* wanted = std::getenv("ONEPASS_ISA");
+  if (wanted != nullptr && *wanted != '\0') return find(wanted, "ONEPASS_ISA");
+  return find(available_isas().front(), "instruction set");
+}
+
+std::atomic<const Kernels*> current{nullptr};
+
+}  // namespace
+
+std::vector<std::string> compiled_isas() {
+  std::vector<std::string> names;
+  for (const auto& entry : entries()) names.push_back(entry.name);
+  return names;
+}
+
+std::vector<std::string> available_isas() {
+  std::vector<std::string> names;
+  for (const auto& entry : entries()) {
+    if (runs_here(entry.name)) names.push_back(entry.name);
+  }
+  return names;
+}
+
+const Kernels& kernels() {
+  const Kernels* found = current.load(std::memory_order_acquire);
+  if (found == nullptr) {
+    found = initial();
+    current.store(found, std::memory_order_release);
+  }
+  return *found;
+}
+
+void set_isa(const std::string& name) {
+  current.store(find(name, "set_isa"), std::memory_order_release);
+}
+
+}  // namespace onepass

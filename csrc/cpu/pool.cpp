@@ -1,0 +1,300 @@
+#include "pool.h"
+
+#include <pthread.h>
+#include <sched.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <csignal>
+#include <cstdlib>
+#include <exception>
+#include <memory>
+#include <mutex>
+#include <stdexcept>
+#include <string>
+#include <system_error>
+#include <thread>
+#include <vector>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+namespace onepass {
+namespace {
+
+constexpr int kMaxThreads = 1024;
+// A helper spins this long for its next job; waking it from sleep costs about 50 us.
+constexpr auto kSpinTime = std::chrono::microseconds(100);
+// Work (multiply-adds or elements) from which an awake, or a sleeping, helper pays.
+constexpr double kWorkAwake = 65'000;
+constexpr double kWorkAsleep = 1'500'000;
+
+inline void relax() {
+#if defined(__x86_64__)
+  _mm_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
+// Sets flush-to-zero for this thread while it lives and restores the caller's mode.
+class DenormalGuard {
+ public:
+  explicit DenormalGuard(bool on) : on_(on) {
+    if (!on_) return;
+#if defined(__x86_64__)
+    saved_ = _mm_getcsr();
+    _mm_setcsr(saved_ | 0x8040);  // flush results, read denormals as zero
+#elif defined(__aarch64__)
+    asm volatile("mrs %0, fpcr" : "=r"(saved_));
+    asm volatile("msr fpcr, %0" ::"r"(saved_ | (1ull << 24)));
+#endif
+  }
+  ~DenormalGuard() {
+    if (!on_) return;
+#if defined(__x86_64__)
+    _mm_setcsr(saved_);
+#elif defined(__aarch64__)
+    asm volatile("msr fpcr, %0" ::"r"(saved_));
+#endif
+  }
+  DenormalGuard(const DenormalGuard&) = delete;
+  DenormalGuard& operator=(const DenormalGuard&) = delete;
+
+ private:
+  bool on_;
+#if defined(__x86_64__)
+  unsigned saved_ = 0;
+#else
+  unsigned long long saved_ = 0;
+#endif
+};
+
+std::atomic<bool> flush{true};
+
+int parse_threads(const char* name) {
+  const char* text = std::getenv(name);
+  if (text == nullptr || *text == '\0') return 0;
+  char* end = nullptr;
+  const long value = std::strtol(text, &end, 10);
+  // OMP_NUM_THREADS may be a list for nested regions: its first number counts.
+  const bool list = *end == ',' && std::string(name) == "OMP_NUM_THREADS";
+  if (end == text || (*end != '\0' && !list) || value < 1 || value > kMaxThreads) {
+    throw std::invalid_argument(std::string(name) + " must be a whole number from 1 to " +
+                                std::to_string(kMaxThreads) + ", got '" + text + "'");
+  }
+  return static_cast<int>(value);
+}
+
+int usable_cores() {
+  cpu_set_t set;
+  if (sched_getaffinity(0, sizeof set, &set) == 0) return std::max(1, CPU_COUNT(&set));
+  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+}
+
+int default_threads() {
+  if (const int own = parse_threads("ONEPASS_NUM_THREADS")) return own;
+  if (const int omp = parse_threads("OMP_NUM_THREADS")) return omp;
+  return std::min(usable_cores(), kMaxThreads);
+}
+
+std::atomic<int> wanted_threads{0};
+
+}  // namespace
+
+// Sense by counting: the barrier is open for generation g once g * size arrivals were seen.
+struct alignas(64) Barrier {
+  std::atomic<int> arrived{0};
+  alignas(64) std::atomic<int> generation{0};
+  int size = 1;
+};
+
+void wait_at(Barrier& barrier) {
+  const int generation = barrier.generation.load(std::memory_order_acquire);
+  if (barrier.arrived.fetch_add(1, std::memory_order_acq_rel) + 1 == barrier.size) {
+    barrier.arrived.store(0, std::memory_order_relaxed);
+    barrier.generation.store(generation + 1, std::memory_order_release);
+    return;
+  }
+  // Yield where a member has lost its core, or the others would spin through its time slice.
+  for (int spins = 0; barrier.generation.load(std::memory_order_acquire) == generation; ++spins) {
+    spins < 4000 ? relax() : static_cast<void>(sched_yield());
+  }
+}
+
+namespace {
+
+class Pool {
+ public:
+  explicit Pool(int wanted) : wanted_(wanted) {
+    helpers_.reserve(wanted - 1);
+    try {
+      for (int rank = 1; rank < wanted; ++rank) {
+        helpers_.emplace_back([this, rank] { serve(rank); });
+      }
+    } catch (const std::system_error&) {
+      // The system grants no more threads: results are the same with those that there are.
+    }
+    size_ = static_cast<int>(helpers_.size()) + 1;
+  }
+
+  ~Pool() {
+    {
+      std::lock_guard lock(mutex_);
+      stop_ = true;
+      ticket_.fetch_add(1, std::memory_order_release);
+    }
+    wake_.notify_all();
+    for (auto& helper : helpers_) helper.join();
+  }
+
+  int wanted() const { return wanted_; }
+  bool awake() const { return asleep_.load(std::memory_order_acquire) == 0; }
+
+  void run(const std::function<void(Team&)>& job) {
+    job_ = &job;
+    barrier_.size = size_;
+    running_.store(size_ - 1, std::memory_order_relaxed);
+    ticket_.fetch_add(1, std::memory_order_seq_cst);
+    if (asleep_.load(std::memory_order_seq_cst) > 0) {
+      std::lock_guard lock(mutex_);
+      wake_.notify_all();
+    }
+    Team team{0, size_, &barrier_};
+    job(team);
+    for (int spins = 0; running_.load(std::memory_order_acquire) > 0; ++spins) {
+      spins < 4000 ? relax() : static_cast<void>(sched_yield());
+    }
+  }
+
+ private:
+  void serve(int rank) {
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, nullptr);  // signals belong to the caller's threads
+    int seen = 0;
+    while (true) {
+      seen = next_ticket(seen);
+      if (stop_) return;
+      {
+        DenormalGuard guard(flush.load(std::memory_order_relaxed));
+        Team team{rank, size_, &barrier_};
+        (*job_)(team);
+      }
+      running_.fetch_sub(1, std::memory_order_release);
+    }
+  }
+
+  int next_ticket(int seen) {
+    const auto until = std::chrono::steady_clock::now() + kSpinTime;
+    for (int spins = 0;; ++spins) {
+      const int ticket = ticket_.load(std::memory_order_acquire);
+      if (ticket != seen) return ticket;
+      relax();
+      if (spins % 64 == 63 && std::chrono::steady_clock::now() > until) break;
+    }
+    std::unique_lock lock(mutex_);
+    asleep_.fetch_add(1, std::memory_order_seq_cst);
+    wake_.wait(lock, [&] { return ticket_.load(std::memory_order_seq_cst) != seen; });
+    asleep_.fetch_sub(1, std::memory_order_seq_cst);
+    return ticket_.load(std::memory_order_acquire);
+  }
+
+  const int wanted_;
+  int size_ = 1;  // read by helpers only after the first ticket
+  std::vector<std::thread> helpers_;
+  Barrier barrier_;
+  const std::function<void(Team&)>* job_ = nullptr;
+  alignas(64) std::atomic<int> ticket_{0};
+  alignas(64) std::atomic<int> running_{0};
+  std::atomic<int> asleep_{0};
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  bool stop_ = false;
+};
+
+// One caller at a time owns the pool. After fork the child has none of its threads: the old pool is
+// dropped without being destroyed and a new one is made at the next call.
+struct Shared {
+  std::mutex owner;
+  Pool* pool = nullptr;
+
+  Pool& of_size(int size) {
+    if (pool == nullptr || pool->wanted() != size) {
+      delete pool;
+      pool = nullptr;
+      pool = new Pool(size);
+    }
+    return *pool;
+  }
+};
+
+Shared* shared = nullptr;
+
+void forget_after_fork() { shared = new Shared; }
+
+// Joins the helpers before the process's statics go.
+struct Shutdown {
+  ~Shutdown() {
+    if (shared == nullptr || !shared->owner.try_lock()) return;
+    delete shared->pool;
+    shared->pool = nullptr;
+    shared->owner.unlock();
+  }
+};
+
+Shared& shared_pool() {
+  static const bool ready = [] {
+    shared = new Shared;
+    pthread_atfork(nullptr, nullptr, forget_after_fork);
+    return true;
+  }();
+  static Shutdown shutdown;
+  static_cast<void>(ready);
+  return *shared;
+}
+
+}  // namespace
+
+int threads() {
+  int n = wanted_threads.load(std::memory_order_relaxed);
+  if (n == 0) {
+    n = default_threads();
+    wanted_threads.store(n, std::memory_order_relaxed);
+  }
+  return n;
+}
+
+void set_threads(int n) {
+  if (n < 1 || n > kMaxThreads) {
+    throw std::invalid_argument("set_threads: n must be from 1 to " + std::to_string(kMaxThreads) +
+                                ", got " + std::to_string(n));
+  }
+  wanted_threads.store(n, std::memory_order_relaxed);
+}
+
+bool flush_denormals() { return flush.load(); }
+void set_flush_denormals(bool on) { flush.store(on); }
+
+void run_team(double work, const std::function<void(Team&)>& job) {
+  DenormalGuard guard(flush.load(std::memory_order_relaxed));
+  const int n = threads();
+  if (n > 1 && work >= kWorkAwake) {
+    Shared& holder = shared_pool();
+    std::unique_lock own(holder.owner, std::try_to_lock);
+    if (own.owns_lock()) {
+      Pool& pool = holder.of_size(n);
+      if (work >= kWorkAsleep || pool.awake()) {
+        pool.run(job);
+        return;
+      }
+    }
+  }
+  Team alone{0, 1, nullptr};
+  job(alone);
+}
+
+}  // namespace onepass

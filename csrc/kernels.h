@@ -1,0 +1,236 @@
+// The table of kernels that every backend (one per instruction set, CUDA) fills.
+// Kernels write exactly the elements that their arguments name: never padding, never past `cols`.
+// Each call is made by every member of a Team; a kernel splits its work by rank, and no result
+// depends on the size of the team.
+#pragma once
+
+#include <cstdint>
+
+#include "team.h"
+
+namespace onepass {
+
+inline constexpr int kMaxStates = 4;   // optimizer state slots of one parameter
+inline constexpr int kMaxScalars = 8;  // per-step numbers of a rule, activation or loss
+
+// Row-major view: unit column stride, any row stride (in elements, negative allowed).
+template <class T>
+struct Matrix {
+  T* data = nullptr;
+  int64_t rows = 0;
+  int64_t cols = 0;
+  int64_t stride = 0;
+
+  ONEPASS_INLINE T* row(int64_t r) const { return data + r * stride; }
+  ONEPASS_INLINE explicit operator bool() const { return data != nullptr; }
+};
+
+// An activation: index in math/activations.h and its hyper-parameters in the header's order.
+struct ActivationSpec {
+  int id = 0;
+  double hyper[kMaxScalars] = {};
+};
+
+// y = act(x w + b); z, when given, receives x w + b.
+template <class T>
+struct DenseForward {
+  Matrix<const T> x, w;
+  const T* b;
+  Matrix<T> z, y;
+  ActivationSpec activation;
+};
+
+// dx = (dz w^T) * act'(x_in, x): `y` (and `z`) are the value (and input) of the activation that
+// produced this product's input, so the derivative costs no pass of its own.
+template <class T>
+struct DenseBackwardInput {
+  Matrix<const T> dz, w;
+  Matrix<const T> z, y;
+  Matrix<T> dx;
+  ActivationSpec activation;
+  bool accumulate;  // dx += instead of dx =; then the activation must be linear
+  T* packed;        // scratch for w^T: packed_size() elements, shared by the team
+};
+
+// dw = x^T dz, db = column sums of dz.
+template <class T>
+struct DenseBackwardWeights {
+  Matrix<const T> x, dz;
+  Matrix<T> dw;
+  T* db;
+  bool accumulate;
+};
+
+template <class T>
+struct ActivationForward {
+  Matrix<const T> x;
+  Matrix<T> y;
+  ActivationSpec activation;
+};
+
+// dx = dy * act'(x, y); x may be absent when the derivative follows from y.
+template <class T>
+struct ActivationBackward {
+  Matrix<const T> x, y, dy;
+  Matrix<T> dx;
+  ActivationSpec activation;
+  bool accumulate;
+};
+
+template <class T>
+struct Softmax {
+  Matrix<const T> x;
+  Matrix<T> y;
+};
+
+template <class T>
+struct SoftmaxBackward {
+  Matrix<const T> y, dy;
+  Matrix<T> dx;
+  bool accumulate;
+};
+
+// Targets of a row-wise loss or metric: a dense matrix or one class index a row.
+template <class T>
+struct Target {
+  Matrix<const T> dense;
+  const int32_t* index = nullptr;
+};
+
+// values[r] = loss of row r (unweighted); gradient[r] = scale * weights[r] * d values[r] / d row r.
+// `probabilities`, when given, receives softmax or sigmoid of the logits.
+template <class T>
+struct Loss {
+  int id;  // index in math/losses.h
+  double hyper[kMaxScalars];
+  Target<T> target;
+  Matrix<const T> prediction;
+  const T* weights;  // per row, or nullptr
+  T* values;         // per row, or nullptr
+  Matrix<T> gradient;
+  Matrix<T> probabilities;
+  double scale;
+};
+
+enum class Accuracy : int { kBinary, kCategorical, kSparseCategorical };
+
+// values[r] = share of right answers in row r.
+template <class T>
+struct RowAccuracy {
+  Accuracy kind;
+  double threshold;
+  Target<T> target;
+  Matrix<const T> prediction;
+  T* values;
+};
+
+// sums[0] += sum_r weights[r] * values[r], sums[1] += sum_r weights[r]; in double, fixed order.
+template <class T>
+struct WeightedSum {
+  const T* values;
+  const T* weights;
+  int64_t size;
+  double* sums;
+};
+
+enum class SourceType : int { kFloat32, kFloat64, kUint8, kInt32 };
+
+// out[r] = scale * source[index[r]], converted to T.
+template <class T>
+struct GatherRows {
+  const void* source;
+  SourceType type;
+  int64_t stride;        // of a row, in bytes
+  const int64_t* index;  // source row of each output row, or nullptr: first + r
+  int64_t first;
+  double scale;
+  Matrix<T> out;
+};
+
+// A run of parameters that share one set of per-step numbers. `cols` of every `stride` elements are
+// real, the rest is padding that must be zero and must stay zero.
+template <class T>
+struct Segment {
+  T* p;
+  const T* g;
+  T* state[kMaxStates];
+  int64_t size;  // elements, padding included
+  int64_t cols, stride;
+};
+
+// What happens to a gradient before the rule, and to the parameter beside it:
+// g' = clamp(g * scale, +-clip) + l2 * p;  p' = keep * p, then the rule.
+struct Around {
+  double scale = 1.0;
+  double clip = 0.0;  // 0: no clipping by value
+  double l2 = 0.0;
+  double keep = 1.0;
+};
+
+template <class T>
+struct Update {
+  int rule;  // index in math/rules.h
+  const Segment<T>* segments;
+  int64_t n_segments;
+  double scalars[kMaxScalars];
+  const Around* around;  // one a segment, or one for all when `shared_around`
+  bool shared_around;
+};
+
+// partial[b] = sum of squares of block b of kNormBlock elements; the caller adds the partials up in
+// order. In double where float would overflow or lose the small ones.
+inline constexpr int64_t kNormBlock = 8192;
+
+template <class T>
+struct SumOfSquares {
+  const T* data;
+  int64_t size;
+  double* partial;  // one a block
+};
+
+// y = clamp(x * scale, low, high) in place.
+template <class T>
+struct ScaleClip {
+  T* data;
+  int64_t size;
+  double scale, low, high;
+};
+
+template <class T>
+struct KernelTable {
+  void (*dense_forward)(const DenseForward<T>&, Team&);
+  void (*dense_backward_input)(const DenseBackwardInput<T>&, Team&);
+  void (*dense_backward_weights)(const DenseBackwardWeights<T>&, Team&);
+  void (*activation_forward)(const ActivationForward<T>&, Team&);
+  void (*activation_backward)(const ActivationBackward<T>&, Team&);
+  void (*softmax)(const Softmax<T>&, Team&);
+  void (*softmax_backward)(const SoftmaxBackward<T>&, Team&);
+  void (*loss)(const Loss<T>&, Team&);
+  void (*row_accuracy)(const RowAccuracy<T>&, Team&);
+  void (*weighted_sum)(const WeightedSum<T>&, Team&);
+  void (*gather_rows)(const GatherRows<T>&, Team&);
+  void (*update)(const Update<T>&, Team&);
+  void (*sum_of_squares)(const SumOfSquares<T>&, Team&);
+  void (*scale_clip)(const ScaleClip<T>&, Team&);
+};
+
+struct Kernels {
+  const char* isa;
+  KernelTable<float> f32;
+  KernelTable<double> f64;
+
+  template <class T>
+  ONEPASS_INLINE const KernelTable<T>& of() const {
+    if constexpr (sizeof(T) == sizeof(float)) {
+      return f32;
+    } else {
+      return f64;
+    }
+  }
+};
+
+// Elements of scratch that dense_backward_input needs for the transpose of an (i, o) kernel.
+inline constexpr int64_t kPanel = 64;  // no tile is wider
+ONEPASS_INLINE int64_t packed_size(int64_t i, int64_t o) { return (i + kPanel) * o; }
+
+}  // namespace onepass

@@ -1,0 +1,50 @@
+// An update rule bound to a list of tensors: what a model's plan and onepass.optimizers both step.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "../kernels.h"
+
+namespace onepass {
+
+// What surrounds the rule, in the user's terms. At most one of the three clips is set (0: none).
+struct OptimizerSettings {
+  int rule = 0;
+  bool torch_convention = false;
+  double options[kMaxScalars] = {};
+  double clip_value = 0.0;
+  double clip_norm = 0.0;         // of each tensor's gradient
+  double global_clip_norm = 0.0;  // of all gradients together
+  double weight_decay = 0.0;
+  bool decoupled_decay = true;  // p *= 1 - lr * decay, else g += decay * p
+};
+
+// One tensor's memory: `rows` x `cols` elements with rows `stride` apart; everything that a rule
+// keeps for it has the same layout.
+struct TensorLayout {
+  int64_t rows, cols, stride;
+  int64_t size() const { return rows * stride; }
+};
+
+class Optimizer {
+ public:
+  virtual ~Optimizer() = default;
+
+  virtual void add(void* p, void* const* states, TensorLayout layout, bool decays) = 0;
+  virtual void set_gradient(int64_t tensor, const void* g) = 0;
+  virtual int64_t tensors() const = 0;
+  virtual int64_t elements() const = 0;
+
+  // Called by every member of the team. t counts steps from 1.
+  virtual void step(double learning_rate, int64_t t, Team& team) = 0;
+  // Norm of all gradients at the last step; NaN when the settings did not ask for it.
+  virtual double global_norm() const = 0;
+
+  static std::unique_ptr<Optimizer> create(const OptimizerSettings& settings, bool float64);
+  // State slots of a rule.
+  static int states(int rule);
+};
+
+}  // namespace onepass

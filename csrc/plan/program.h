@@ -1,0 +1,132 @@
+// A recorded model: a flat list of kernel calls over named buffers, replayed without Python.
+// Immutable once built; every concurrent replay takes a Workspace of its own.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "../kernels.h"
+
+namespace onepass {
+
+using BufferId = int;
+inline constexpr BufferId kNone = -1;
+
+// What a call reads or writes. Rows buffers hold rows_per_sample rows for each sample of the batch;
+// fixed ones (parameters, gradients) are memory that the Python side keeps alive.
+struct BufferSpec {
+  int64_t rows_per_sample = 0;  // 0: `rows` is fixed
+  int64_t rows = 0;
+  int64_t cols = 0;
+  int64_t stride = 0;
+  int64_t item_size = 0;
+  void* fixed = nullptr;
+};
+
+struct Source {
+  const void* data;
+  SourceType type;
+  int64_t stride;  // bytes
+  double scale;
+};
+
+struct Output {
+  char* data;
+  int64_t stride;  // bytes
+};
+
+// What changes from step to step.
+struct Step {
+  int64_t first = 0;  // position in the (shuffled) epoch
+  int64_t rows = 0;
+  int64_t t = 0;  // optimizer step, from 1
+  double learning_rate = 0.0;
+};
+
+struct Replay {
+  std::vector<Source> sources;
+  std::vector<Output> outputs;
+  const int64_t* index = nullptr;  // row of each position, or nullptr: the position itself
+  const Step* steps = nullptr;
+  int64_t n_steps = 0;
+  double* sums = nullptr;
+  double seconds = 0.0;  // stop at the first step's end after this long; 0: never
+};
+
+class Workspace;
+
+// One step of one replay as a call sees it.
+struct Frame {
+  const std::vector<BufferSpec>& buffers;
+  Workspace& workspace;
+  const Kernels& kernels;
+  const Replay& replay;
+  Step step;
+
+  template <class T>
+  Matrix<T> matrix(BufferId id) const;
+  template <class T>
+  T* data(BufferId id) const;
+};
+
+class Call {
+ public:
+  virtual ~Call() = default;
+  virtual void run(const Frame& frame, Team& team) const = 0;
+  // Multiply-adds or elements a step of `rows` samples costs, for deciding on helpers.
+  virtual double work(int64_t rows) const = 0;
+};
+
+// Memory of one replay: an aligned, zeroed block cut into the program's rows buffers.
+class Workspace {
+ public:
+  Workspace(const std::vector<BufferSpec>& buffers, int64_t capacity);
+  int64_t capacity() const { return capacity_; }
+  void* at(BufferId id) const { return at_[id]; }
+
+ private:
+  struct Free {
+    void operator()(void* p) const;
+  };
+  int64_t capacity_;
+  std::unique_ptr<void, Free> block_;
+  std::vector<void*> at_;
+};
+
+class Program {
+ public:
+  BufferId add_buffer(const BufferSpec& spec);
+  void add_call(std::unique_ptr<Call> call);
+  const BufferSpec& buffer(BufferId id) const;
+  int64_t n_buffers() const { return static_cast<int64_t>(buffers_.size()); }
+
+  // Runs the steps; returns how many were done (fewer when the time ran out).
+  int64_t run(const Replay& replay) const;
+
+ private:
+  std::unique_ptr<Workspace> acquire(int64_t rows) const;
+  void release(std::unique_ptr<Workspace> workspace) const;
+
+  std::vector<BufferSpec> buffers_;
+  std::vector<std::unique_ptr<Call>> calls_;
+  mutable std::mutex mutex_;
+  mutable std::vector<std::unique_ptr<Workspace>> idle_;
+};
+
+template <class T>
+T* Frame::data(BufferId id) const {
+  return id == kNone ? nullptr : static_cast<T*>(workspace.at(id));
+}
+
+template <class T>
+Matrix<T> Frame::matrix(BufferId id) const {
+  if (id == kNone) return {};
+  const BufferSpec& spec = buffers[id];
+  const int64_t rows = spec.rows_per_sample > 0 ? spec.rows_per_sample * step.rows : spec.rows;
+  return {static_cast<T*>(workspace.at(id)), rows, spec.cols, spec.stride};
+}
+
+}  // namespace onepass

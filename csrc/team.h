@@ -1,0 +1,42 @@
+// The threads that carry out one kernel together, and how they share work.
+// Included by code of every instruction set: only always-inline functions and plain data here.
+#pragma once
+
+#include <cstdint>
+
+#if defined(__CUDACC__)
+#define ONEPASS_INLINE __forceinline__
+#else
+// Always inline: an out-of-line copy built for AVX-512 could be the one the linker keeps for all.
+#define ONEPASS_INLINE inline __attribute__((always_inline))
+#endif
+
+namespace onepass {
+
+struct Range {
+  int64_t begin, end;
+};
+
+struct Barrier;
+void wait_at(Barrier& barrier);  // cpu/pool.cpp
+
+struct Team {
+  int rank;
+  int size;
+  Barrier* barrier;
+
+  // Every member waits here for all others; their writes are then visible.
+  ONEPASS_INLINE void sync() {
+    if (size > 1) wait_at(*barrier);
+  }
+
+  // This member's share of n items, cut at multiples of `grain`.
+  ONEPASS_INLINE Range share(int64_t n, int64_t grain) const {
+    const int64_t blocks = (n + grain - 1) / grain;
+    const int64_t begin = blocks * rank / size * grain;
+    const int64_t end = blocks * (rank + 1) / size * grain;
+    return {begin < n ? begin : n, end < n ? end : n};
+  }
+};
+
+}  // namespace onepass
