@@ -29,11 +29,21 @@ class PlanObject {
       throw py::value_error("rows_buffer: cols, stride or rows_per_sample is out of range");
     }
     return program_.add_buffer(
-        {rows_per_sample, 0, cols, stride, index ? int64_t{4} : item_size(), nullptr});
+        {rows_per_sample, 0, cols, stride, index ? int64_t{4} : item_size(), nullptr, kNone});
+  }
+
+  // The same memory as a gapless buffer under another shape of the same size.
+  int view(int of, int64_t cols, int64_t rows_per_sample) {
+    const BufferSpec& base = program_.buffer(of);
+    const bool gapless = base.stride == base.cols;
+    if (!gapless || base.rows_per_sample * base.cols != rows_per_sample * cols) {
+      throw py::value_error("view: the buffer has gaps or another size");
+    }
+    return program_.add_buffer({rows_per_sample, 0, cols, cols, base.item_size, base.fixed, of});
   }
 
   int scratch(int64_t size) {
-    return program_.add_buffer({0, 1, size, size, item_size(), nullptr});
+    return program_.add_buffer({0, 1, size, size, item_size(), nullptr, kNone});
   }
 
   int fixed(py::array a) {
@@ -166,12 +176,12 @@ class PlanObject {
     });
   }
 
-  void weighted_sum(int values, OptionalId weights, int slot, bool count_rows) {
+  void weighted_sum(int values, OptionalId weights, int slot, int count) {
     n_slots_ = std::max(n_slots_, slot + 1);
     add([&](auto zero) {
       auto call = std::make_unique<WeightedSumCall<decltype(zero)>>();
       call->values = values, call->weights = id_of(weights), call->slot = slot;
-      call->count_rows = count_rows;
+      call->over = static_cast<MeanOver>(count);
       return call;
     });
   }
@@ -181,11 +191,11 @@ class PlanObject {
     program_.add_call(std::make_unique<UpdateCall>(optimizer->native()));
   }
 
-  int64_t run(const std::vector<std::pair<py::array, double>>& sources,
-              const std::vector<py::array>& outputs, const py::object& index,
-              const py::array_t<int64_t, py::array::c_style>& steps,
-              const py::array_t<double, py::array::c_style>& learning_rates,
-              py::array_t<double> sums, double seconds) const {
+  void run(const std::vector<std::pair<py::array, double>>& sources,
+           const std::vector<py::array>& outputs, const py::object& index,
+           const py::array_t<int64_t, py::array::c_style>& steps,
+           const py::array_t<double, py::array::c_style>& learning_rates, py::array_t<double> sums,
+           py::array_t<int64_t> progress, double seconds) const {
     if (steps.ndim() != 2 || steps.shape(1) != 3 || learning_rates.ndim() != 1 ||
         learning_rates.shape(0) != steps.shape(0)) {
       throw py::value_error("steps must be (n, 3) and learning_rates (n,)");
@@ -234,8 +244,11 @@ class PlanObject {
     replay.n_steps = static_cast<int64_t>(table.size());
     replay.sums = sums.mutable_data();
     replay.seconds = seconds;
+    // Written here, not returned: an interrupt may strike between the return and Python's next
+    // line.
+    int64_t* done = progress.mutable_data();
     py::gil_scoped_release release;
-    return program_.run(replay);
+    *done += program_.run(replay);
   }
 
  private:
@@ -245,7 +258,7 @@ class PlanObject {
   int fixed_of(py::array a) {
     const Matrix<T> m = output_of<T>(a, "fixed");
     kept_.push_back(a);
-    return program_.add_buffer({0, m.rows, m.cols, m.stride, sizeof(T), m.data});
+    return program_.add_buffer({0, m.rows, m.cols, m.stride, sizeof(T), m.data, kNone});
   }
 
   template <class F>
@@ -275,6 +288,7 @@ class PlanObject {
 
 void register_plan(py::module_& m) {
   using py::arg;
+  const auto none = [](const char* name) { return py::arg_v(name, py::none()); };
   py::class_<PlanObject>(m, "Plan")
       .def(py::init<bool>(), arg("float64"))
       .def(
@@ -284,33 +298,35 @@ void register_plan(py::module_& m) {
           },
           arg("cols"), arg("stride"), arg("rows_per_sample"))
       .def("index_buffer", &PlanObject::index_buffer, arg("rows_per_sample"))
+      .def("view", &PlanObject::view, arg("of"), arg("cols"), arg("rows_per_sample"))
       .def("scratch", &PlanObject::scratch, arg("size"))
       .def("fixed", &PlanObject::fixed, arg("array"))
       .def("gather", &PlanObject::gather, arg("source"), arg("out"))
       .def("output", &PlanObject::output, arg("source"), arg("output"))
-      .def("dense_forward", &PlanObject::dense_forward, arg("x"), arg("w"), arg("b"), arg("z"),
-           arg("y"), arg("activation"), arg("hyper"))
-      .def("dense_backward_input", &PlanObject::dense_backward_input, arg("dz"), arg("w"), arg("z"),
-           arg("y"), arg("dx"), arg("packed"), arg("activation"), arg("hyper"), arg("accumulate"))
-      .def("dense_backward_weights", &PlanObject::dense_backward_weights, arg("x"), arg("dz"),
-           arg("dw"), arg("db"), arg("accumulate"))
-      .def("activation_forward", &PlanObject::activation_forward, arg("x"), arg("y"),
+      .def("dense_forward", &PlanObject::dense_forward, py::kw_only(), arg("x"), arg("w"),
+           none("b"), none("z"), arg("y"), arg("activation"), arg("hyper"))
+      .def("dense_backward_input", &PlanObject::dense_backward_input, py::kw_only(), arg("dz"),
+           arg("w"), none("z"), none("y"), arg("dx"), arg("packed"), arg("activation"),
+           arg("hyper"), arg("accumulate"))
+      .def("dense_backward_weights", &PlanObject::dense_backward_weights, py::kw_only(), arg("x"),
+           arg("dz"), arg("dw"), none("db"), arg("accumulate"))
+      .def("activation_forward", &PlanObject::activation_forward, py::kw_only(), arg("x"), arg("y"),
            arg("activation"), arg("hyper"))
-      .def("activation_backward", &PlanObject::activation_backward, arg("x"), arg("y"), arg("dy"),
-           arg("dx"), arg("activation"), arg("hyper"), arg("accumulate"))
-      .def("softmax", &PlanObject::softmax, arg("x"), arg("y"))
-      .def("softmax_backward", &PlanObject::softmax_backward, arg("y"), arg("dy"), arg("dx"),
-           arg("accumulate"))
-      .def("loss", &PlanObject::loss, arg("id"), arg("hyper"), arg("target"), arg("prediction"),
-           arg("weights"), arg("values"), arg("gradient"), arg("probabilities"), arg("mean"),
-           arg("factor"))
-      .def("row_accuracy", &PlanObject::row_accuracy, arg("kind"), arg("threshold"), arg("target"),
-           arg("prediction"), arg("values"))
-      .def("weighted_sum", &PlanObject::weighted_sum, arg("values"), arg("weights"), arg("slot"),
-           arg("count_rows"))
+      .def("activation_backward", &PlanObject::activation_backward, py::kw_only(), none("x"),
+           arg("y"), arg("dy"), arg("dx"), arg("activation"), arg("hyper"), arg("accumulate"))
+      .def("softmax", &PlanObject::softmax, py::kw_only(), arg("x"), arg("y"))
+      .def("softmax_backward", &PlanObject::softmax_backward, py::kw_only(), arg("y"), arg("dy"),
+           arg("dx"), arg("accumulate"))
+      .def("loss", &PlanObject::loss, py::kw_only(), arg("id"), arg("hyper"), arg("target"),
+           arg("prediction"), none("weights"), none("values"), none("gradient"),
+           none("probabilities"), arg("mean"), arg("factor"))
+      .def("row_accuracy", &PlanObject::row_accuracy, py::kw_only(), arg("kind"), arg("threshold"),
+           arg("target"), arg("prediction"), arg("values"))
+      .def("weighted_sum", &PlanObject::weighted_sum, py::kw_only(), arg("values"), none("weights"),
+           arg("slot"), arg("count"))
       .def("update", &PlanObject::update, arg("optimizer"))
       .def("run", &PlanObject::run, arg("sources"), arg("outputs"), arg("index"), arg("steps"),
-           arg("learning_rates"), arg("sums"), arg("seconds"));
+           arg("learning_rates"), arg("sums"), arg("progress"), arg("seconds"));
 }
 
 }  // namespace onepass::bind

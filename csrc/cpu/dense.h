@@ -81,7 +81,7 @@ void dense_backward_input(const DenseBackwardInput<T>& a, Team& team) {
   const int64_t depth = a.dz.cols;
   // A band of columns is packed by its owner; bands of rows share all of it. Each writes the same
   // values to its own place or, for rows, needs its own copy: pack once, then wait.
-  const bool shared = block.cols.begin == 0 && block.cols.end == a.dx.cols && team.size > 1;
+  const bool shared = block.by_rows && team.size > 1;
   const auto place = [&](int64_t c) { return a.packed + c * depth; };
   if (shared) {
     int64_t panel = 0;

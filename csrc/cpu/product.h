@@ -91,6 +91,7 @@ void multiply(int rows, Left<T> a, const T* b, int64_t b_stride, int64_t depth, 
 
 struct Block {
   Range rows, cols;
+  bool by_rows;  // the same for every member, unlike the ranges
 };
 
 // One member's part of a rows x cols result: a band of columns cut at whole vectors (cache lines),
@@ -98,8 +99,8 @@ struct Block {
 template <class T>
 Block split(int64_t rows, int64_t cols, const Team& team) {
   constexpr int64_t line = 64 / sizeof(T);
-  if (cols >= team.size * line || cols >= rows) return {{0, rows}, team.share(cols, line)};
-  return {team.share(rows, Simd<T>::kRows), {0, cols}};
+  if (cols >= team.size * line || cols >= rows) return {{0, rows}, team.share(cols, line), false};
+  return {team.share(rows, Simd<T>::kRows), {0, cols}, true};
 }
 
 // Walks a block tile by tile. begin(tile, row, col, rows, cols) fills the tile's initial value,

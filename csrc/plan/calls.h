@@ -225,22 +225,30 @@ struct RowAccuracyCall final : Call {
   double work(int64_t rows) const override { return static_cast<double>(rows); }
 };
 
-// sums[2 * slot] += weighted sum of a rows buffer, sums[2 * slot + 1] += what a mean divides it by:
-// the weights' sum, or, as Keras's losses do, the number of rows.
+// What the mean of row values over an epoch divides their weighted sum by.
+enum class MeanOver : int {
+  kWeights,   // the sum of the weights: metrics
+  kRows,      // the number of rows, as Keras's losses do
+  kBatchSum,  // nothing: the mean over batches, by their rows, of each batch's sum
+};
+
+// sums[2 * slot] += numerator, sums[2 * slot + 1] += denominator.
 template <class T>
 struct WeightedSumCall final : Call {
   BufferId values, weights;
   int slot;
-  bool count_rows;
+  MeanOver over;
 
   void run(const Frame& f, Team& team) const override {
     if (team.rank != 0) return;
     const int64_t rows = f.matrix<const T>(values).rows;
-    double* sums = f.replay.sums + 2 * slot;
-    const double divisor = sums[1];
-    f.kernels.of<T>().weighted_sum({f.data<const T>(values), f.data<const T>(weights), rows, sums},
+    double batch[2] = {0.0, 0.0};
+    f.kernels.of<T>().weighted_sum({f.data<const T>(values), f.data<const T>(weights), rows, batch},
                                    team);
-    if (count_rows) sums[1] = divisor + static_cast<double>(rows);
+    const double n = static_cast<double>(rows);
+    double* sums = f.replay.sums + 2 * slot;
+    sums[0] += over == MeanOver::kBatchSum ? batch[0] * n : batch[0];
+    sums[1] += over == MeanOver::kWeights ? batch[1] : n;
   }
   double work(int64_t rows) const override { return static_cast<double>(rows); }
 };

@@ -33,15 +33,19 @@ Workspace::Workspace(const std::vector<BufferSpec>& buffers, int64_t capacity)
     : capacity_(capacity) {
   int64_t total = kAlign;
   for (const auto& spec : buffers) {
-    if (spec.fixed == nullptr) total += bytes_of(spec, capacity);
+    if (spec.owns_memory()) total += bytes_of(spec, capacity);
   }
   block_.reset(std::aligned_alloc(kAlign, total));
   if (block_ == nullptr) throw std::bad_alloc();
   std::memset(block_.get(), 0, total);  // padding starts, and stays, zero
   char* next = static_cast<char*>(block_.get());
   for (const auto& spec : buffers) {
-    at_.push_back(spec.fixed != nullptr ? spec.fixed : next);
-    if (spec.fixed == nullptr) next += bytes_of(spec, capacity);
+    if (spec.view_of != kNone) {
+      at_.push_back(at_[spec.view_of]);
+    } else {
+      at_.push_back(spec.fixed != nullptr ? spec.fixed : next);
+    }
+    if (spec.owns_memory()) next += bytes_of(spec, capacity);
   }
 }
 

@@ -24,6 +24,9 @@ struct BufferSpec {
   int64_t stride = 0;
   int64_t item_size = 0;
   void* fixed = nullptr;
+  BufferId view_of = kNone;  // shares that buffer's memory under another shape
+
+  bool owns_memory() const { return fixed == nullptr && view_of == kNone; }
 };
 
 struct Source {

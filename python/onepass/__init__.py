@@ -1,1 +1,46 @@
-"""temporary"""
+"""Fused kernels that train and serve multilayer perceptrons and step optimizers in one pass.
+
+``import onepass as keras`` runs Keras 3 snippets; so does ``import onepass as tf`` with
+``tf.keras.…``.
+"""
+
+import sys
+
+from onepass import (
+    activations,
+    callbacks,
+    config,
+    datasets,
+    initializers,
+    kernels,
+    layers,
+    losses,
+    metrics,
+    models,
+    optimizers,
+    utils,
+)
+from onepass.layers import Input
+from onepass.models import Model, Sequential
+
+__version__ = "0.1.0"
+keras = sys.modules[__name__]
+
+__all__ = [
+    "Input",
+    "Model",
+    "Sequential",
+    "activations",
+    "callbacks",
+    "config",
+    "datasets",
+    "initializers",
+    "keras",
+    "kernels",
+    "layers",
+    "losses",
+    "metrics",
+    "models",
+    "optimizers",
+    "utils",
+]

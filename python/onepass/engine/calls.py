@@ -1,0 +1,77 @@
+"""The intermediate form of a plan: a flat list of kernel calls over buffers.
+
+``lowering`` writes it, ``rewrites`` transform it, ``plan`` turns it into a native program, and
+``summary(plan=True)`` prints it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Kind = Literal["rows", "index", "fixed", "scratch", "view"]
+
+
+@dataclass(eq=False)
+class Buffer:
+    """Memory that calls read and write.
+
+    ``rows``: ``rows_per_sample`` rows of ``cols`` for each sample, ``stride`` elements apart;
+    ``index``: int32 class indices; ``fixed``: an existing array (parameters, gradients);
+    ``scratch``: ``cols`` elements; ``view``: another buffer's memory under another shape.
+    """
+
+    name: str
+    kind: Kind
+    cols: int = 0
+    stride: int = 0
+    rows_per_sample: int = 1
+    array: Any = None
+    base: Buffer | None = None
+
+    def root(self) -> Buffer:
+        """Return the buffer whose memory this one is."""
+        return self if self.base is None else self.base.root()
+
+    def __str__(self) -> str:
+        return self.name
+
+
+@dataclass(eq=False)
+class Call:
+    """One kernel call. ``reads`` and ``writes`` map the kernel's argument names to buffers.
+
+    With ``attributes["accumulate"]`` the call also reads what it writes.
+    """
+
+    kernel: str
+    reads: dict[str, Buffer]
+    writes: dict[str, Buffer]
+    attributes: dict[str, Any] = field(default_factory=dict)
+
+    def touches(self, buffer: Buffer) -> bool:
+        """Whether the call reads or writes this memory."""
+        return self.reads_from(buffer) or self.writes_to(buffer)
+
+    def reads_from(self, buffer: Buffer) -> bool:
+        """Whether the call reads this memory."""
+        root = buffer.root()
+        if any(other.root() is root for other in self.reads.values()):
+            return True
+        return bool(self.attributes.get("accumulate")) and self.writes_to(buffer)
+
+    def writes_to(self, buffer: Buffer) -> bool:
+        """Whether the call writes this memory."""
+        root = buffer.root()
+        return any(other.root() is root for other in self.writes.values())
+
+    def __str__(self) -> str:
+        shown = {
+            key: value
+            for key, value in self.attributes.items()
+            if key not in ("optimizer", "hyper") and value not in (None, False, [], 0)
+        }
+        notes = "".join(f", {key}={value}" for key, value in shown.items())
+        reads = ", ".join(str(buffer) for buffer in self.reads.values())
+        writes = ", ".join(str(buffer) for buffer in self.writes.values())
+        return f"{self.kernel}({reads}{notes}) -> {writes}"

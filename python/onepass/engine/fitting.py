@@ -1,0 +1,144 @@
+"""The training loop: epochs, shuffling, validation, callbacks in Keras's order, progress."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from onepass import _random
+from onepass.callbacks import CallbackList
+from onepass.engine.feeding import Feed
+from onepass.engine.plan import Plan
+from onepass.engine.replay import Pass, batches
+
+if TYPE_CHECKING:
+    from onepass.callbacks.progress import Progress
+    from onepass.models.model import Model
+
+Logs = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Validation:
+    """What is evaluated behind an epoch, and how often."""
+
+    feed: Feed
+    batch_size: int
+    steps: int | None
+    every: int
+
+
+@dataclass
+class FitLoop:
+    """One call of ``fit``."""
+
+    model: Model
+    plan: Plan
+    feed: Feed
+    batch_size: int
+    steps_per_epoch: int | None
+    shuffle: bool
+    validation: Validation | None
+    callbacks: CallbackList
+    progress: Progress
+
+    def run(self, initial_epoch: int, epochs: int) -> None:
+        """Train from one epoch to another."""
+        self.model.stop_training = False
+        self.callbacks.on_train_begin()
+        logs: Logs = {}
+        try:
+            for epoch in range(initial_epoch, epochs):
+                logs = self._epoch(epoch, epochs)
+                if self.model.stop_training:
+                    break
+        finally:
+            self.progress.close()
+        self.callbacks.on_train_end(logs)
+
+    def _epoch(self, epoch: int, epochs: int) -> Logs:
+        started = time.perf_counter()
+        steps = batches(self.feed.samples, self.batch_size, self.steps_per_epoch)
+        self.callbacks.on_epoch_begin(epoch)
+        self.progress.epoch_begin(epoch, epochs, len(steps))
+        logs = self._train(steps)
+        seconds = time.perf_counter() - started
+        if self.validation is not None and (epoch + 1) % self.validation.every == 0:
+            results = self._validate(self.validation)
+            logs.update({f"val_{name}": value for name, value in results.items()})
+        self.progress.epoch_end(logs, seconds)
+        self.callbacks.on_epoch_end(epoch, logs)
+        return logs
+
+    def _train(self, steps: np.ndarray) -> Logs:
+        optimizer = self.model.optimizer
+        assert optimizer is not None
+        start = optimizer.iterations
+        steps[:, 2] = np.arange(start + 1, start + 1 + len(steps))
+        order = _random.generator().permutation(self.feed.samples) if self.shuffle else None
+        work = Pass(self.plan, self.feed, steps, order)
+        hooks = self.callbacks if self.callbacks.needs_batches("train") else None
+        try:
+            if hooks is None:
+                work.run(optimizer.step_learning_rates, self._shower(work))
+            else:
+                self._train_with_hooks(work, hooks, start)
+        finally:
+            # Also after an interrupt: the weights hold exactly these steps.
+            optimizer.iterations = start + work.done
+        return work.logs()
+
+    def _train_with_hooks(self, work: Pass, hooks: CallbackList, start: int) -> None:
+        optimizer = self.model.optimizer
+        assert optimizer is not None
+        show = self._shower(work)
+        for step in range(len(work.steps)):
+            hooks.on_train_batch_begin(step)
+            work.run(optimizer.step_learning_rates, show, limit=step + 1)
+            optimizer.iterations = start + work.done
+            hooks.on_train_batch_end(step, work.logs())
+            if self.model.stop_training:
+                break
+
+    def _shower(self, work: Pass) -> Callable[[], None] | None:
+        if not self.progress.live:
+            return None
+        return lambda: self.progress.advance(work.done, work.logs())
+
+    def _validate(self, validation: Validation) -> Logs:
+        return evaluate(
+            self.model,
+            validation.feed,
+            validation.batch_size,
+            validation.steps,
+            self.callbacks,
+        )
+
+
+def evaluate(
+    model: Model,
+    feed: Feed,
+    batch_size: int,
+    steps: int | None,
+    callbacks: CallbackList,
+    show: Callable[[Pass], None] | None = None,
+) -> Logs:
+    """Loss and metrics over a feed, with the test hooks."""
+    plan = model.plan_for("evaluate", feed.weighted)
+    work = Pass(plan, feed, batches(feed.samples, batch_size, steps))
+    callbacks.on_test_begin()
+    after = None if show is None else lambda: show(work)
+    if callbacks.needs_batches("test"):
+        for step in range(len(work.steps)):
+            callbacks.on_test_batch_begin(step)
+            work.run(after=after, limit=step + 1)
+            callbacks.on_test_batch_end(step, work.logs())
+    else:
+        work.run(after=after)
+    logs = work.logs()
+    callbacks.on_test_end(logs)
+    return logs

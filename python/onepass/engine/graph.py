@@ -1,0 +1,121 @@
+"""Symbolic tensors and the graph of operations that calling layers on them records.
+
+Called by layers and activations; read by ``lowering``. A node is never changed once recorded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from onepass.engine.ops import Op
+
+Shape = tuple[int | None, ...]
+
+
+@dataclass(eq=False)
+class SymbolicTensor:
+    """A tensor that only has a shape yet; the first dimension is the batch and always ``None``."""
+
+    shape: Shape
+    dtype: str
+    name: str = ""
+    node: Node | None = field(default=None, repr=False)
+
+    @property
+    def ndim(self) -> int:
+        """Number of dimensions, the batch included."""
+        return len(self.shape)
+
+    @property
+    def sample_size(self) -> int:
+        """Elements of one sample."""
+        size = 1
+        for dim in self.shape[1:]:
+            assert dim is not None
+            size *= dim
+        return size
+
+    def __array__(self, *_: Any, **__: Any) -> Any:
+        raise TypeError(
+            "a symbolic tensor has no values: NumPy functions cannot be recorded in a model; "
+            "use layers and activations of onepass on it"
+        )
+
+    def __bool__(self) -> bool:
+        raise TypeError(
+            "a symbolic tensor has no value, so Python cannot branch on it while a model is recorded"
+        )
+
+
+@dataclass(eq=False)
+class Node:
+    """One operation: inputs, output and the layer whose call recorded it (for display)."""
+
+    op: Op
+    inputs: tuple[SymbolicTensor, ...]
+    output: SymbolicTensor
+    owner: str = ""
+
+
+_owners: list[str] = []
+
+
+class recording_for:
+    """Context in which recorded nodes carry a layer's name."""
+
+    def __init__(self, owner: str) -> None:
+        self.owner = owner
+
+    def __enter__(self) -> None:
+        _owners.append(self.owner)
+
+    def __exit__(self, *_: object) -> None:
+        _owners.pop()
+
+
+def record(op: Op, inputs: Sequence[SymbolicTensor]) -> SymbolicTensor:
+    """Add an operation to the graph and return its output."""
+    dtypes = {tensor.dtype for tensor in inputs}
+    if len(dtypes) > 1:
+        raise TypeError(f"{op.name}: inputs have different dtypes {sorted(dtypes)}")
+    owner = _owners[-1] if _owners else op.name
+    shape = op.output_shape([tensor.shape for tensor in inputs])
+    output = SymbolicTensor(shape, inputs[0].dtype, f"{owner}:{op.name}")
+    output.node = Node(op, tuple(inputs), output, owner)
+    return output
+
+
+def input_tensor(shape: Iterable[int | None], dtype: str, name: str) -> SymbolicTensor:
+    """Start of a graph: a batch of samples of this shape."""
+    return SymbolicTensor((None, *shape), dtype, name)
+
+
+def nodes_between(
+    inputs: Sequence[SymbolicTensor], outputs: Sequence[SymbolicTensor]
+) -> list[Node]:
+    """Nodes that lead from the inputs to the outputs, each after all that it needs.
+
+    Raises
+    ------
+    ValueError
+        If an output depends on a tensor that is not among the inputs.
+    """
+    done: set[int] = {id(tensor) for tensor in inputs}
+    order: list[Node] = []
+    stack: list[tuple[SymbolicTensor, bool]] = [(tensor, False) for tensor in reversed(outputs)]
+    while stack:
+        tensor, expanded = stack.pop()
+        if id(tensor) in done:
+            continue
+        if tensor.node is None:
+            raise ValueError(f"an output depends on {tensor.name!r}, which is not an input")
+        if expanded:
+            done.add(id(tensor))
+            order.append(tensor.node)
+        else:
+            stack.append((tensor, True))
+            stack.extend((source, False) for source in reversed(tensor.node.inputs))
+    return order

@@ -1,0 +1,151 @@
+"""The operations a graph is made of: their shapes and the kernel calls they lower to.
+
+Each op writes plain calls, one kernel for one thing; fusion is the business of ``rewrites``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from onepass._formulas import ACTIVATIONS, hyper_values
+from onepass.engine.graph import Shape
+from onepass.engine.storage import Variable
+
+if TYPE_CHECKING:
+    from onepass.engine.graph import Node
+    from onepass.engine.lowering import Lowering
+
+
+class Op:
+    """An operation on symbolic tensors."""
+
+    name = "op"
+
+    def output_shape(self, shapes: Sequence[Shape]) -> Shape:
+        """Shape of the output for inputs of these shapes."""
+        return shapes[0]
+
+    def variables(self) -> list[Variable]:
+        """Variables that the operation reads, in the order of its layer's weights."""
+        return []
+
+    def forward(self, low: Lowering, node: Node) -> None:
+        """Emit the calls that compute the output."""
+        raise NotImplementedError
+
+    def backward(self, low: Lowering, node: Node) -> None:
+        """Emit the calls that turn the output's gradient into those of inputs and variables."""
+        raise NotImplementedError
+
+
+class DenseOp(Op):
+    """``y = x w + b`` over the last dimension."""
+
+    name = "dense"
+
+    def __init__(self, kernel: Variable, bias: Variable | None) -> None:
+        self.kernel = kernel
+        self.bias = bias
+
+    def output_shape(self, shapes: Sequence[Shape]) -> Shape:
+        return (*shapes[0][:-1], self.kernel.shape[1])
+
+    def variables(self) -> list[Variable]:
+        return [self.kernel] if self.bias is None else [self.kernel, self.bias]
+
+    def forward(self, low: Lowering, node: Node) -> None:
+        reads = {"x": low.value(node.inputs[0]), "w": low.parameter(self.kernel)}
+        if self.bias is not None:
+            reads["b"] = low.parameter(self.bias)
+        attributes = {"activation": "linear", "hyper": []}
+        low.emit("dense_forward", reads, {"y": low.value(node.output)}, attributes)
+
+    def backward(self, low: Lowering, node: Node) -> None:
+        (x,) = node.inputs
+        dz, _ = low.gradient(node.output)
+        if low.is_trained(self.kernel):
+            dw, accumulate = low.parameter_gradient(self.kernel)
+            writes = {"dw": dw}
+            if self.bias is not None and low.is_trained(self.bias):
+                writes["db"], _ = low.parameter_gradient(self.bias)
+            reads = {"x": low.value(x), "dz": dz}
+            low.emit("dense_backward_weights", reads, writes, {"accumulate": accumulate})
+        if low.needs_gradient(x):
+            dx, accumulate = low.gradient_to_write(x)
+            rows, cols = self.kernel.shape
+            packed = low.scratch((rows + _PANEL) * cols)
+            low.emit(
+                "dense_backward_input",
+                {"dz": dz, "w": low.parameter(self.kernel)},
+                {"dx": dx, "packed": packed},
+                {"activation": "linear", "hyper": [], "accumulate": accumulate},
+            )
+
+
+_PANEL = 64  # columns of the widest packed panel; kPanel in csrc/kernels.h
+
+
+class ActivationOp(Op):
+    """An elementwise activation of the compiled list."""
+
+    def __init__(self, name: str, hyper: Mapping[str, float]) -> None:
+        self.name = name
+        self.formula = ACTIVATIONS[name]
+        self.hyper = hyper_values(self.formula.hyper, hyper, name)
+
+    def forward(self, low: Lowering, node: Node) -> None:
+        low.emit(
+            "activation_forward",
+            {"x": low.value(node.inputs[0])},
+            {"y": low.value(node.output)},
+            {"activation": self.name, "hyper": self.hyper},
+        )
+
+    def backward(self, low: Lowering, node: Node) -> None:
+        (x,) = node.inputs
+        if not low.needs_gradient(x):
+            return
+        dy, _ = low.gradient(node.output)
+        dx, accumulate = low.gradient_to_write(x)
+        reads = {"y": low.value(node.output), "dy": dy}
+        if self.formula.needs_input:
+            reads["x"] = low.value(x)
+        attributes = {"activation": self.name, "hyper": self.hyper, "accumulate": accumulate}
+        low.emit("activation_backward", reads, {"dx": dx}, attributes)
+
+
+class SoftmaxOp(Op):
+    """Softmax over the last dimension."""
+
+    name = "softmax"
+
+    def forward(self, low: Lowering, node: Node) -> None:
+        low.emit("softmax", {"x": low.value(node.inputs[0])}, {"y": low.value(node.output)})
+
+    def backward(self, low: Lowering, node: Node) -> None:
+        (x,) = node.inputs
+        if not low.needs_gradient(x):
+            return
+        dy, _ = low.gradient(node.output)
+        dx, accumulate = low.gradient_to_write(x)
+        reads = {"y": low.value(node.output), "dy": dy}
+        low.emit("softmax_backward", reads, {"dx": dx}, {"accumulate": accumulate})
+
+
+class ReshapeOp(Op):
+    """The same numbers under another sample shape: no kernel, one memory."""
+
+    name = "reshape"
+
+    def __init__(self, sample_shape: tuple[int, ...]) -> None:
+        self.sample_shape = sample_shape
+
+    def output_shape(self, shapes: Sequence[Shape]) -> Shape:
+        return (shapes[0][0], *self.sample_shape)
+
+    def forward(self, low: Lowering, node: Node) -> None:
+        pass
+
+    def backward(self, low: Lowering, node: Node) -> None:
+        pass

@@ -1,0 +1,153 @@
+"""Native plans: a graph lowered, rewritten and handed to C++ for one mode.
+
+Called by models, once per mode, trainable set and kind of batch; a plan is immutable, and several
+threads may replay it at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from onepass import _core
+from onepass._formulas import ACTIVATIONS, LOSSES
+from onepass.engine.calls import Buffer, Call
+from onepass.engine.graph import SymbolicTensor, nodes_between
+from onepass.engine.lowering import Lowering
+from onepass.engine.objective import (
+    Objective,
+    ObjectiveBuffers,
+    emit_objective,
+    target_buffer,
+)
+from onepass.engine.rewrites import REWRITES, Rewrite, rewrite
+from onepass.engine.storage import Variable
+
+if TYPE_CHECKING:
+    from onepass._core import Optimizer as NativeOptimizer
+
+Mode = Literal["train", "evaluate", "predict"]
+
+_COUNTS = {"weights": 0, "rows": 1, "batch_sum": 2}
+_ACCURACIES = {"binary": 0, "categorical": 1, "sparse_categorical": 2}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A native program with the list of calls it was made from.
+
+    Sources are, in this order: the input, the target (train and evaluate), the weights (when given).
+    """
+
+    calls: tuple[Call, ...]
+    native: _core.Plan
+    slots: tuple[str, ...]
+
+    def new_sums(self) -> Any:
+        """Zeroed (slots, 2) float64 sums: numerator and denominator of each mean."""
+        return np.zeros((len(self.slots), 2))
+
+
+def build_plan(
+    mode: Mode,
+    x: SymbolicTensor,
+    y: SymbolicTensor,
+    *,
+    objective: Objective | None = None,
+    weighted: bool = False,
+    trained: Sequence[Variable] = (),
+    optimizer: NativeOptimizer | None = None,
+    rewrites: tuple[Rewrite, ...] = REWRITES,
+) -> Plan:
+    """Record one mode of a graph as a native plan.
+
+    Parameters
+    ----------
+    mode : what a step does: predict; evaluate (loss and metrics); train (and update)
+    x, y : the graph's input and output
+    objective : loss and metrics; needed unless predicting
+    weighted : whether each batch brings sample weights
+    trained : variables that the optimizer holds, in its order
+    optimizer : steps at the end of a training step; without one, gradients are only computed
+    rewrites : fusions to apply; () gives the plain plan
+    """
+    low = Lowering(nodes_between([x], [y]), trained if mode == "train" else ())
+    low.emit("gather", {}, {"out": low.value(x)}, {"source": 0})
+    slots: tuple[str, ...] = ()
+    if mode == "predict":
+        low.forward()
+        low.emit("output", {"source": low.value(y)}, {}, {"output": 0})
+    else:
+        assert objective is not None
+        at = ObjectiveBuffers(low.value(y), target_buffer(low, objective, y), None)
+        low.emit("gather", {}, {"out": at.target}, {"source": 1})
+        if weighted:
+            at.weights = low.rows("weights", 1, at.prediction.rows_per_sample)
+            low.emit("gather", {}, {"out": at.weights}, {"source": 2})
+        low.forward()
+        emit_objective(low, objective, y, at)
+        slots = tuple(objective.slots)
+        if mode == "train":
+            low.backward()
+            if optimizer is not None:
+                _emit_update(low, trained, optimizer)
+    calls = rewrite(low.calls, rewrites)
+    return Plan(tuple(calls), _native(calls, x.dtype == "float64"), slots)
+
+
+def _emit_update(
+    low: Lowering, trained: Sequence[Variable], optimizer: NativeOptimizer
+) -> None:
+    gradients = [low.parameter_gradient(variable)[0] for variable in trained]
+    low.emit(
+        "update",
+        {f"g{i}": gradient for i, gradient in enumerate(gradients)},
+        {f"p{i}": low.parameter(variable) for i, variable in enumerate(trained)},
+        {"optimizer": optimizer},
+    )
+
+
+def _native(calls: Sequence[Call], float64: bool) -> _core.Plan:
+    plan = _core.Plan(float64)
+    ids: dict[Buffer, int] = {}
+    for call in calls:
+        if call.kernel == "update":  # it knows its tensors itself
+            plan.update(call.attributes["optimizer"])
+            continue
+        buffers = {**call.reads, **call.writes}
+        arguments = {role: _buffer_id(plan, ids, buffer) for role, buffer in buffers.items()}
+        getattr(plan, call.kernel)(**arguments, **_native_attributes(call))
+    return plan
+
+
+def _buffer_id(plan: _core.Plan, ids: dict[Buffer, int], buffer: Buffer) -> int:
+    if buffer not in ids:
+        if buffer.kind == "fixed":
+            ids[buffer] = plan.fixed(buffer.array)
+        elif buffer.kind == "index":
+            ids[buffer] = plan.index_buffer(buffer.rows_per_sample)
+        elif buffer.kind == "scratch":
+            ids[buffer] = plan.scratch(buffer.cols)
+        elif buffer.base is not None:
+            base = _buffer_id(plan, ids, buffer.base)
+            ids[buffer] = plan.view(base, buffer.cols, buffer.rows_per_sample)
+        else:
+            ids[buffer] = plan.rows_buffer(buffer.cols, buffer.stride, buffer.rows_per_sample)
+    return ids[buffer]
+
+
+def _native_attributes(call: Call) -> dict[str, Any]:
+    """Names to the ids that the native side knows."""
+    attributes = dict(call.attributes)
+    if "activation" in attributes:
+        attributes["activation"] = ACTIVATIONS[attributes["activation"]].id
+    if "loss" in attributes:
+        attributes["id"] = LOSSES[attributes.pop("loss")].id
+    if "count" in attributes:
+        attributes["count"] = _COUNTS[attributes["count"]]
+    if "kind" in attributes:
+        attributes["kind"] = _ACCURACIES[attributes["kind"]]
+    return attributes

@@ -1,0 +1,97 @@
+"""Running plans: the table of steps, native calls of about 50 ms, and what happens between them.
+
+Between two native calls Python looks after signals (Ctrl-C), progress and callbacks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onepass.engine.feeding import Feed
+from onepass.engine.plan import Plan
+
+_SECONDS = 0.05  # of one native call
+
+Integers = NDArray[np.int64]
+
+
+def batches(samples: int, batch_size: int, limit: int | None = None) -> Integers:
+    """Table of steps over the samples: (steps, 3) of first position, rows and optimizer step 0."""
+    first = np.arange(0, samples, batch_size, dtype=np.int64)
+    rows = np.minimum(batch_size, samples - first)
+    table = np.stack([first, rows, np.zeros_like(first)], axis=1)
+    return table if limit is None else table[:limit]
+
+
+@dataclass
+class Pass:
+    """One pass of a plan over a feed.
+
+    Attributes
+    ----------
+    plan, feed : what runs on what
+    steps : (n, 3) int64, see ``batches``
+    order : (samples,) int64 or None: the row at each position
+    outputs : arrays that a predicting plan fills
+    sums : (slots, 2) float64: running numerators and denominators of loss and metrics
+    progress : (1,) int64: steps done; right even if an exception struck
+    """
+
+    plan: Plan
+    feed: Feed
+    steps: Integers
+    order: Integers | None = None
+    outputs: Sequence[Any] = ()
+
+    def __post_init__(self) -> None:
+        self.sums = self.plan.new_sums()
+        self.progress = np.zeros(1, np.int64)
+
+    @property
+    def done(self) -> int:
+        """Steps done so far."""
+        return int(self.progress[0])
+
+    def logs(self) -> dict[str, float]:
+        """Running means of loss and metrics."""
+        with np.errstate(invalid="ignore", divide="ignore"):
+            means = self.sums[:, 0] / self.sums[:, 1]
+        return dict(zip(self.plan.slots, means.tolist(), strict=True))
+
+    def run(
+        self,
+        rates: Callable[[int, int], NDArray[np.float64]] | None = None,
+        after: Callable[[], None] | None = None,
+        limit: int | None = None,
+    ) -> None:
+        """Do the remaining steps.
+
+        Parameters
+        ----------
+        rates : rates(first step, number of steps) -> learning rates
+        after : called after each native call
+        limit : stop once so many steps are done
+        """
+        end = len(self.steps) if limit is None else min(limit, len(self.steps))
+        while self.done < end:
+            coming = self.steps[self.done : end]
+            learning_rates = (
+                np.zeros(len(coming)) if rates is None else rates(int(coming[0, 2]), len(coming))
+            )
+            self.plan.native.run(
+                self.feed.sources,
+                list(self.outputs),
+                self.order,
+                coming,
+                learning_rates,
+                self.sums,
+                self.progress,
+                _SECONDS,
+            )
+            if after is not None:
+                after()

@@ -1,0 +1,155 @@
+"""Fusion: explicit rewrites of a list of calls.
+
+Each takes a list and returns a new one that computes the same; ``tolerance`` is the relative error
+it may introduce, 0 where the results stay bitwise equal. Tests hold each one against the plain list.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from onepass.engine.calls import Buffer, Call
+
+Calls = list[Call]
+
+
+@dataclass(frozen=True)
+class Rewrite:
+    """A fusion and the relative error that it may introduce."""
+
+    apply: Callable[[Calls], Calls]
+    tolerance: float
+
+    @property
+    def name(self) -> str:
+        """The function's name."""
+        return self.apply.__name__
+
+
+def _writer(calls: Calls, buffer: Buffer, kernel: str) -> Call | None:
+    """Return the call of this kernel that writes exactly this buffer, if it is the only writer."""
+    writers = [call for call in calls if call.writes_to(buffer)]
+    if len(writers) == 1 and writers[0].kernel == kernel:
+        (writer,) = writers
+        if any(written is buffer for written in writer.writes.values()):
+            return writer
+    return None
+
+
+def _others(calls: Calls, buffer: Buffer, *known: Call | None) -> Calls:
+    """Calls that touch the buffer beside the known ones."""
+    return [call for call in calls if call not in known and call.touches(buffer)]
+
+
+def _without(calls: Calls, *removed: Call | None) -> Calls:
+    return [call for call in calls if call not in removed]
+
+
+def _replaced(calls: Calls, old: Call, new: Call, *removed: Call | None) -> Calls:
+    return [new if call is old else call for call in _without(calls, *removed)]
+
+
+_FUSED_LOSSES = {
+    "categorical_crossentropy": ("softmax", "softmax_backward"),
+    "binary_crossentropy": ("activation_forward", "activation_backward"),
+}
+
+
+def _is_output_of(loss: Call, activation: Call) -> bool:
+    return activation.kernel == "softmax" or activation.attributes["activation"] == "sigmoid"
+
+
+def _gradient_chain(calls: Calls, loss: Call, kernel: str) -> tuple[bool, Call | None]:
+    """Return whether the loss's gradient can go past the activation, and the call that it replaces."""
+    gradient = loss.writes.get("gradient")
+    if gradient is None:
+        return True, None
+    users = _others(calls, gradient, loss)
+    if len(users) != 1 or users[0].kernel != kernel or users[0].attributes.get("accumulate"):
+        return False, None
+    return True, users[0]
+
+
+def fuse_output_loss(calls: Calls) -> Calls:
+    """Softmax or sigmoid with its cross-entropy: loss and gradient from the logits."""
+    for loss in [call for call in calls if call.kernel == "loss"]:
+        kernels = _FUSED_LOSSES.get(loss.attributes["loss"])
+        prediction = loss.reads["prediction"]
+        if kernels is None:
+            continue
+        activation = _writer(calls, prediction, kernels[0])
+        if activation is None or not _is_output_of(loss, activation):
+            continue
+        possible, backward = _gradient_chain(calls, loss, kernels[1])
+        readers = _others(calls, prediction, activation, loss, backward)
+        early = any(calls.index(reader) < calls.index(loss) for reader in readers)
+        if not possible or early:
+            continue
+        writes = dict(loss.writes)
+        if backward is not None:
+            writes["gradient"] = backward.writes["dx"]
+        if readers:
+            writes["probabilities"] = prediction
+        fused = replace(
+            loss,
+            reads={**loss.reads, "prediction": activation.reads["x"]},
+            writes=writes,
+            attributes={**loss.attributes, "loss": loss.attributes["loss"] + "_from_logits"},
+        )
+        calls = _replaced(calls, loss, fused, activation, backward)
+    return calls
+
+
+def fuse_activation(calls: Calls) -> Calls:
+    """Dense, bias and activation in the product's epilogue."""
+    for activation in [call for call in calls if call.kernel == "activation_forward"]:
+        source = activation.reads["x"]
+        dense = _writer(calls, source, "dense_forward")
+        if dense is None or dense.attributes["activation"] != "linear":
+            continue
+        writes = {"y": activation.writes["y"]}
+        if _others(calls, source, dense, activation):  # the derivative reads the input
+            writes["z"] = source
+        fused = replace(
+            dense, writes=writes, attributes={**dense.attributes, **activation.attributes}
+        )
+        calls = _replaced(calls, dense, fused, activation)
+    return calls
+
+
+def fuse_activation_backward(calls: Calls) -> Calls:
+    """The activation's derivative in the epilogue of the input-gradient product behind it."""
+    for activation in [call for call in calls if call.kernel == "activation_backward"]:
+        dy = activation.reads["dy"]
+        product = _writer(calls, dy, "dense_backward_input")
+        if product is None or _others(calls, dy, product, activation):
+            continue
+        if product.attributes["accumulate"] or activation.attributes["accumulate"]:
+            continue
+        reads = {**product.reads, "y": activation.reads["y"]}
+        if "x" in activation.reads:
+            reads["z"] = activation.reads["x"]
+        fused = replace(
+            product,
+            reads=reads,
+            writes={**product.writes, "dx": activation.writes["dx"]},
+            attributes={**product.attributes, **activation.attributes},
+        )
+        calls = _replaced(calls, product, fused, activation)
+    return calls
+
+
+REWRITES = (
+    # From the logits nothing is clipped or rounded on the way through the probabilities.
+    Rewrite(fuse_output_loss, 1e-5),
+    Rewrite(fuse_activation, 0.0),
+    Rewrite(fuse_activation_backward, 0.0),
+)
+
+
+def rewrite(calls: Calls, rewrites: tuple[Rewrite, ...] = REWRITES) -> Calls:
+    """Apply the rewrites in order."""
+    for step in rewrites:
+        calls = step.apply(calls)
+    return calls

@@ -1,0 +1,144 @@
+"""Variables and the memory they live in: one aligned block per layer, mirrored by gradients.
+
+Rows of a matrix that is 64 or more wide start on a cache line: they are padded to multiples of 16
+elements. Padding is internal (views are strided) and zero, always.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onepass import _core
+
+Floats = NDArray[Any]
+
+_LINE = 16  # elements; a cache line of float32
+_PAD_FROM = 64
+
+
+def padded(cols: int) -> int:
+    """Distance between rows of a matrix of this width."""
+    return -(-cols // _LINE) * _LINE if cols >= _PAD_FROM else cols
+
+
+def _extent(shape: tuple[int, ...]) -> int:
+    """Elements that a tensor takes in a block, rows padded and the next one aligned."""
+    cols = shape[-1] if shape else 1
+    rows = int(np.prod(shape[:-1], dtype=np.int64)) if shape else 1
+    stride = padded(cols) if len(shape) == 2 else cols
+    return -(-rows * stride // _LINE) * _LINE
+
+
+def _view(block: Floats, start: int, shape: tuple[int, ...]) -> Floats:
+    if len(shape) != 2:
+        size = int(np.prod(shape, dtype=np.int64))
+        return block[start : start + size].reshape(shape)
+    rows, cols = shape
+    stride = padded(cols)
+    return block[start : start + rows * stride].reshape(rows, stride)[:, :cols]
+
+
+def allocate(shapes: Sequence[tuple[int, ...]], dtype: str) -> list[Floats]:
+    """Zeroed arrays of these shapes, side by side in one aligned block."""
+    starts = np.cumsum([0, *(_extent(shape) for shape in shapes)])
+    block = _core.aligned_zeros(int(starts[-1]), dtype == "float64")
+    return [_view(block, int(at), shape) for at, shape in zip(starts, shapes, strict=False)]
+
+
+class Variable:
+    """A layer's tensor: name, shape, values in place.
+
+    Parameters
+    ----------
+    name : str
+    shape : tuple of int
+    dtype : {"float32", "float64"}
+    initializer : callable(shape, dtype) -> array
+    trainable : bool
+    """
+
+    def __init__(
+        self,
+        name: str,
+        shape: tuple[int, ...],
+        dtype: str,
+        initializer: Callable[..., Any],
+        trainable: bool = True,
+    ) -> None:
+        self.name = name
+        self.shape = shape
+        self.dtype = dtype
+        self.initializer = initializer
+        self.trainable = trainable
+        self._array: Floats | None = None
+        self._gradient: Floats | None = None
+
+    @property
+    def array(self) -> Floats:
+        """The values themselves, (..., cols) with padded rows: writing changes the model."""
+        if self._array is None:
+            raise ValueError(f"variable {self.name!r} has no values before its layer is built")
+        return self._array
+
+    @property
+    def gradient(self) -> Floats:
+        """Gradient of the last training step, in the values' layout."""
+        if self._gradient is None:
+            (self._gradient,) = allocate([self.shape], self.dtype)
+        return self._gradient
+
+    @property
+    def size(self) -> int:
+        """Number of elements, padding not counted."""
+        return int(np.prod(self.shape, dtype=np.int64))
+
+    def numpy(self) -> Floats:
+        """Return a compact copy of the values."""
+        return np.array(self.array, order="C")
+
+    def assign(self, value: Any) -> None:
+        """Overwrite the values.
+
+        Raises
+        ------
+        ValueError
+            If the shape differs; nothing is changed.
+        """
+        given = np.asarray(value)
+        if given.shape != self.shape:
+            raise ValueError(
+                f"variable {self.name!r} has shape {self.shape}, got values of shape {given.shape}"
+            )
+        if given.dtype.kind not in "fiub":
+            raise TypeError(f"variable {self.name!r} needs real numbers, got dtype {given.dtype}")
+        self.array[...] = given
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Floats:
+        return np.asarray(self.array, dtype=dtype)
+
+    def __repr__(self) -> str:
+        return f"<Variable {self.name!r} shape={self.shape} dtype={self.dtype}>"
+
+
+def materialize(variables: Sequence[Variable]) -> None:
+    """Give a layer's variables their block of memory and initial values, all or none."""
+    if not variables:
+        return
+    values = []
+    for variable in variables:
+        value = np.asarray(variable.initializer(variable.shape, dtype=variable.dtype))
+        if value.shape != variable.shape:
+            raise ValueError(
+                f"the initializer of {variable.name!r} returned shape {value.shape}, "
+                f"expected {variable.shape}"
+            )
+        values.append(value)
+    shapes = [variable.shape for variable in variables]
+    arrays = allocate(shapes, variables[0].dtype)
+    for variable, array, value in zip(variables, arrays, values, strict=True):
+        array[...] = value
+        variable._array = array

@@ -1,0 +1,219 @@
+"""The base of all layers: names, weights, building, recording calls."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from onepass import config, initializers
+from onepass.engine.graph import Shape, SymbolicTensor, recording_for
+from onepass.engine.storage import Floats, Variable, materialize
+
+_counts: Counter[str] = Counter()
+
+
+def unique_name(base: str) -> str:
+    """Return ``base``, ``base_1``, ``base_2`` … in the order of calls."""
+    number = _counts[base]
+    _counts[base] += 1
+    return base if number == 0 else f"{base}_{number}"
+
+
+def clear_names() -> None:
+    """Begin counting names anew."""
+    _counts.clear()
+
+
+def _snake_case(name: str) -> str:
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
+
+
+class Layer:
+    """A step of a model: describes its weights and records its operations.
+
+    Subclasses override ``build`` (create weights with ``add_weight``) and ``call`` (apply
+    operations or other layers to symbolic tensors).
+
+    Parameters
+    ----------
+    name : str, optional
+        Unique in its model; by default the class's name with a number.
+    dtype : {"float32", "float64"}, optional
+        Float type of weights and computation; default ``config.floatx()``.
+    trainable : bool, default True
+        Whether training changes the weights; takes effect at the next call.
+    input_shape : sequence of int, optional
+        Shape of one sample, on the first layer of a ``Sequential``.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str | None = None,
+        dtype: str | None = None,
+        trainable: bool = True,
+        input_shape: Sequence[int] | None = None,
+    ) -> None:
+        if dtype not in (None, "float32", "float64"):
+            raise ValueError(
+                f"{type(self).__name__}: dtype must be 'float32' or 'float64', got {dtype!r}"
+            )
+        self.name = name if name is not None else unique_name(_snake_case(type(self).__name__))
+        self.dtype = dtype or config.floatx()
+        self.trainable = trainable
+        self.built = False
+        self.input_shape_argument = None if input_shape is None else sample_shape(input_shape)
+        self.output_shape: Shape | None = None
+        self._variables: list[Variable] = []
+
+    # -- weights ---------------------------------------------------------------------------------
+
+    def add_weight(
+        self,
+        shape: Sequence[int],
+        initializer: str | Callable[..., Any] | None = None,
+        name: str = "weight",
+        trainable: bool = True,
+    ) -> Variable:
+        """Create a weight; it has values once the layer is built."""
+        variable = Variable(
+            f"{self.name}/{name}",
+            tuple(int(dim) for dim in shape),
+            self.dtype,
+            initializers.get(initializer or "glorot_uniform"),
+            trainable,
+        )
+        self._variables.append(variable)
+        return variable
+
+    @property
+    def variables(self) -> list[Variable]:
+        """All weights, trainable or not, in order of creation."""
+        return list(self._variables)
+
+    @property
+    def weights(self) -> list[Variable]:
+        """The same as ``variables``."""
+        return self.variables
+
+    @property
+    def trainable_variables(self) -> list[Variable]:
+        """Weights that training changes."""
+        return [v for v in self.variables if v.trainable] if self.trainable else []
+
+    @property
+    def non_trainable_variables(self) -> list[Variable]:
+        """Weights that training leaves alone."""
+        trained = {id(v) for v in self.trainable_variables}
+        return [v for v in self.variables if id(v) not in trained]
+
+    trainable_weights = trainable_variables
+    non_trainable_weights = non_trainable_variables
+
+    def get_weights(self) -> list[Floats]:
+        """Return copies of all weights."""
+        return [variable.numpy() for variable in self.variables]
+
+    def set_weights(self, weights: Iterable[Any]) -> None:
+        """Overwrite all weights, or none where a shape does not fit."""
+        assign_all(self.variables, weights, self.name)
+
+    def count_params(self) -> int:
+        """Return the number of elements of all weights."""
+        return sum(variable.size for variable in self.variables)
+
+    # -- building and calling --------------------------------------------------------------------
+
+    def build(self, input_shape: Shape) -> None:
+        """Create weights for inputs of this shape (batch included)."""
+
+    def call(self, inputs: Any) -> Any:
+        """Apply the layer to a symbolic tensor."""
+        raise NotImplementedError(f"{type(self).__name__} does not override call()")
+
+    def __call__(self, inputs: Any) -> Any:
+        if not isinstance(inputs, SymbolicTensor):
+            raise TypeError(
+                f"layer {self.name!r} must be called on a symbolic tensor such as Input(shape), "
+                f"got {type(inputs).__name__}; put it into a model to apply it to arrays"
+            )
+        self.ensure_built(inputs.shape)
+        with recording_for(self.name):
+            output = self.call(inputs)
+        self.output_shape = output.shape
+        if output is not inputs:
+            output.name = self.name
+        return output
+
+    def ensure_built(self, input_shape: Shape) -> None:
+        """Build once; a failure leaves the layer unbuilt."""
+        if self.built:
+            return
+        try:
+            self.build(input_shape)
+            materialize(self._variables)
+        except BaseException:
+            self._variables.clear()
+            raise
+        self.built = True
+
+    # -- configuration ---------------------------------------------------------------------------
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {"name": self.name, "dtype": self.dtype, "trainable": self.trainable}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Layer:
+        """Make a layer from what ``get_config`` returned."""
+        return cls(**config)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} name={self.name!r} built={self.built}>"
+
+
+def sample_shape(shape: Any) -> tuple[int, ...]:
+    """Check the shape of one sample.
+
+    Raises
+    ------
+    TypeError
+        If it is not a sequence of whole numbers.
+    ValueError
+        If a dimension is not positive.
+    """
+    if isinstance(shape, (int, np.integer)) and not isinstance(shape, bool):
+        shape = (shape,)
+    try:
+        given = tuple(shape)
+    except TypeError:
+        raise TypeError(f"shape must be a sequence of ints, got {type(shape).__name__}") from None
+    for dim in given:
+        if isinstance(dim, bool) or not isinstance(dim, (int, np.integer)):
+            raise TypeError(f"shape must hold ints only, got {given!r}")
+        if dim < 1:
+            raise ValueError(f"shape must hold positive dimensions only, got {given!r}")
+    return tuple(int(dim) for dim in given)
+
+
+def assign_all(variables: Sequence[Variable], weights: Iterable[Any], owner: str) -> None:
+    """Assign arrays to variables, after all of them were found to fit."""
+    given = [np.asarray(weight) for weight in weights]
+    if len(given) != len(variables):
+        raise ValueError(f"{owner}: expected {len(variables)} weights, got {len(given)}")
+    for variable, value in zip(variables, given, strict=True):
+        if value.shape != variable.shape:
+            raise ValueError(
+                f"{owner}: weight {variable.name!r} has shape {variable.shape}, "
+                f"got {value.shape}"
+            )
+        if value.dtype.kind not in "fiub":
+            raise TypeError(
+                f"{owner}: weight {variable.name!r} needs real numbers, got dtype {value.dtype}"
+            )
+    for variable, value in zip(variables, given, strict=True):
+        variable.assign(value)

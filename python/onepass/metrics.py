@@ -1,0 +1,165 @@
+"""Metrics, streamed over batches inside the plan: each is a mean of one value per row."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from onepass import losses
+
+if TYPE_CHECKING:
+    from onepass.engine.calls import Buffer
+    from onepass.engine.lowering import Lowering
+    from onepass.losses import Loss
+
+__all__ = [
+    "BinaryAccuracy",
+    "CategoricalAccuracy",
+    "MeanLoss",
+    "Metric",
+    "SparseCategoricalAccuracy",
+    "get",
+]
+
+
+class Metric:
+    """A mean over rows that a plan accumulates.
+
+    Parameters
+    ----------
+    name : str
+        Key in logs and in ``History.history``.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def lower(self, low: Lowering, target: Buffer, prediction: Buffer, values: Buffer) -> None:
+        """Emit the call that writes one value a row."""
+        raise NotImplementedError
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {"name": self.name}
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name!r}>"
+
+
+class _Accuracy(Metric):
+    kind = ""
+    threshold = 0.5
+
+    def lower(self, low: Lowering, target: Buffer, prediction: Buffer, values: Buffer) -> None:
+        low.emit(
+            "row_accuracy",
+            {"target": target, "prediction": prediction},
+            {"values": values},
+            {"kind": self.kind, "threshold": self.threshold},
+        )
+
+
+class BinaryAccuracy(_Accuracy):
+    """Share of outputs on the right side of ``threshold`` (a probability)."""
+
+    kind = "binary"
+
+    def __init__(self, name: str = "binary_accuracy", threshold: float = 0.5) -> None:
+        if not 0 < threshold < 1:
+            raise ValueError(f"BinaryAccuracy: threshold must be in (0, 1), got {threshold!r}")
+        super().__init__(name)
+        self.threshold = threshold
+
+    def get_config(self) -> dict[str, Any]:
+        return {"name": self.name, "threshold": self.threshold}
+
+
+class CategoricalAccuracy(_Accuracy):
+    """Share of rows whose largest output is the one-hot target's class."""
+
+    kind = "categorical"
+
+    def __init__(self, name: str = "categorical_accuracy") -> None:
+        super().__init__(name)
+
+
+class SparseCategoricalAccuracy(_Accuracy):
+    """Share of rows whose largest output is the target's class index."""
+
+    kind = "sparse_categorical"
+
+    def __init__(self, name: str = "sparse_categorical_accuracy") -> None:
+        super().__init__(name)
+
+
+class MeanLoss(Metric):
+    """A loss's value, reported as a metric."""
+
+    def __init__(self, loss: Loss, name: str | None = None) -> None:
+        super().__init__(name or loss.name)
+        self.loss = loss
+
+    def lower(self, low: Lowering, target: Buffer, prediction: Buffer, values: Buffer) -> None:
+        low.emit(
+            "loss",
+            {"target": target, "prediction": prediction},
+            {"values": values},
+            {"loss": self.loss.formula, "hyper": self.loss.hyper, "mean": True, "factor": 1.0},
+        )
+
+
+_ACCURACIES = {
+    "binary_accuracy": BinaryAccuracy,
+    "categorical_accuracy": CategoricalAccuracy,
+    "sparse_categorical_accuracy": SparseCategoricalAccuracy,
+}
+
+
+def get(identifier: str | Metric | Loss, loss: Loss, cols: int) -> Metric:
+    """Return the metric of this name for an output of ``cols`` columns trained with ``loss``.
+
+    ``"accuracy"`` (or ``"acc"``) becomes the accuracy that fits, as in Keras: binary for one
+    column, by class index where the loss reads class indices, by one-hot rows otherwise. A loss or
+    its name gives that loss's mean.
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown, or the metric reads another kind of target than the loss.
+    """
+    if isinstance(identifier, Metric):
+        metric = identifier
+    elif isinstance(identifier, losses.Loss):
+        metric = MeanLoss(identifier)
+    elif isinstance(identifier, str):
+        metric = _by_name(identifier, loss, cols)
+    else:
+        raise TypeError(
+            f"metrics: expected names, metrics or losses, got {type(identifier).__name__}"
+        )
+    _check_target(metric, loss)
+    return metric
+
+
+def _by_name(name: str, loss: Loss, cols: int) -> Metric:
+    if name in ("accuracy", "acc"):
+        if loss.sparse:
+            return SparseCategoricalAccuracy(name)
+        return BinaryAccuracy(name) if cols == 1 else CategoricalAccuracy(name)
+    if name in _ACCURACIES:
+        return _ACCURACIES[name](name)
+    if name in losses.names():
+        return MeanLoss(losses.get(name), name)
+    known = sorted(["accuracy", *_ACCURACIES, *losses.names()])
+    raise ValueError(f"unknown metric {name!r}; known: {known}")
+
+
+def _check_target(metric: Metric, loss: Loss) -> None:
+    wants_index = isinstance(metric, SparseCategoricalAccuracy) or (
+        isinstance(metric, MeanLoss) and metric.loss.sparse
+    )
+    if isinstance(metric, (_Accuracy, MeanLoss)) and wants_index != loss.sparse:
+        kind = {True: "class indices", False: "a row of numbers"}
+        raise ValueError(
+            f"metric {metric.name!r} reads {kind[wants_index]} as targets, "
+            f"but the loss {loss.name!r} reads {kind[loss.sparse]}"
+        )

@@ -1,0 +1,6 @@
+"""Models: layers put together, trained and served."""
+
+from onepass.models.model import Model
+from onepass.models.sequential import Sequential
+
+__all__ = ["Model", "Sequential"]

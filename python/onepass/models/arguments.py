@@ -1,0 +1,47 @@
+"""Checks of the arguments that several methods of a model take."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+
+def whole(value: Any, name: str, least: int) -> int:
+    """Return a whole number of at least ``least``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Naming the argument, what was given and what was expected.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+        raise TypeError(f"{name} must be an int, got {type(value).__name__}")
+    if value < least:
+        raise ValueError(f"{name} must be at least {least}, got {value}")
+    return int(value)
+
+
+def optional_whole(value: Any, name: str, least: int) -> int | None:
+    """As ``whole``, with None for not given."""
+    return None if value is None else whole(value, name, least)
+
+
+def verbosity(value: Any, automatic: int) -> int:
+    """Return 0, 1 or 2; "auto" is ``automatic``."""
+    if isinstance(value, str) and value == "auto":
+        return automatic
+    if isinstance(value, bool):
+        return int(value)
+    if not isinstance(value, (int, np.integer)) or value not in (0, 1, 2):
+        raise ValueError(f"verbose must be 'auto', 0, 1 or 2, got {value!r}")
+    return int(value)
+
+
+def fraction(value: Any, name: str) -> float:
+    """Return a number from 0 (included) to 1 (excluded)."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)):
+        raise TypeError(f"{name} must be a number, got {type(value).__name__}")
+    if not 0 <= value < 1:
+        raise ValueError(f"{name} must be in [0, 1), got {value}")
+    return float(value)

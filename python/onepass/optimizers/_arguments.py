@@ -1,0 +1,136 @@
+"""Checks of optimizer arguments: each raises with the name, what was expected and what came."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from numbers import Real
+from typing import Any, Generic, Literal, TypedDict, TypeVar, overload
+
+Convention = Literal["keras", "torch"]
+T = TypeVar("T")
+
+
+class ByConvention(float):
+    """A default that differs between the conventions; as a number it is Keras's.
+
+    An argument that still is this object was not given by the caller.
+    """
+
+    torch: float
+
+    def __new__(cls, keras: float, *, torch: float) -> ByConvention:
+        value = super().__new__(cls, keras)
+        value.torch = torch
+        return value
+
+
+class Hyper(Generic[T]):
+    """A hyper-parameter: set by the constructor, then read-only.
+
+    The native optimizer holds a copy, so a later change would silently do nothing.
+    """
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    @overload
+    def __get__(self, instance: None, owner: type) -> Hyper[T]: ...
+    @overload
+    def __get__(self, instance: object, owner: type) -> T: ...
+    def __get__(self, instance: object | None, owner: type) -> Hyper[T] | T:
+        if instance is None:
+            return self
+        try:
+            value: T = vars(instance)[self.name]
+        except KeyError:
+            raise AttributeError(
+                f"{type(instance).__name__}.{self.name} is not set: call super().__init__() first"
+            ) from None
+        return value
+
+    def __set__(self, instance: object, value: T) -> None:
+        if self.name in vars(instance):
+            raise AttributeError(
+                f"{type(instance).__name__}.{self.name} cannot change after construction; "
+                "make a new optimizer (learning_rate may change at any time)"
+            )
+        vars(instance)[self.name] = value
+
+
+class NotYet(TypedDict, total=False):
+    """Arguments of Keras that are accepted at their defaults only."""
+
+    use_ema: bool
+    ema_momentum: float
+    ema_overwrite_frequency: int | None
+    loss_scale_factor: float | None
+    gradient_accumulation_steps: int | None
+
+
+_NOT_YET: dict[str, object] = {
+    "amsgrad": False,
+    "use_ema": False,
+    "ema_momentum": 0.99,
+    "ema_overwrite_frequency": None,
+    "loss_scale_factor": None,
+    "gradient_accumulation_steps": None,
+}
+
+
+def refuse_not_yet(owner: str, given: Mapping[str, Any]) -> None:
+    """Refuse Keras arguments that onepass does not support yet, and unknown ones."""
+    for name, value in given.items():
+        if name not in _NOT_YET:
+            raise TypeError(f"{owner}() got an unexpected keyword argument {name!r}")
+        default = _NOT_YET[name]
+        if value is not default and (value is None or value != default):
+            raise ValueError(
+                f"{owner}: {name}={value!r} is not supported yet; leave it at {default!r}"
+            )
+
+
+def number(
+    name: str,
+    value: object,
+    *,
+    low: float = 0.0,
+    high: float = math.inf,
+    without_low: bool = False,
+    without_high: bool = False,
+) -> float:
+    """Return `value` as a float; refuse what is not a finite number in the range."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"{name} must be a number, got {value!r}")
+    x = float(value)
+    above = x > low if without_low else x >= low
+    below = x < high if without_high or math.isinf(high) else x <= high
+    if above and below:
+        return x
+    if math.isinf(high):
+        expected = f"finite and {'>' if without_low else '>='} {low:g}"
+    else:
+        left, right = "(" if without_low else "[", ")" if without_high else "]"
+        expected = f"in {left}{low:g}, {high:g}{right}"
+    raise ValueError(f"{name} must be {expected}, got {value!r}")
+
+
+def clip(name: str, value: object) -> float | None:
+    """Return a clipping bound; None is no clipping."""
+    return None if value is None else number(name, value, without_low=True)
+
+
+def flag(name: str, value: object) -> bool:
+    """Return a boolean argument; numbers are refused, they are misplaced positions."""
+    if not isinstance(value, bool):
+        raise TypeError(f"{name} must be True or False, got {value!r}")
+    return value
+
+
+def one_convention(value: object) -> Convention:
+    """Return a known convention."""
+    if value == "keras":
+        return "keras"
+    if value == "torch":
+        return "torch"
+    raise ValueError(f"convention must be 'keras' or 'torch', got {value!r}")

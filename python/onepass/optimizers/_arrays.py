@@ -1,0 +1,71 @@
+"""Checks of the arrays that an optimizer steps without a model."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+
+
+def is_plain(a: Array) -> bool:
+    """Whether a sweep can run over the array as it lies in memory."""
+    return a.flags.c_contiguous and a.flags.aligned
+
+
+def checked_parameters(arrays: object) -> list[Array]:
+    """Return the parameters as a list; refuse what a step could not update in place."""
+    if not isinstance(arrays, Sequence) or isinstance(arrays, str | bytes):
+        raise TypeError(
+            f"parameters must be a list or tuple of NumPy arrays, got {type(arrays).__name__}"
+        )
+    for i, a in enumerate(arrays):
+        if not isinstance(a, np.ndarray):
+            raise TypeError(f"parameters[{i}] must be a NumPy array, got {type(a).__name__}")
+        if a.dtype not in (np.float32, np.float64):
+            raise TypeError(f"parameters[{i}] must be float32 or float64, got {a.dtype}")
+        if a.dtype != arrays[0].dtype:
+            raise TypeError(
+                f"parameters must have one dtype: parameters[0] is {arrays[0].dtype}, "
+                f"parameters[{i}] is {a.dtype}"
+            )
+        if not a.flags.writeable:
+            raise ValueError(f"parameters[{i}] is read-only; it must be writeable")
+        if not is_plain(a):
+            raise ValueError(
+                f"parameters[{i}] must be C-contiguous, got shape {a.shape} with strides "
+                f"{a.strides}"
+            )
+    return list(arrays)
+
+
+class Memory:
+    """The address ranges of named C-contiguous arrays, for finding overlaps."""
+
+    def __init__(self, arrays: Sequence[tuple[str, Array]]) -> None:
+        ranges = sorted((*_range(a), name) for name, a in arrays if a.size)
+        for (_, end, name), (start, _, other) in pairwise(ranges):
+            if start < end:
+                raise ValueError(f"{name} and {other} overlap in memory")
+        self._starts = [start for start, _, _ in ranges]
+        self._ranges = ranges
+
+    def owner(self, a: Array) -> str | None:
+        """Return the name of an array that `a` overlaps."""
+        if not a.size:
+            return None
+        start, end = _range(a)
+        last = bisect_right(self._starts, end - 1) - 1
+        if last >= 0 and self._ranges[last][1] > start:
+            return self._ranges[last][2]
+        return None
+
+
+def _range(a: Array) -> tuple[int, int]:
+    start = a.ctypes.data
+    return start, start + a.nbytes

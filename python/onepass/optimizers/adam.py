@@ -1,0 +1,177 @@
+"""Adam, and Adam with decoupled weight decay."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Unpack
+
+from onepass._formulas import RULES, Rule
+from onepass.optimizers._arguments import (
+    ByConvention,
+    Convention,
+    Hyper,
+    NotYet,
+    number,
+    refuse_not_yet,
+)
+from onepass.optimizers.optimizer import LearningRate, Optimizer
+
+_EPSILON = ByConvention(1e-7, torch=1e-8)
+_WEIGHT_DECAY = ByConvention(0.004, torch=0.01)
+
+
+class Adam(Optimizer):
+    """Adam: steps of about the learning rate in the direction of an averaged gradient.
+
+    At step t, counted from 1, with m and v starting at zero and ``lr`` the learning rate::
+
+        m = beta_1 m + (1 - beta_1) g
+        v = beta_2 v + (1 - beta_2) g^2
+        p -= lr sqrt(1 - beta_2^t) / (1 - beta_1^t) * m / (sqrt(v) + e)
+
+    with ``e = epsilon`` (keras, the paper's "epsilon hat") or ``epsilon sqrt(1 - beta_2^t)``
+    (torch, the paper's Algorithm 1).
+
+    Parameters
+    ----------
+    learning_rate : float >= 0 or callable, default 0.001
+        A callable receives the number of steps done so far, from 0.
+    beta_1, beta_2 : float in [0, 1), default 0.9 and 0.999
+    epsilon : float >= 0, default 1e-7 (torch: 1e-8)
+    amsgrad : bool
+        Accepted at its default False only.
+    weight_decay : float >= 0 or None, default None
+        keras: ``p -= lr * weight_decay * p`` before the rule; torch: ``g += weight_decay * p``.
+    clipnorm : float > 0 or None, default None
+        Largest norm of each parameter's gradient.
+    clipvalue : float > 0 or None, default None
+        Largest magnitude of each element of a gradient.
+    global_clipnorm : float > 0 or None, default None
+        Largest norm of all gradients together. At most one of the three clips may be given.
+    name : str, default "adam"
+    convention : {"keras", "torch"}, default "keras"
+        Whose formula, defaults and meaning of ``weight_decay``.
+    **not_yet
+        Other arguments of Keras's class, accepted at Keras's defaults.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For an argument of the wrong type or out of its range.
+
+    Notes
+    -----
+    With ``epsilon=0`` a parameter whose gradients were all zero becomes NaN, 0/0.
+
+    References
+    ----------
+    Kingma and Ba, Adam: A Method for Stochastic Optimization, 2015, Algorithm 1 and section 2.
+    """
+
+    beta_1 = Hyper[float]()
+    beta_2 = Hyper[float]()
+    epsilon = Hyper[float]()
+
+    def __init__(
+        self,
+        learning_rate: LearningRate = 0.001,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = _EPSILON,
+        amsgrad: bool = False,
+        weight_decay: float | None = None,
+        clipnorm: float | None = None,
+        clipvalue: float | None = None,
+        global_clipnorm: float | None = None,
+        *,
+        name: str = "adam",
+        convention: Convention = "keras",
+        **not_yet: Unpack[NotYet],
+    ) -> None:
+        refuse_not_yet(type(self).__name__, {"amsgrad": amsgrad})
+        super().__init__(
+            learning_rate,
+            weight_decay,
+            clipnorm,
+            clipvalue,
+            global_clipnorm,
+            name=name,
+            convention=convention,
+            **not_yet,
+        )
+        self.beta_1 = number("beta_1", beta_1, high=1.0, without_high=True)
+        self.beta_2 = number("beta_2", beta_2, high=1.0, without_high=True)
+        self.epsilon = number("epsilon", self._default(epsilon))
+
+    @property
+    def rule(self) -> Rule:
+        """The update rule."""
+        return RULES["adam"]
+
+    def _options(self) -> Mapping[str, float]:
+        return {"beta_1": self.beta_1, "beta_2": self.beta_2, "epsilon": self.epsilon}
+
+
+class AdamW(Adam):
+    """Adam with decoupled weight decay: ``p -= lr * weight_decay * p`` before Adam's step.
+
+    Parameters
+    ----------
+    learning_rate : float >= 0 or callable, default 0.001
+    weight_decay : float >= 0, default 0.004 (torch: 0.01)
+        Decoupled in both conventions.
+    beta_1, beta_2, epsilon, amsgrad, clipnorm, clipvalue, global_clipnorm, convention
+        As in :class:`Adam`.
+    name : str, default "adamw"
+    **not_yet
+        Other arguments of Keras's class, accepted at Keras's defaults.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For an argument of the wrong type or out of its range.
+
+    References
+    ----------
+    Loshchilov and Hutter, Decoupled Weight Decay Regularization, 2019, Algorithm 2.
+    """
+
+    def __init__(
+        self,
+        learning_rate: LearningRate = 0.001,
+        weight_decay: float = _WEIGHT_DECAY,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = _EPSILON,
+        amsgrad: bool = False,
+        clipnorm: float | None = None,
+        clipvalue: float | None = None,
+        global_clipnorm: float | None = None,
+        *,
+        name: str = "adamw",
+        convention: Convention = "keras",
+        **not_yet: Unpack[NotYet],
+    ) -> None:
+        super().__init__(
+            learning_rate,
+            beta_1,
+            beta_2,
+            epsilon,
+            amsgrad,
+            number("weight_decay", self._default(weight_decay, convention)),
+            clipnorm,
+            clipvalue,
+            global_clipnorm,
+            name=name,
+            convention=convention,
+            **not_yet,
+        )
+
+    @property
+    def rule(self) -> Rule:
+        """The update rule."""
+        return RULES["adamw"]
+
+    @property
+    def _decoupled_decay(self) -> bool:
+        return True

@@ -1,0 +1,420 @@
+"""What all optimizers share: arguments, learning rate, weight decay list, steps on arrays.
+
+A model's engine calls `create_native`, `decays` and `step_learning_rates`; without a model, `build`
+and `apply` do the same for NumPy arrays.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, Self, Unpack
+
+import numpy as np
+import numpy.typing as npt
+
+from onepass import _core
+from onepass._formulas import Rule, hyper_values
+from onepass.optimizers._arguments import (
+    ByConvention,
+    Convention,
+    Hyper,
+    NotYet,
+    clip,
+    number,
+    one_convention,
+    refuse_not_yet,
+)
+from onepass.optimizers._arrays import Array, Memory, checked_parameters, is_plain
+
+LearningRate = float | Callable[..., float]
+
+
+class StepResult(NamedTuple):
+    """What a step reports.
+
+    ``global_norm`` is the norm of all gradients before clipping, or None when neither ``clipnorm``
+    nor ``global_clipnorm`` needed it; ``skipped`` says that no parameter changed.
+    """
+
+    global_norm: float | None
+    skipped: bool
+
+
+class Optimizer(ABC):
+    """Base class of the optimizers.
+
+    A subclass names a compiled rule and its options; everything around the rule happens here.
+
+    Parameters
+    ----------
+    learning_rate : float >= 0 or callable
+    weight_decay : float >= 0 or None, default None
+    clipnorm, clipvalue, global_clipnorm : float > 0 or None, default None
+        At most one of them.
+    name : str or None
+        None is the class's name.
+    convention : {"keras", "torch"}, default "keras"
+    **not_yet
+        Other arguments of Keras's class, accepted at Keras's defaults.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For an argument of the wrong type or out of its range.
+    """
+
+    name = Hyper[str]()
+    weight_decay = Hyper[float | None]()
+    clipnorm = Hyper[float | None]()
+    clipvalue = Hyper[float | None]()
+    global_clipnorm = Hyper[float | None]()
+    convention = Hyper[Convention]()
+
+    def __init__(
+        self,
+        learning_rate: LearningRate,
+        weight_decay: float | None = None,
+        clipnorm: float | None = None,
+        clipvalue: float | None = None,
+        global_clipnorm: float | None = None,
+        *,
+        name: str | None = None,
+        convention: Convention = "keras",
+        **not_yet: Unpack[NotYet],
+    ) -> None:
+        refuse_not_yet(type(self).__name__, not_yet)
+        self.convention = one_convention(convention)
+        self.name = type(self).__name__ if name is None else name
+        if not isinstance(self.name, str):
+            raise TypeError(f"name must be a string, got {name!r}")
+        self.weight_decay = None if weight_decay is None else number("weight_decay", weight_decay)
+        self.clipnorm = clip("clipnorm", clipnorm)
+        self.clipvalue = clip("clipvalue", clipvalue)
+        self.global_clipnorm = clip("global_clipnorm", global_clipnorm)
+        clips = {
+            key: value
+            for key in ("clipnorm", "clipvalue", "global_clipnorm")
+            if (value := getattr(self, key)) is not None
+        }
+        if len(clips) > 1:
+            raise ValueError(
+                f"at most one of clipnorm, clipvalue and global_clipnorm may be given, got {clips}"
+            )
+        self.learning_rate = (
+            learning_rate
+            if callable(learning_rate)
+            else number("learning_rate", self._default(learning_rate))
+        )
+        self._iterations = 0
+        self._not_decayed: list[object] = []
+        self._not_decayed_names: list[re.Pattern[str]] = []
+        self._native: _core.Optimizer | None = None
+        self._bound = False
+        self._parameters: list[Array] = []
+        self._states: list[Array] = []
+        self._gradients: list[Array] = []
+
+    # What a subclass says about its rule.
+
+    @property
+    @abstractmethod
+    def rule(self) -> Rule:
+        """The compiled update rule; ``rule.states`` arrays are kept for each parameter."""
+
+    @abstractmethod
+    def _options(self) -> Mapping[str, float]:
+        """Return the values of ``rule.options``."""
+
+    @property
+    def _decoupled_decay(self) -> bool:
+        return self.convention == "keras"
+
+    def _default(self, value: float, convention: str | None = None) -> float:
+        """Return what was given, or the default of the convention in use."""
+        if not isinstance(value, ByConvention):
+            return value
+        return value.torch if (convention or self.convention) == "torch" else float(value)
+
+    # Learning rate and step count.
+
+    @property
+    def iterations(self) -> int:
+        """Number of steps done so far."""
+        return self._iterations
+
+    @iterations.setter
+    def iterations(self, value: int) -> None:
+        if isinstance(value, bool) or not isinstance(value, int | np.integer):
+            raise TypeError(f"iterations must be an integer, got {value!r}")
+        if value < 0:
+            raise ValueError(f"iterations must be >= 0, got {value}")
+        self._iterations = int(value)
+
+    @property
+    def learning_rate(self) -> float:
+        """Learning rate of the next step. May be set to a number or a callable at any time."""
+        return self._learning_rate_at(self._iterations)
+
+    @learning_rate.setter
+    def learning_rate(self, value: LearningRate) -> None:
+        if callable(value):
+            self._takes_step = _takes_argument(value)
+            self._learning_rate: LearningRate = value
+        else:
+            self._learning_rate = number("learning_rate", value)
+
+    def _learning_rate_at(self, step: int) -> float:
+        if not callable(self._learning_rate):
+            return self._learning_rate
+        rate = float(self._learning_rate(step) if self._takes_step else self._learning_rate())
+        if not 0.0 <= rate < math.inf:
+            raise ValueError(f"learning_rate at step {step} must be finite and >= 0, got {rate}")
+        return rate
+
+    def step_learning_rates(self, first_t: int, n: int) -> npt.NDArray[np.float64]:
+        """Return the learning rates of `n` coming steps.
+
+        Parameters
+        ----------
+        first_t : int >= 1
+            The first step, counted from 1; a callable learning rate receives ``first_t - 1``.
+        n : int >= 0
+
+        Returns
+        -------
+        rates : (n,) float64
+        """
+        if not callable(self._learning_rate):
+            return np.full(n, self._learning_rate)
+        steps = range(first_t - 1, first_t - 1 + n)
+        return np.fromiter((self._learning_rate_at(step) for step in steps), np.float64, n)
+
+    # Weight decay list.
+
+    def exclude_from_weight_decay(
+        self,
+        var_list: Iterable[object] | None = None,
+        var_names: Iterable[str] | None = None,
+    ) -> None:
+        """Leave parameters out of weight decay. Call it before the optimizer is built.
+
+        Parameters
+        ----------
+        var_list : iterable, optional
+            A model's variables; for plain arrays the arrays themselves or their indices.
+        var_names : iterable of str, optional
+            Regular expressions: a variable in whose name one of them is found is left out. Plain
+            arrays have no names.
+
+        Raises
+        ------
+        ValueError
+            After the optimizer was built.
+
+        Notes
+        -----
+        A second call replaces what the first one said.
+        """
+        if self._bound:
+            raise ValueError(
+                "exclude_from_weight_decay must be called before the optimizer is built"
+            )
+        if isinstance(var_names, str):
+            raise TypeError(f"var_names must be a list of strings, got the string {var_names!r}")
+        self._not_decayed = list(var_list or ())
+        self._not_decayed_names = [re.compile(name) for name in var_names or ()]
+
+    def decays(self, name: str, variable: object = None) -> bool:
+        """Whether weight decay applies to the variable of this name (and this identity)."""
+        if any(excluded is variable for excluded in self._not_decayed):
+            return variable is None
+        return not any(pattern.search(name) for pattern in self._not_decayed_names)
+
+    # Native side.
+
+    def create_native(self, float64: bool) -> _core.Optimizer:
+        """Return a new native optimizer of these settings; from now on they are fixed."""
+        self._bound = True
+        return _core.Optimizer(
+            rule=self.rule.id,
+            float64=float64,
+            torch_convention=self.convention == "torch",
+            options=hyper_values(self.rule.options, self._options(), type(self).__name__),
+            clip_value=self.clipvalue or 0.0,
+            clip_norm=self.clipnorm or 0.0,
+            global_clip_norm=self.global_clipnorm or 0.0,
+            weight_decay=self.weight_decay or 0.0,
+            decoupled_decay=self._decoupled_decay,
+        )
+
+    @property
+    def built(self) -> bool:
+        """Whether the optimizer has been bound to arrays or to a model."""
+        return self._bound
+
+    @property
+    def variables(self) -> list[Array]:
+        """The state arrays, parameter by parameter: for Adam m and v of the first, and so on."""
+        return list(self._states)
+
+    # Steps without a model.
+
+    def build(self, arrays: Sequence[Array]) -> None:
+        """Bind the optimizer to arrays, which `apply` then updates in place.
+
+        Parameters
+        ----------
+        arrays : list or tuple of NumPy arrays
+            All float32 or all float64, of any shape; writeable, C-contiguous, not overlapping.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an array cannot be updated in place, or the optimizer was built before for others.
+
+        Notes
+        -----
+        The arrays are kept, not copied: they must not be resized. States start at zero.
+        """
+        parameters = checked_parameters(arrays)
+        if self._bound:
+            if self._native is not None and _same(parameters, self._parameters):
+                return
+            raise ValueError(
+                f"this {type(self).__name__} is already built for other parameters; "
+                "make a new optimizer for these"
+            )
+        excluded = self._excluded(parameters)
+        float64 = bool(parameters) and parameters[0].dtype == np.float64
+        states = [
+            [_core.aligned_zeros(p.size, float64).reshape(p.shape) for _ in range(self.rule.states)]
+            for p in parameters
+        ]
+        named = [(f"parameters[{i}]", p) for i, p in enumerate(parameters)]
+        self._memory = Memory(
+            named
+            + [(f"the state of parameters[{i}]", s) for i, own in enumerate(states) for s in own]
+        )
+        native = self.create_native(float64)
+        for i, p in enumerate(parameters):
+            native.add(p, states[i], i not in excluded)
+        self._native = native
+        self._parameters = parameters
+        self._states = [s for own in states for s in own]
+
+    def _excluded(self, parameters: list[Array]) -> set[int]:
+        if self._not_decayed_names:
+            raise ValueError(
+                "var_names cannot exclude plain arrays, they have no names: use var_list"
+            )
+        excluded = set()
+        for item in self._not_decayed:
+            if isinstance(item, int | np.integer) and 0 <= item < len(parameters):
+                excluded.add(int(item))
+                continue
+            found = [i for i, p in enumerate(parameters) if p is item]
+            if not found:
+                what = "an array" if isinstance(item, np.ndarray) else repr(item)
+                raise ValueError(
+                    f"exclude_from_weight_decay names {what}, which is not one of the "
+                    f"{len(parameters)} parameters or their indices"
+                )
+            excluded.update(found)
+        return excluded
+
+    def apply(self, grads: Iterable[Array]) -> StepResult:
+        """Do one step on the arrays given to `build`, in place.
+
+        Parameters
+        ----------
+        grads : iterable of NumPy arrays
+            One a parameter, in order, of its shape and dtype. They are not written to; one that is
+            not C-contiguous is copied first.
+
+        Returns
+        -------
+        result : StepResult
+
+        Raises
+        ------
+        TypeError, ValueError
+            If a gradient does not fit its parameter or overlaps one; then nothing has changed.
+        """
+        if self._native is None:
+            raise ValueError(
+                f"{type(self).__name__}.apply needs parameters: call build(arrays) first"
+            )
+        gradients = self._usable(list(grads))
+        learning_rate = self.learning_rate
+        self._native.set_gradients(gradients)
+        self._native.step(learning_rate, self._iterations + 1)
+        self._iterations += 1
+        return StepResult(self._global_norm(), False)
+
+    def _usable(self, grads: list[Array]) -> list[Array]:
+        """Return gradients that a sweep can read; their shapes and dtypes are checked natively."""
+        if _same(grads, self._gradients):
+            return self._gradients
+        usable = []
+        for i, g in enumerate(grads):
+            if not isinstance(g, np.ndarray):
+                raise TypeError(f"gradients[{i}] must be a NumPy array, got {type(g).__name__}")
+            if not is_plain(g):
+                g = g.copy(order="C")
+            owner = self._memory.owner(g)
+            if owner is not None:
+                raise ValueError(f"gradients[{i}] overlaps {owner} in memory")
+            usable.append(g)
+        # Only what was given is remembered: the same view gives new values at the next step.
+        self._gradients = usable if _same(usable, grads) else []
+        return usable
+
+    def _global_norm(self) -> float | None:
+        if self.clipnorm is None and self.global_clipnorm is None:
+            return None
+        return self._native.global_norm if self._native and self._parameters else 0.0
+
+    # Configuration.
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments. A callable learning rate is returned as it is."""
+        names = dict.fromkeys(
+            name
+            for cls in type(self).__mro__
+            for name, value in vars(cls).items()
+            if isinstance(value, Hyper)
+        )
+        return {
+            "learning_rate": self._learning_rate,
+            **{name: getattr(self, name) for name in names},
+        }
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Self:
+        """Make an optimizer from what `get_config` returned."""
+        return cls(**config)
+
+    def __repr__(self) -> str:
+        given = (
+            f"{k}={v!r}" for k, v in self.get_config().items() if v is not None and k != "name"
+        )
+        return f"{type(self).__name__}({', '.join(given)})"
+
+
+def _same(a: list[Array], b: list[Array]) -> bool:
+    return len(a) == len(b) and all(x is y for x, y in zip(a, b, strict=True))
+
+
+def _takes_argument(function: Callable[..., object]) -> bool:
+    """Whether a learning rate wants the step; Keras's plain callables take nothing."""
+    try:
+        inspect.signature(function).bind(0)
+    except TypeError:
+        return False
+    except ValueError:  # a builtin without a signature
+        return True
+    return True

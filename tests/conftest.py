@@ -1,0 +1,22 @@
+"""Settings of all tests: Hypothesis profiles, and a backend that no failed test leaves changed."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import settings
+
+from onepass import _core
+
+settings.register_profile("local", deadline=None, max_examples=40)
+settings.register_profile("ci", deadline=None, max_examples=40, derandomize=True)
+settings.load_profile("ci" if os.environ.get("CI") else "local")
+
+
+@pytest.fixture(autouse=True)
+def same_backend_after() -> Iterator[None]:
+    isa, threads, flush = _core.isa(), _core.threads(), _core.flush_denormals()
+    yield
+    _core.set_isa(isa)
+    _core.set_threads(threads)
+    _core.set_flush_denormals(flush)
