@@ -40,9 +40,11 @@ Matrix<const T> matrix_of(const py::array& a, const char* name) {
   const int64_t cols = flat ? a.shape(0) : a.shape(1);
   const int64_t item = sizeof(T);
   const int64_t col_stride = flat ? a.strides(0) : a.strides(1);
-  const int64_t row_stride = flat || rows <= 1 ? cols * item : a.strides(0);
+  const bool empty = a.size() == 0;  // NumPy gives these any strides, often 0
+  const int64_t row_stride = flat || rows <= 1 || empty ? cols * item : a.strides(0);
   const auto address = reinterpret_cast<std::uintptr_t>(a.data());
-  if ((cols > 1 && col_stride != item) || row_stride % item != 0 || address % item != 0) {
+  const bool gaps = cols > 1 && col_stride != item && !empty;
+  if (gaps || row_stride % item != 0 || address % item != 0) {
     throw py::value_error(std::string(name) + " must have contiguous, aligned rows");
   }
   return {static_cast<const T*>(a.data()), rows, cols, row_stride / item};
@@ -95,7 +97,7 @@ inline int64_t gapless_sample(const py::array& a, const char* name) {
   if (a.ndim() < 1) throw py::value_error(std::string(name) + " must have at least 1 dimension");
   int64_t size = 1;
   for (py::ssize_t d = a.ndim() - 1; d >= 1; --d) {
-    if (a.shape(d) > 1 && a.strides(d) != size * a.itemsize()) {
+    if (a.size() > 0 && a.shape(d) > 1 && a.strides(d) != size * a.itemsize()) {
       throw py::value_error(std::string(name) + " must have gapless samples");
     }
     size *= a.shape(d);

@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 #include <sched.h>
+#include <sys/resource.h>
 
 #include <algorithm>
 #include <atomic>
@@ -31,6 +32,23 @@ constexpr auto kSpinTime = std::chrono::microseconds(100);
 // Work (multiply-adds or elements) from which an awake, or a sleeping, helper pays.
 constexpr double kWorkAwake = 65'000;
 constexpr double kWorkAsleep = 1'500'000;
+
+// About 50 us of spinning, then let others have the core.
+constexpr int kSpins = 4000;
+// Members that lose their core to another program more often than this (per second, all together)
+// hold each other up at every barrier. Judged for jobs long enough to tell: milliseconds.
+constexpr double kCrowdedRate = 100.0;
+constexpr double kWorkJudged = 200'000'000;
+constexpr auto kFirstPause = std::chrono::milliseconds(100);
+constexpr auto kLongestPause = std::chrono::milliseconds(1600);
+
+using Clock = std::chrono::steady_clock;
+
+// Times that this thread was made to give up its core.
+int64_t preemptions() {
+  rusage usage{};
+  return getrusage(RUSAGE_THREAD, &usage) == 0 ? usage.ru_nivcsw : 0;
+}
 
 inline void relax() {
 #if defined(__x86_64__)
@@ -121,7 +139,7 @@ void wait_at(Barrier& barrier) {
   }
   // Yield where a member has lost its core, or the others would spin through its time slice.
   for (int spins = 0; barrier.generation.load(std::memory_order_acquire) == generation; ++spins) {
-    spins < 4000 ? relax() : static_cast<void>(sched_yield());
+    spins < kSpins ? relax() : static_cast<void>(sched_yield());
   }
 }
 
@@ -153,9 +171,11 @@ class Pool {
 
   int wanted() const { return wanted_; }
   bool awake() const { return asleep_.load(std::memory_order_acquire) == 0; }
+  bool stands_back() const { return Clock::now() < alone_until_; }
 
-  void run(const std::function<void(Team&)>& job) {
+  void run(double work, const std::function<void(Team&)>& job) {
     job_ = &job;
+    judged_ = work >= kWorkJudged;
     barrier_.size = size_;
     running_.store(size_ - 1, std::memory_order_relaxed);
     ticket_.fetch_add(1, std::memory_order_seq_cst);
@@ -163,14 +183,37 @@ class Pool {
       std::lock_guard lock(mutex_);
       wake_.notify_all();
     }
-    Team team{0, size_, &barrier_};
-    job(team);
+    const auto start = judged_ ? Clock::now() : Clock::time_point{};
+    take_part(job, 0);
     for (int spins = 0; running_.load(std::memory_order_acquire) > 0; ++spins) {
-      spins < 4000 ? relax() : static_cast<void>(sched_yield());
+      spins < kSpins ? relax() : static_cast<void>(sched_yield());
     }
+    if (judged_) judge_company(start);
   }
 
  private:
+  // Runs this member's part and notes how often it lost its core meanwhile.
+  void take_part(const std::function<void(Team&)>& job, int rank) {
+    const int64_t before = judged_ ? preemptions() : 0;
+    Team team{rank, size_, &barrier_};
+    job(team);
+    if (judged_) lost_.fetch_add(preemptions() - before, std::memory_order_relaxed);
+  }
+
+  // Where other programs want the cores, a team is slower than its caller alone: it stands back for
+  // a while, longer each time that it finds the cores still crowded.
+  void judge_company(Clock::time_point start) {
+    const auto now = Clock::now();
+    const std::chrono::duration<double> elapsed = now - start;
+    const auto lost = static_cast<double>(lost_.exchange(0, std::memory_order_relaxed));
+    if (lost < 2.0 || lost < kCrowdedRate * elapsed.count()) {
+      pause_ = kFirstPause;
+      return;
+    }
+    alone_until_ = now + pause_;
+    pause_ = std::min(2 * pause_, kLongestPause);
+  }
+
   void serve(int rank) {
     sigset_t all;
     sigfillset(&all);
@@ -181,20 +224,19 @@ class Pool {
       if (stop_) return;
       {
         DenormalGuard guard(flush.load(std::memory_order_relaxed));
-        Team team{rank, size_, &barrier_};
-        (*job_)(team);
+        take_part(*job_, rank);
       }
       running_.fetch_sub(1, std::memory_order_release);
     }
   }
 
   int next_ticket(int seen) {
-    const auto until = std::chrono::steady_clock::now() + kSpinTime;
+    const auto until = Clock::now() + kSpinTime;
     for (int spins = 0;; ++spins) {
       const int ticket = ticket_.load(std::memory_order_acquire);
       if (ticket != seen) return ticket;
       relax();
-      if (spins % 64 == 63 && std::chrono::steady_clock::now() > until) break;
+      if (spins % 64 == 63 && Clock::now() > until) break;
     }
     std::unique_lock lock(mutex_);
     asleep_.fetch_add(1, std::memory_order_seq_cst);
@@ -214,6 +256,10 @@ class Pool {
   std::mutex mutex_;
   std::condition_variable wake_;
   bool stop_ = false;
+  bool judged_ = false;
+  Clock::time_point alone_until_{};
+  std::atomic<int64_t> lost_{0};
+  std::chrono::milliseconds pause_ = kFirstPause;
 };
 
 // One caller at a time owns the pool. After fork the child has none of its threads: the old pool is
@@ -287,8 +333,8 @@ void run_team(double work, const std::function<void(Team&)>& job) {
     std::unique_lock own(holder.owner, std::try_to_lock);
     if (own.owns_lock()) {
       Pool& pool = holder.of_size(n);
-      if (work >= kWorkAsleep || pool.awake()) {
-        pool.run(job);
+      if ((work >= kWorkAsleep || pool.awake()) && !pool.stands_back()) {
+        pool.run(work, job);
         return;
       }
     }

@@ -159,6 +159,8 @@ def as_rows(array: Array) -> Array:
 
 def _has_plain_rows(rows: Array) -> bool:
     """Tell whether a kernel can walk the matrix: unit column stride, whole aligned elements."""
+    if rows.size == 0:  # NumPy gives these any strides
+        return True
     item = rows.itemsize
     columns = rows.shape[1] <= 1 or rows.strides[1] == item
     return rows.flags.aligned and columns and (rows.shape[0] <= 1 or rows.strides[0] % item == 0)
@@ -202,6 +204,7 @@ def writeable_rows(value: object, name: str) -> Array:
         raise ValueError(f"{name} must be writeable, got a read-only array")
     rows = as_rows(value)
     distinct = rows.shape[0] <= 1 or abs(rows.strides[0]) >= rows.shape[1] * rows.itemsize
+    distinct |= rows.size == 0
     copied = value.size > 0 and not np.may_share_memory(rows, value)
     if copied or not _has_plain_rows(rows) or not distinct:
         raise ValueError(

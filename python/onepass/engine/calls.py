@@ -66,12 +66,11 @@ class Call:
         return any(other.root() is root for other in self.writes.values())
 
     def __str__(self) -> str:
-        shown = {
-            key: value
+        notes = [
+            f"{key}={value}"
             for key, value in self.attributes.items()
             if key not in ("optimizer", "hyper") and value not in (None, False, [], 0)
-        }
-        notes = "".join(f", {key}={value}" for key, value in shown.items())
-        reads = ", ".join(str(buffer) for buffer in self.reads.values())
-        writes = ", ".join(str(buffer) for buffer in self.writes.values())
-        return f"{self.kernel}({reads}{notes}) -> {writes}"
+        ]
+        arguments = ", ".join([*map(str, self.reads.values()), *notes])
+        results = ", ".join(map(str, self.writes.values()))
+        return f"{self.kernel}({arguments})" + (f" -> {results}" if results else "")

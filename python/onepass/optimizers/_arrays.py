@@ -36,6 +36,8 @@ def checked_parameters(arrays: object) -> list[Array]:
             )
         if not a.flags.writeable:
             raise ValueError(f"parameters[{i}] is read-only; it must be writeable")
+        if not a.flags.aligned:
+            raise ValueError(f"parameters[{i}] must be aligned to its elements' size")
         if not is_plain(a):
             raise ValueError(
                 f"parameters[{i}] must be C-contiguous, got shape {a.shape} with strides "

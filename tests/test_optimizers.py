@@ -1,0 +1,781 @@
+"""Optimizers on plain arrays: every rule against its float64 specification, and every argument."""
+
+import itertools
+import math
+import re
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from onepass import _formulas, optimizers
+from onepass.optimizers import SGD, Adam, AdamW, StepResult
+from reference.rules import Stepper
+from strategies import same_result
+
+STEPS = 50
+# A scalar, nothing, less and more than a vector, and enough for a second thread.
+SHAPES = [(), (0, 3), (1,), (17,), (5, 33), (301, 257)]
+DTYPES = ["float32", "float64"]
+CONVENTIONS = ["keras", "torch"]
+
+# Rule: class and the arguments that choose it.
+CASES = {
+    "sgd": (SGD, {}),
+    "momentum": (SGD, {"momentum": 0.9}),
+    "nesterov": (SGD, {"momentum": 0.8, "nesterov": True}),
+    "adam": (Adam, {"beta_1": 0.85, "beta_2": 0.99, "epsilon": 1e-3}),
+    "adamw": (AdamW, {"beta_1": 0.85, "beta_2": 0.99, "epsilon": 1e-3}),
+}
+AROUND = {
+    "plain": {},
+    "decay": {"weight_decay": 0.1},
+    "clipvalue": {"clipvalue": 0.5},
+    "clipnorm, decay": {"clipnorm": 1.5, "weight_decay": 0.1},
+    "global_clipnorm, decay": {"global_clipnorm": 3.0, "weight_decay": 0.1},
+}
+
+
+def rounded(rng, dtype, scale=1.0):
+    return [np.asarray(scale * rng.normal(size=shape), dtype) for shape in SHAPES]
+
+
+def problem(dtype):
+    """Return start values and the gradients and learning rate of every step."""
+    rng = np.random.default_rng(1)
+    rates = 0.02 * (1.5 + np.sin(np.arange(STEPS)))
+    return rounded(rng, dtype), [
+        (rounded(rng, dtype, 0.1 + 2.0 * (t % 3)), float(rate)) for t, rate in enumerate(rates)
+    ]
+
+
+def arguments_of(case, convention, around):
+    kind, arguments = CASES[case]
+    arguments = {"convention": convention} | arguments | AROUND[around]
+    if case == "momentum" and convention == "torch":
+        arguments["dampening"] = 0.3
+    if case == "adamw":
+        arguments.setdefault("weight_decay", 0.0)
+    return kind, arguments
+
+
+def run(optimizer, start, steps):
+    """Return the parameters and states after some steps."""
+    parameters = [p.copy() for p in start]
+    optimizer.build(parameters)
+    for gradients, rate in steps:
+        optimizer.learning_rate = rate
+        optimizer.apply(gradients)
+    return parameters, optimizer.variables
+
+
+def specified(optimizer, start, steps):
+    stepper = Stepper(
+        optimizer.rule.name,
+        start,
+        optimizer.convention,
+        {name: getattr(optimizer, name) for name in optimizer.rule.options},
+        optimizer.weight_decay or 0.0,
+        optimizer.clipvalue,
+        optimizer.clipnorm,
+        optimizer.global_clipnorm,
+    )
+    for gradients, rate in steps:
+        stepper.step(gradients, rate)
+    states = [state[name] for state in stepper.states for name in ("m", "v") if name in state]
+    return stepper.params, states
+
+
+@pytest.mark.parametrize("around", AROUND)
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("convention", CONVENTIONS)
+@pytest.mark.parametrize("case", CASES)
+def test_rule_equals_its_specification_on_every_backend(case, convention, dtype, around):
+    kind, arguments = arguments_of(case, convention, around)
+    start, steps = problem(dtype)
+    expected = specified(kind(**arguments), start, steps)
+    got = same_result(lambda: run(kind(**arguments), start, steps))
+    # 50 steps, each rounding a few times, of values around 1.
+    eps = np.finfo(dtype).eps
+    for a, b in zip(itertools.chain(*got), itertools.chain(*expected), strict=True):
+        np.testing.assert_allclose(a, b, rtol=128 * eps, atol=128 * eps)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("case", CASES)
+def test_threads_that_had_to_be_woken_change_nothing(case, dtype):
+    """Enough elements for the pool to wake its threads, with a global norm to add up."""
+    kind, arguments = CASES[case]
+    rng = np.random.default_rng(6)
+    shapes = [(3,), (1_600_001,), (1000, 70)]
+    start, gradients = ([rng.normal(size=s).astype(dtype) for s in shapes] for _ in range(2))
+
+    def two_steps():
+        return run(kind(global_clipnorm=1.0, **arguments), start, [(gradients, 0.1)] * 2)
+
+    got, _ = same_result(two_steps)
+    expected, _ = specified(kind(global_clipnorm=1.0, **arguments), start, [(gradients, 0.1)] * 2)
+    eps = np.finfo(dtype).eps
+    for a, b in zip(got, expected, strict=True):
+        np.testing.assert_allclose(a, b, rtol=64 * eps, atol=64 * eps)
+
+
+def test_every_rule_has_a_case():
+    assert set(CASES) == set(_formulas.RULES)
+    for name, (kind, arguments) in CASES.items():
+        assert kind(**arguments).rule.name == name
+
+
+@given(
+    case=st.sampled_from(sorted(CASES)),
+    convention=st.sampled_from(CONVENTIONS),
+    dtype=st.sampled_from(DTYPES),
+    shapes=st.lists(
+        st.lists(st.integers(0, 70), max_size=3).map(tuple).filter(lambda s: math.prod(s) < 5000),
+        max_size=4,
+    ),
+    around=st.sampled_from(sorted(AROUND)),
+)
+def test_any_shapes(case, convention, dtype, shapes, around):
+    kind, arguments = arguments_of(case, convention, around)
+    rng = np.random.default_rng(2)
+    start = [np.asarray(rng.normal(size=shape), dtype) for shape in shapes]
+    steps = [([np.asarray(rng.normal(size=s), dtype) for s in shapes], 0.1) for _ in range(3)]
+    got, _ = run(kind(**arguments), start, steps)
+    expected, _ = specified(kind(**arguments), start, steps)
+    eps = np.finfo(dtype).eps
+    for a, b in zip(got, expected, strict=True):
+        np.testing.assert_allclose(a, b, rtol=64 * eps, atol=64 * eps)
+
+
+# Every hyper-parameter changes the result. (base arguments, argument, another value)
+EFFECTS = [
+    (SGD, {}, "learning_rate", 0.5),
+    (SGD, {}, "momentum", 0.5),
+    (SGD, {"momentum": 0.9}, "momentum", 0.5),
+    (SGD, {"momentum": 0.9}, "nesterov", True),
+    (SGD, {"momentum": 0.9, "convention": "torch"}, "nesterov", True),
+    (SGD, {"momentum": 0.9, "convention": "torch"}, "dampening", 0.5),
+    *[
+        (kind, base, key, 0.1)
+        for kind in (SGD, Adam, AdamW)
+        for base in ({}, {"convention": "torch"})
+        for key in ("weight_decay", "clipnorm", "clipvalue", "global_clipnorm")
+    ],
+    *[
+        (kind, base, key, value)
+        for kind in (Adam, AdamW)
+        for base in ({}, {"convention": "torch"})
+        for key, value in (("learning_rate", 0.5), ("beta_1", 0.5), ("beta_2", 0.5))
+    ],
+    *[(kind, {}, "epsilon", 0.5) for kind in (Adam, AdamW)],
+    *[(kind, {"epsilon": 0.5}, "convention", "torch") for kind in (Adam, AdamW)],
+    *[(kind, {"weight_decay": 0.1}, "convention", "torch") for kind in (SGD, Adam)],
+    (AdamW, {}, "convention", "torch"),
+]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("kind", "base", "argument", "value"), EFFECTS)
+def test_every_argument_changes_the_result(kind, base, argument, value, dtype):
+    rng = np.random.default_rng(3)
+    start = [np.asarray(rng.normal(size=s), dtype) for s in ((9,), (4, 5))]
+    steps = [[np.asarray(rng.normal(size=p.shape), dtype) for p in start] for _ in range(4)]
+    results = []
+    for arguments in (base, base | {argument: value}):
+        optimizer = kind(**arguments)
+        parameters = [p.copy() for p in start]
+        optimizer.build(parameters)
+        for gradients in steps:
+            optimizer.apply(gradients)
+        results.append(parameters)
+    for a, b in zip(*results, strict=True):
+        assert (a != b).mean() > 0.5
+
+
+def step_once(optimizer, parameter, gradient, dtype="float64"):
+    p = np.array(parameter, dtype)
+    optimizer.build([p])
+    result = optimizer.apply([np.array(gradient, dtype)])
+    return p, result
+
+
+# Clipping
+
+
+def test_clipnorm_and_clipvalue_as_documented():
+    p, result = step_once(SGD(1.0, clipnorm=1.0), [0.0, 0.0], [0.9, 100.0])
+    np.testing.assert_allclose(p, [-0.00899964, -0.9999595], rtol=1e-6)
+    assert result == StepResult(pytest.approx(math.hypot(0.9, 100.0), rel=1e-15), False)
+    p, result = step_once(SGD(1.0, clipvalue=1.0), [0.0, 0.0], [0.9, 100.0])
+    np.testing.assert_array_equal(p, [-0.9, -1.0])
+    assert result == StepResult(None, False)
+
+
+def test_a_norm_below_the_bound_changes_nothing():
+    p, result = step_once(SGD(1.0, clipnorm=5.0), [0.0, 0.0], [3.0, 4.0])
+    np.testing.assert_array_equal(p, [-3.0, -4.0])
+    assert result.global_norm == 5.0
+
+
+def test_clipnorm_is_of_each_tensor_and_global_clipnorm_of_all():
+    gradients = [np.array([3.0]), np.array([4.0]), np.zeros(0), np.array(0.0)]
+    for arguments, expected in (
+        ({"clipnorm": 2.0}, [2.0, 2.0]),
+        ({"global_clipnorm": 2.5}, [1.5, 2.0]),
+    ):
+        optimizer = SGD(1.0, **arguments)
+        parameters = [np.zeros_like(g) for g in gradients]
+        optimizer.build(parameters)
+        assert optimizer.apply(gradients).global_norm == 5.0
+        np.testing.assert_array_equal([-parameters[0][0], -parameters[1][0]], expected)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("size", [1e-25, 1e30])
+def test_norms_of_tiny_and_huge_gradients(dtype, size):
+    p, result = step_once(SGD(1.0, clipnorm=size), [0.0, 0.0], [3 * size, 4 * size], dtype)
+    assert result.global_norm == pytest.approx(5 * size, rel=1e-6)
+    np.testing.assert_allclose(p, [-0.6 * size, -0.8 * size], rtol=1e-6)
+
+
+def test_clipping_comes_before_weight_decay():
+    p, _ = step_once(SGD(0.5, clipvalue=1.0, weight_decay=0.5, convention="torch"), [4.0], [100.0])
+    np.testing.assert_array_equal(p, [4.0 - 0.5 * (1.0 + 0.5 * 4.0)])
+
+
+# What a step leaves alone
+
+
+@pytest.mark.parametrize("around", AROUND)
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("case", CASES)
+def test_gradients_are_untouched(case, dtype, around):
+    kind, arguments = arguments_of(case, "keras", around)
+    start, steps = problem(dtype)
+    gradients = steps[0][0]
+    copies = [g.copy() for g in gradients]
+    for g in gradients:
+        g.flags.writeable = False
+    optimizer = kind(**arguments)
+    optimizer.build([p.copy() for p in start])
+    for _ in range(3):
+        optimizer.apply(gradients)
+    for g, copy in zip(gradients, copies, strict=True):
+        np.testing.assert_array_equal(g, copy)
+
+
+@pytest.mark.parametrize("convention", CONVENTIONS)
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("rate", [0.1, 1e38, math.inf])
+@pytest.mark.parametrize("gradient", [0.0, 1.0, math.inf, math.nan])
+def test_padding_stays_zero(case, dtype, convention, rate, gradient):
+    """Rows of 70 in memory of 80, Adam's epsilon 0, and rates and gradients that make NaN."""
+    kind, arguments = CASES[case]
+    if "epsilon" in arguments:
+        arguments = arguments | {"epsilon": 0.0}
+    optimizer = kind(convention=convention, clipnorm=1.0, weight_decay=0.1, **arguments)
+    native = optimizer.create_native(dtype == "float64")
+    p, g, *states = (np.zeros((5, 80), dtype) for _ in range(2 + optimizer.rule.states))
+    g[:, :70] = gradient
+    g[2, :70] = 0.0
+    p[:, :70] = 1.0
+    native.add(p[:, :70], [s[:, :70] for s in states], True)
+    native.set_gradients([g[:, :70]])
+    for t in range(1, 4):
+        native.step(rate, t)
+        for whole in (p, *states):
+            np.testing.assert_array_equal(whole[:, 70:], 0.0)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_padded_rows_equal_plain_ones(case):
+    kind, arguments = CASES[case]
+    rng = np.random.default_rng(4)
+    start, gradient = rng.normal(size=(2, 37, 70))
+    optimizer = kind(clipnorm=0.5, **arguments)
+    native = optimizer.create_native(True)
+    p, g, *states = (np.zeros((37, 80)) for _ in range(2 + optimizer.rule.states))
+    p[:, :70], g[:, :70] = start, gradient
+    native.add(p[:, :70], [s[:, :70] for s in states], True)
+    native.set_gradients([g[:, :70]])
+    plain = kind(clipnorm=0.5, **arguments)
+    expected = start.copy()
+    plain.build([expected])
+    for t in range(1, 4):
+        native.step(plain.learning_rate, t)
+        plain.apply([gradient])
+    np.testing.assert_allclose(p[:, :70], expected, rtol=1e-14)
+
+
+# Extremes
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("case", CASES)
+def test_learning_rate_zero_moves_nothing(case, dtype):
+    kind, arguments = CASES[case]
+    start, steps = problem(dtype)
+    got, _ = run(kind(weight_decay=0.5, **arguments), start, [(g, 0.0) for g, _ in steps[:3]])
+    for a, b in zip(got, start, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("rate", [1e-30, 1e30])
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("case", CASES)
+def test_tiny_and_huge_learning_rates(case, dtype, rate):
+    kind, arguments = CASES[case]
+    arguments = arguments | {"weight_decay": 0.0}
+    start = [np.zeros(40, dtype)]
+    gradients = [np.linspace(-1, 1, 40).astype(dtype)]
+    got, _ = run(kind(**arguments), start, [(gradients, rate)] * 3)
+    expected, _ = specified(kind(**arguments), start, [(gradients, rate)] * 3)
+    assert np.isfinite(got[0]).all()
+    np.testing.assert_allclose(got[0], expected[0], rtol=1e-5, atol=0)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("convention", CONVENTIONS)
+@pytest.mark.parametrize("case", CASES)
+def test_a_gradient_that_is_not_finite_spoils_only_its_element(case, convention, dtype, value):
+    kind, arguments = CASES[case]
+    start = [np.ones(40, dtype)]
+    gradient = np.full(40, 0.5, dtype)
+    gradient[11] = value
+    got, _ = run(kind(convention=convention, **arguments), start, [([gradient], 0.1)] * 2)
+    assert not np.isfinite(got[0][11])
+    assert np.isfinite(np.delete(got[0], 11)).all()
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+@pytest.mark.parametrize("clip", ["clipnorm", "global_clipnorm"])
+def test_a_norm_that_is_not_finite_is_seen(clip, value):
+    p, result = step_once(SGD(1.0, **{clip: 1.0}), [1.0, 1.0], [1.0, value])
+    assert np.isnan(p).all()
+    assert not math.isfinite(result.global_norm)
+
+
+def test_clipvalue_bounds_infinities_and_keeps_nan():
+    p, _ = step_once(SGD(1.0, clipvalue=2.0), [0.0] * 3, [math.inf, -math.inf, math.nan])
+    np.testing.assert_array_equal(p, [-2.0, 2.0, math.nan])
+
+
+def test_adam_moves_by_its_learning_rate_at_first():
+    for scale in (1e-3, 1.0, 1e15):
+        p, _ = step_once(Adam(0.1, epsilon=0.0), [0.0, 0.0], [scale, -scale])
+        np.testing.assert_allclose(p, [-0.1, 0.1], rtol=1e-12)
+
+
+# Learning rate
+
+
+def test_a_callable_learning_rate_receives_the_steps_done():
+    seen = []
+
+    def schedule(step):
+        seen.append(step)
+        return 1.0 / (1 + step)
+
+    optimizer = SGD(schedule)
+    p = np.zeros(1)
+    optimizer.build([p])
+    for _ in range(3):
+        optimizer.apply([np.ones(1)])
+    assert seen == [0, 1, 2]
+    np.testing.assert_allclose(p, [-(1 + 1 / 2 + 1 / 3)])
+    assert optimizer.learning_rate == 0.25
+    optimizer.iterations = 9
+    assert optimizer.learning_rate == 0.1
+
+
+def test_a_callable_without_arguments_is_accepted():
+    assert SGD(lambda: 0.125).learning_rate == 0.125
+
+
+def test_step_learning_rates_are_those_of_the_steps():
+    optimizer = SGD(lambda step: 2.0**-step)
+    np.testing.assert_array_equal(optimizer.step_learning_rates(1, 3), [1.0, 0.5, 0.25])
+    np.testing.assert_array_equal(optimizer.step_learning_rates(3, 1), [0.25])
+    optimizer.learning_rate = 0.5
+    rates = optimizer.step_learning_rates(1, 3)
+    np.testing.assert_array_equal(rates, [0.5, 0.5, 0.5])
+    assert rates.dtype == np.float64
+    assert optimizer.step_learning_rates(5, 0).shape == (0,)
+
+
+@pytest.mark.parametrize("rate", [-1.0, math.nan, math.inf])
+def test_a_bad_rate_from_a_callable_stops_before_the_step(rate):
+    optimizer = SGD(lambda step: rate)
+    p = np.ones(2)
+    optimizer.build([p])
+    with pytest.raises(ValueError, match="learning_rate at step 0"):
+        optimizer.apply([np.ones(2)])
+    np.testing.assert_array_equal(p, 1.0)
+    assert optimizer.iterations == 0
+
+
+def test_iterations_count_steps_and_set_adams_bias_correction():
+    optimizer = Adam(0.1, epsilon=0.0)
+    p = np.zeros(1)
+    optimizer.build([p])
+    assert optimizer.iterations == 0
+    optimizer.iterations = 100
+    optimizer.apply([np.ones(1)])
+    assert optimizer.iterations == 101
+    m, v = 0.1 / (1 - 0.9**101), 0.001 / (1 - 0.999**101)
+    np.testing.assert_allclose(p, [-0.1 * m / math.sqrt(v)], rtol=1e-12)
+
+
+# Weight decay exclusion
+
+
+@pytest.mark.parametrize("by", ["index", "identity"])
+def test_excluded_arrays_do_not_decay(by):
+    parameters = [np.ones(2), np.ones(2), np.ones(2)]
+    optimizer = SGD(0.5, weight_decay=0.5)
+    optimizer.exclude_from_weight_decay([1] if by == "index" else [parameters[1]])
+    optimizer.build(parameters)
+    optimizer.apply([np.zeros(2)] * 3)
+    np.testing.assert_array_equal([p[0] for p in parameters], [0.75, 1.0, 0.75])
+
+
+def test_excluded_names_do_not_decay():
+    kernel, bias = object(), object()
+    optimizer = AdamW()
+    assert optimizer.decays("dense/bias")
+    optimizer.exclude_from_weight_decay(var_names=["bias", "^norm"])
+    assert optimizer.decays("dense/kernel")
+    assert not optimizer.decays("dense/bias")
+    assert not optimizer.decays("norm/gamma")
+    optimizer.exclude_from_weight_decay(var_list=[bias])
+    assert optimizer.decays("kernel", kernel)
+    assert not optimizer.decays("bias", bias)
+
+
+# Configuration
+
+
+@pytest.mark.parametrize(
+    ("kind", "arguments", "expected"),
+    [
+        (SGD, {}, {"learning_rate": 0.01, "momentum": 0.0}),
+        (SGD, {"convention": "torch"}, {"learning_rate": 0.001}),
+        (SGD, {"convention": "torch", "learning_rate": 0.01}, {"learning_rate": 0.01}),
+        (Adam, {}, {"learning_rate": 0.001, "epsilon": 1e-7, "weight_decay": None}),
+        (Adam, {"convention": "torch"}, {"learning_rate": 0.001, "epsilon": 1e-8}),
+        (AdamW, {}, {"weight_decay": 0.004, "epsilon": 1e-7}),
+        (AdamW, {"convention": "torch"}, {"weight_decay": 0.01, "epsilon": 1e-8}),
+        (AdamW, {"convention": "torch", "weight_decay": 0.004}, {"weight_decay": 0.004}),
+    ],
+)
+def test_defaults_follow_the_convention(kind, arguments, expected):
+    config = kind(**arguments).get_config()
+    assert config == config | expected
+
+
+@pytest.mark.parametrize(
+    ("kind", "arguments"),
+    [
+        (
+            SGD,
+            {
+                "learning_rate": 0.5,
+                "momentum": 0.5,
+                "weight_decay": 0.1,
+                "clipnorm": 2.0,
+                "dampening": 0.25,
+                "convention": "torch",
+                "name": "mine",
+            },
+        ),
+        (SGD, {"momentum": 0.5, "nesterov": True, "clipvalue": 2.0}),
+        (Adam, {"beta_1": 0.5, "beta_2": 0.25, "epsilon": 0.1, "global_clipnorm": 2.0}),
+        (AdamW, {"beta_1": 0.5, "beta_2": 0.25, "weight_decay": 0.1, "convention": "torch"}),
+    ],
+)
+def test_a_configuration_makes_the_same_optimizer(kind, arguments):
+    optimizer = kind(**arguments)
+    config = optimizer.get_config()
+    assert config == config | arguments
+    assert kind.from_config(config).get_config() == config
+    again = optimizers.get({"class_name": kind.__name__, "config": config})
+    assert type(again) is kind
+    assert repr(again) == repr(optimizer)
+    assert kind.__name__ in repr(optimizer)
+
+
+def test_get():
+    for name, kind in (("sgd", SGD), ("Adam", Adam), ("adamw", AdamW)):
+        assert type(optimizers.get(name)) is kind
+    optimizer = SGD()
+    assert optimizers.get(optimizer) is optimizer
+    for wrong in ("adm", None, SGD, {}, {"class_name": "x", "config": {}}, 3):
+        with pytest.raises(ValueError, match=r"\['adam', 'adamw', 'sgd'\]"):
+            optimizers.get(wrong)
+
+
+def test_hyper_parameters_are_read_only():
+    optimizer = Adam()
+    for name in set(optimizer.get_config()) - {"learning_rate"}:
+        with pytest.raises(AttributeError, match=name):
+            setattr(optimizer, name, 0.5)
+    optimizer.learning_rate = 0.5
+    assert optimizer.learning_rate == 0.5
+
+
+# Bad input: (class, argument, value, error, words)
+BAD_ARGUMENTS = [
+    *[
+        (kind, "learning_rate", value, error, "learning_rate")
+        for kind in (SGD, Adam, AdamW)
+        for value, error in (
+            (-0.1, ValueError),
+            (math.nan, ValueError),
+            (math.inf, ValueError),
+            ("0.1", TypeError),
+            (None, TypeError),
+            (True, TypeError),
+        )
+    ],
+    *[(SGD, "momentum", v, ValueError, r"momentum must be in \[0, 1\]") for v in (-0.1, 1.1)],
+    (SGD, "nesterov", 1, TypeError, "nesterov"),
+    (SGD, "dampening", 0.5, ValueError, "dampening needs convention='torch'"),
+    *[
+        (kind, key, value, ValueError, rf"{key} must be in \[0, 1\), got {value}")
+        for kind in (Adam, AdamW)
+        for key in ("beta_1", "beta_2")
+        for value in (-0.1, 1.0, math.nan)
+    ],
+    *[(Adam, "epsilon", v, ValueError, "epsilon.*>= 0") for v in (-1e-7, math.nan, math.inf)],
+    (AdamW, "weight_decay", None, TypeError, "weight_decay"),
+    *[
+        (kind, "weight_decay", value, ValueError, "weight_decay.*>= 0, got")
+        for kind in (SGD, Adam, AdamW)
+        for value in (-0.1, math.nan)
+    ],
+    *[
+        (SGD, key, value, error, rf"{key} must be")
+        for key in ("clipnorm", "clipvalue", "global_clipnorm")
+        for value, error in ((0.0, ValueError), (-1.0, ValueError), ("1", TypeError))
+    ],
+    (SGD, "convention", "jax", ValueError, "'keras' or 'torch', got 'jax'"),
+    (SGD, "name", 3, TypeError, "name"),
+    (Adam, "amsgrad", True, ValueError, "amsgrad=True is not supported yet"),
+    (SGD, "use_ema", True, ValueError, "use_ema"),
+    (SGD, "ema_momentum", 0.5, ValueError, "ema_momentum"),
+    (SGD, "ema_overwrite_frequency", 3, ValueError, "ema_overwrite_frequency"),
+    (Adam, "loss_scale_factor", 2.0, ValueError, "loss_scale_factor"),
+    (AdamW, "gradient_accumulation_steps", 2, ValueError, "gradient_accumulation_steps"),
+    (SGD, "amsgrad", True, (TypeError, ValueError), "amsgrad"),
+    (SGD, "rho", 0.9, TypeError, "rho"),
+]
+
+
+@pytest.mark.parametrize(("kind", "argument", "value", "error", "words"), BAD_ARGUMENTS)
+def test_bad_arguments_are_named(kind, argument, value, error, words):
+    with pytest.raises(error, match=words):
+        kind(**{argument: value})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"clipnorm": 1.0, "clipvalue": 2.0}, "at most one.*'clipnorm': 1.0, 'clipvalue': 2.0"),
+        ({"clipnorm": 1.0, "global_clipnorm": 2.0}, "at most one"),
+        ({"convention": "torch", "dampening": 0.5}, "dampening needs momentum"),
+        ({"convention": "torch", "nesterov": True}, "nesterov.*momentum > 0"),
+        (
+            {"convention": "torch", "nesterov": True, "momentum": 0.5, "dampening": 0.5},
+            "nesterov.*dampening = 0",
+        ),
+    ],
+)
+def test_arguments_that_exclude_each_other(arguments, words):
+    with pytest.raises(ValueError, match=words):
+        SGD(**arguments)
+
+
+def read_only():
+    a = np.zeros(3)
+    a.flags.writeable = False
+    return a
+
+
+def unaligned():
+    return np.frombuffer(bytearray(33), np.float64, 4, 1)
+
+
+def test_a_positional_argument_out_of_place_is_refused():
+    with pytest.raises(TypeError):
+        SGD(0.1, 0.9, True, None, None, None, None, False)
+
+
+WHOLE = np.zeros(10)
+BAD_PARAMETERS = [
+    (np.zeros(3), TypeError, "list or tuple of NumPy arrays, got ndarray"),
+    ("abc", TypeError, "list or tuple"),
+    ([[1.0, 2.0]], TypeError, r"parameters\[0\] must be a NumPy array, got list"),
+    ([np.zeros(3), 1.0], TypeError, r"parameters\[1\]"),
+    ([np.zeros(3, np.int64)], TypeError, r"parameters\[0\] must be float32 or float64, got int64"),
+    ([np.zeros(3, np.float16)], TypeError, "float16"),
+    ([np.zeros(3, ">f8")], TypeError, ">f8"),
+    ([np.zeros(3), np.zeros(3, np.float32)], TypeError, r"\[0\] is float64.*\[1\] is float32"),
+    ([np.zeros(3), read_only()], ValueError, r"parameters\[1\] is read-only"),
+    ([np.zeros((4, 5)).T], ValueError, r"parameters\[0\] must be C-contiguous"),
+    ([np.zeros((4, 5))[:, :3]], ValueError, "C-contiguous"),
+    ([unaligned()], ValueError, "aligned"),
+    ([WHOLE, WHOLE], ValueError, "overlap"),
+    ([WHOLE[:6], np.zeros(2), WHOLE[5:]], ValueError, r"parameters\[0\] and parameters\[2\] over"),
+]
+
+
+@pytest.mark.parametrize(("parameters", "error", "words"), BAD_PARAMETERS)
+def test_bad_parameters_are_named(parameters, error, words):
+    optimizer = Adam()
+    with pytest.raises(error, match=words):
+        optimizer.build(parameters)
+    assert not optimizer.built
+
+
+def test_neighbouring_arrays_do_not_overlap():
+    SGD().build([WHOLE[:5], WHOLE[5:], WHOLE[3:3]])
+
+
+@pytest.mark.parametrize(
+    ("gradients", "error", "words"),
+    [
+        ([np.ones(3)], ValueError, "expected 2 arrays, got 1"),
+        ([np.ones(3)] * 3, ValueError, "expected 2 arrays, got 3"),
+        ([np.ones(3), None], TypeError, r"gradients\[1\] must be a NumPy array, got NoneType"),
+        ([np.ones(3), [[1.0] * 5] * 4], TypeError, r"gradients\[1\].*list"),
+        ([np.ones(3), np.ones((4, 5), np.float32)], TypeError, r"gradients\[1\].*float32"),
+        ([np.ones(3), np.ones((4, 5), ">f8")], TypeError, r"gradients\[1\]"),
+        ([np.ones(3), np.ones((5, 4))], ValueError, r"gradients\[1\].*\(5, 4\).*\(4, 5\)"),
+        ([np.ones(3), np.ones(20)], ValueError, r"\(20,\)"),
+    ],
+)
+def test_bad_gradients_change_nothing(gradients, error, words):
+    optimizer = Adam()
+    parameters = [np.ones(3), np.ones((4, 5))]
+    optimizer.build(parameters)
+    for _ in range(2):  # a second time: the refused list must not be remembered
+        with pytest.raises(error, match=words):
+            optimizer.apply(gradients)
+    for a in (*parameters, *(1.0 + s for s in optimizer.variables)):
+        np.testing.assert_array_equal(a, 1.0)
+    assert optimizer.iterations == 0
+    optimizer.apply([np.ones(3), np.ones((4, 5))])
+    assert (parameters[1] < 1.0).all()
+
+
+def test_a_gradient_must_not_be_a_parameter_or_a_state():
+    p = np.ones(8)
+    optimizer = Adam()
+    optimizer.build([p])
+    for wrong in (p, p[:], optimizer.variables[1]):
+        with pytest.raises(ValueError, match=re.escape("parameters[0]")):
+            optimizer.apply([wrong])
+
+
+def test_gradients_in_any_layout_are_read():
+    rng = np.random.default_rng(5)
+    whole = rng.normal(size=(8, 10))
+    for g in (whole.T, whole[:, ::-1], whole[::2], np.broadcast_to(whole[:1], (8, 10))):
+        a, b = SGD(1.0), SGD(1.0)
+        p, q = np.zeros(g.shape), np.zeros(g.shape)
+        a.build([p])
+        b.build([q])
+        for _ in range(2):  # a view kept and changed in between
+            a.apply([g])
+            b.apply([g.copy(order="C")])
+            np.testing.assert_array_equal(p, q)
+            whole += 1.0
+    p = np.zeros(4)
+    optimizer = SGD(1.0)
+    optimizer.build([p])
+    optimizer.apply([unaligned()])
+
+
+def test_one_gradient_may_serve_several_parameters():
+    g = np.ones(3)
+    parameters = [np.zeros(3), np.zeros(3)]
+    optimizer = SGD(1.0)
+    optimizer.build(parameters)
+    optimizer.apply(iter([g, g]))
+    np.testing.assert_array_equal(parameters, -1.0)
+
+
+def test_build_twice():
+    p, q = np.zeros(3), np.zeros(3)
+    optimizer = Adam()
+    optimizer.build([p])
+    state = optimizer.variables[0]
+    optimizer.build([p])
+    assert optimizer.variables[0] is state
+    for other in ([q], [p, q], []):
+        with pytest.raises(ValueError, match="already built"):
+            optimizer.build(other)
+
+
+def test_apply_before_build():
+    with pytest.raises(ValueError, match=r"build\(arrays\) first"):
+        SGD().apply([])
+
+
+def test_no_parameters_at_all():
+    optimizer = SGD(clipnorm=1.0)
+    optimizer.build([])
+    assert optimizer.apply([]) == StepResult(0.0, False)
+    assert optimizer.iterations == 1
+
+
+def test_a_resized_parameter_is_refused():
+    p = np.zeros(8)
+    optimizer = SGD()
+    optimizer.build([p])
+    p.resize((4,), refcheck=False)
+    with pytest.raises(ValueError, match=r"gradients\[0\]|parameter 0"):
+        optimizer.apply([np.zeros(8)])
+    with pytest.raises(ValueError, match="parameter"):
+        optimizer.apply([np.zeros(4)])
+
+
+@pytest.mark.parametrize(
+    ("value", "error"), [(-1, ValueError), (1.5, TypeError), (True, TypeError)]
+)
+def test_bad_iterations(value, error):
+    with pytest.raises(error, match="iterations"):
+        SGD().iterations = value
+
+
+def test_bad_exclusions():
+    optimizer = AdamW()
+    with pytest.raises(TypeError, match="var_names"):
+        optimizer.exclude_from_weight_decay(var_names="bias")
+    for wrong in (3, -1, np.zeros(2)):
+        optimizer.exclude_from_weight_decay([wrong])
+        with pytest.raises(ValueError, match="not one of the 1 parameters"):
+            optimizer.build([np.zeros(2)])
+    optimizer.exclude_from_weight_decay(var_names=["bias"])
+    with pytest.raises(ValueError, match="no names"):
+        optimizer.build([np.zeros(2)])
+    optimizer.exclude_from_weight_decay()
+    optimizer.build([np.zeros(2)])
+    with pytest.raises(ValueError, match="before"):
+        optimizer.exclude_from_weight_decay([0])
+
+
+def test_variables_are_the_states_in_order():
+    optimizer = Adam(beta_1=0.5, beta_2=0.75)
+    parameters = [np.zeros(2, np.float32), np.zeros((2, 3), np.float32)]
+    optimizer.build(parameters)
+    optimizer.apply([np.full(p.shape, 2.0, np.float32) for p in parameters])
+    assert [v.shape for v in optimizer.variables] == [(2,), (2,), (2, 3), (2, 3)]
+    for m, v in zip(optimizer.variables[::2], optimizer.variables[1::2], strict=True):
+        assert m.dtype == np.float32
+        np.testing.assert_array_equal(m, 1.0)
+        np.testing.assert_array_equal(v, 1.0)
