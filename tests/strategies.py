@@ -70,9 +70,7 @@ class Guarded:
         self.rows: Array = body[:, :cols]
         shape = values.shape
         strides = list(np.empty(shape[:-1] + (stride,), values.dtype).strides)
-        self.array: Array = np.lib.stride_tricks.as_strided(
-            buffer[layout.offset :], shape, strides
-        )
+        self.array: Array = np.lib.stride_tricks.as_strided(buffer[layout.offset :], shape, strides)
         self.array[...] = values
         named = np.zeros(size + 5, bool)
         named[layout.offset : size].reshape(rows, stride)[:, :cols] = True
@@ -143,9 +141,7 @@ def assert_same_bits(a: Any, b: Any, where: str = "") -> None:
     assert same.all(), f"{where}: {a[~same][:4]} and {b[~same][:4]} at {np.argwhere(~same)[:4]}"
 
 
-def assert_close(
-    actual: Array, expected: Array, *, ulps: float = 4.0, absolute: Any = 0.0
-) -> None:
+def assert_close(actual: Array, expected: Array, *, ulps: float = 4.0, absolute: Any = 0.0) -> None:
     """Require agreement within ``ulps`` of the actual dtype plus ``absolute`` (in its epsilons).
 
     Kernels flush denormals, so the smallest normal number is always allowed for. NaN and
@@ -167,8 +163,6 @@ def assert_close(
         f"got {wide[wrong][:4]}, expected {expected[wrong][:4]} within "
         f"{np.broadcast_to(bound, wide.shape)[wrong][:4]} at {np.argwhere(wrong)[:4].tolist()}"
     )
-
-
 
 
 def central_difference(f: Callable[[Array], Array], x: Array, dy: Array) -> Array:

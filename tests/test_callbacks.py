@@ -125,6 +125,17 @@ def test_what_is_not_a_callback_is_refused(given, words):
         CallbackList(given)
 
 
+def test_what_a_hook_adds_to_the_logs_reaches_later_ones_and_the_caller():
+    class Adding(Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            logs["learning_rate"] = 0.5
+
+    history, logs = History(), {}
+    CallbackList([Adding(), history]).on_epoch_end(0, logs)
+    assert logs == {"learning_rate": 0.5}
+    assert history.history == {"learning_rate": [0.5]}
+
+
 def test_an_error_in_a_hook_comes_through():
     class Failing(Callback):
         def on_epoch_end(self, epoch, logs=None):

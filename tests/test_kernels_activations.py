@@ -5,6 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+
+from onepass import _core, _formulas, kernels
 from reference.activations import ACTIVATIONS, softmax, softmax_backward
 from strategies import (
     Guarded,
@@ -20,8 +22,6 @@ from strategies import (
     special_values,
     values_of,
 )
-
-from onepass import _core, _formulas, kernels
 
 HYPER = {"leaky_relu": {"negative_slope": 0.3}}
 names = st.sampled_from(sorted(ACTIVATIONS))
@@ -82,9 +82,7 @@ def test_accumulate(name, shape, dtype, seed) -> None:
 
     def run() -> NDArray:
         dx = old.copy()
-        _core.activation_backward(
-            None, y, dy, dx, entry.id, [hyper[h] for h in entry.hyper], True
-        )
+        _core.activation_backward(None, y, dy, dx, entry.id, [hyper[h] for h in entry.hyper], True)
         return dx
 
     plain = kernels.activation_backward(y, dy, name, **hyper)

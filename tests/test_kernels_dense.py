@@ -5,6 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+
+from onepass import _core, _formulas, kernels
 from reference import dense as reference
 from strategies import (
     LINUX,
@@ -24,8 +26,6 @@ from strategies import (
     values_of,
 )
 
-from onepass import _core, _formulas, kernels
-
 ACTIVATIONS = {"linear": {}, "relu": {}, "leaky_relu": {"negative_slope": 0.3}}
 ACTIVATIONS |= {"sigmoid": {}, "tanh": {}}
 activations = st.sampled_from(sorted(ACTIVATIONS))
@@ -33,7 +33,14 @@ shapes = st.tuples(*[st.sampled_from(SIZES)] * 3)
 
 # Above 65,000 multiply-adds helpers that are awake take part, above 1.5 million sleeping ones do;
 # bands of columns where there are many, of rows where there are few.
-LARGE = ((8, 16, 2000), (2000, 5, 200), (130, 129, 131), (3, 700, 900), (64, 784, 32), (1, 1, 10**6))
+LARGE = (
+    (8, 16, 2000),
+    (2000, 5, 200),
+    (130, 129, 131),
+    (3, 700, 900),
+    (64, 784, 32),
+    (1, 1, 10**6),
+)
 
 
 def product_bound(x: NDArray, w: NDArray, *more: NDArray) -> NDArray:

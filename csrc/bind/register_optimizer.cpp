@@ -13,6 +13,9 @@ const void* address_of(const py::array& a) { return a.data(); }
 
 // A C-contiguous array, or a matrix whose rows are padded: what a sweep may run over.
 TensorLayout layout_of(const py::array& a, const char* name) {
+  if (reinterpret_cast<std::uintptr_t>(a.data()) % a.itemsize() != 0) {
+    throw py::value_error(std::string(name) + " must be aligned");
+  }
   if ((a.flags() & py::array::c_style) != 0) return {1, a.size(), a.size()};
   const bool padded_rows = a.ndim() == 2 && a.strides(1) == a.itemsize() &&
                            a.strides(0) >= a.shape(1) * a.itemsize() &&
@@ -53,11 +56,15 @@ void OptimizerObject::add(py::array p, const std::vector<py::array>& states, boo
   check(p, "parameter");
   require_writeable(p, "parameter");
   const TensorLayout layout = layout_of(p, "parameter");
+  if (static_cast<int>(states.size()) != native_->states()) {
+    throw py::value_error("states: expected " + std::to_string(native_->states()) +
+                          " arrays, got " + std::to_string(states.size()));
+  }
   void* slots[kMaxStates] = {};
   for (std::size_t k = 0; k < states.size(); ++k) {
     check(states[k], "state");
     require_writeable(states[k], "state");
-    if (k >= kMaxStates || !same_layout(layout_of(states[k], "state"), layout)) {
+    if (!same_layout(layout_of(states[k], "state"), layout)) {
       throw py::value_error("a state must have its parameter's layout");
     }
     slots[k] = const_cast<void*>(address_of(states[k]));
@@ -83,6 +90,12 @@ void OptimizerObject::set_gradients(const py::sequence& gradients) {
 void OptimizerObject::check_gradient(std::size_t i, const py::object& given) const {
   const std::string name = "gradients[" + std::to_string(i) + "]";
   const Tensor& tensor = tensors_[i];
+  const bool moved = address_of(tensor.p) != tensor.address ||
+                     !same_layout(layout_of(tensor.p, "parameter"), tensor.layout);
+  if (moved || !tensor.p.writeable()) {
+    throw py::value_error("parameter " + std::to_string(i) +
+                          " was moved, resized or made read-only since build()");
+  }
   if (!py::isinstance<py::array>(given)) {
     throw py::type_error(name + " must be a NumPy array, got " +
                          std::string(py::str(py::type::of(given).attr("__name__"))));
@@ -96,12 +109,6 @@ void OptimizerObject::check_gradient(std::size_t i, const py::object& given) con
   }
   if (!same_layout(layout_of(g, name.c_str()), tensor.layout)) {
     throw py::value_error(name + " must have its parameter's memory layout");
-  }
-  const bool moved = address_of(tensor.p) != tensor.address ||
-                     !same_layout(layout_of(tensor.p, "parameter"), tensor.layout);
-  if (moved || !tensor.p.writeable()) {
-    throw py::value_error("parameter " + std::to_string(i) +
-                          " was moved, resized or made read-only since build()");
   }
 }
 

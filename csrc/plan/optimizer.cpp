@@ -21,11 +21,11 @@ class OptimizerOf final : public Optimizer {
  public:
   explicit OptimizerOf(const OptimizerSettings& settings) : settings_(settings) {}
 
-  void add(void* p, void* const* states, TensorLayout layout, bool decays) override {
+  void add(void* p, void* const* slots, TensorLayout layout, bool decays) override {
     Segment<T> segment{};
     segment.p = static_cast<T*>(p);
-    for (int k = 0; k < Optimizer::states(settings_.rule); ++k) {
-      segment.state[k] = static_cast<T*>(states[k]);
+    for (int k = 0; k < states(); ++k) {
+      segment.state[k] = static_cast<T*>(slots[k]);
     }
     segment.size = layout.size();
     segment.cols = layout.cols;
@@ -42,6 +42,11 @@ class OptimizerOf final : public Optimizer {
     segments_.at(tensor).g = static_cast<const T*>(g);
   }
 
+  int states() const override {
+    int n = 0;
+    math::Rules::visit(settings_.rule, [&](auto rule) { n = decltype(rule)::kStates; });
+    return n;
+  }
   int64_t tensors() const override { return static_cast<int64_t>(segments_.size()); }
   int64_t elements() const override { return elements_; }
   double global_norm() const override { return global_norm_; }
@@ -110,12 +115,6 @@ class OptimizerOf final : public Optimizer {
 };
 
 }  // namespace
-
-int Optimizer::states(int rule) {
-  int n = 0;
-  math::Rules::visit(rule, [&](auto r) { n = decltype(r)::kStates; });
-  return n;
-}
 
 std::unique_ptr<Optimizer> Optimizer::create(const OptimizerSettings& settings, bool float64) {
   if (settings.rule < 0 || settings.rule >= math::Rules::kSize) {

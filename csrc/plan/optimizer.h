@@ -32,8 +32,10 @@ class Optimizer {
  public:
   virtual ~Optimizer() = default;
 
-  virtual void add(void* p, void* const* states, TensorLayout layout, bool decays) = 0;
+  virtual void add(void* p, void* const* slots, TensorLayout layout, bool decays) = 0;
   virtual void set_gradient(int64_t tensor, const void* g) = 0;
+  // State slots that each tensor needs.
+  virtual int states() const = 0;
   virtual int64_t tensors() const = 0;
   virtual int64_t elements() const = 0;
 
@@ -43,8 +45,6 @@ class Optimizer {
   virtual double global_norm() const = 0;
 
   static std::unique_ptr<Optimizer> create(const OptimizerSettings& settings, bool float64);
-  // State slots of a rule.
-  static int states(int rule);
 };
 
 }  // namespace onepass

@@ -130,20 +130,22 @@ class Plan(metaclass=_Pybind11Type):
     def output(self, source: int, output: int) -> None: ...
     def dense_forward(
         self,
+        *,
         x: int,
         w: int,
-        b: int | None,
-        z: int | None,
+        b: int | None = None,
+        z: int | None = None,
         y: int,
         activation: int,
         hyper: Sequence[float],
     ) -> None: ...
     def dense_backward_input(
         self,
+        *,
         dz: int,
         w: int,
-        z: int | None,
-        y: int | None,
+        z: int | None = None,
+        y: int | None = None,
         dx: int,
         packed: int,
         activation: int,
@@ -151,14 +153,15 @@ class Plan(metaclass=_Pybind11Type):
         accumulate: bool,
     ) -> None: ...
     def dense_backward_weights(
-        self, x: int, dz: int, dw: int, db: int | None, accumulate: bool
+        self, *, x: int, dz: int, dw: int, db: int | None = None, accumulate: bool
     ) -> None: ...
     def activation_forward(
-        self, x: int, y: int, activation: int, hyper: Sequence[float]
+        self, *, x: int, y: int, activation: int, hyper: Sequence[float]
     ) -> None: ...
     def activation_backward(
         self,
-        x: int | None,
+        *,
+        x: int | None = None,
         y: int,
         dy: int,
         dx: int,
@@ -166,26 +169,27 @@ class Plan(metaclass=_Pybind11Type):
         hyper: Sequence[float],
         accumulate: bool,
     ) -> None: ...
-    def softmax(self, x: int, y: int) -> None: ...
-    def softmax_backward(self, y: int, dy: int, dx: int, accumulate: bool) -> None: ...
+    def softmax(self, *, x: int, y: int) -> None: ...
+    def softmax_backward(self, *, y: int, dy: int, dx: int, accumulate: bool) -> None: ...
     def loss(
         self,
+        *,
         id: int,
         hyper: Sequence[float],
         target: int,
         prediction: int,
-        weights: int | None,
-        values: int | None,
-        gradient: int | None,
-        probabilities: int | None,
+        weights: int | None = None,
+        values: int | None = None,
+        gradient: int | None = None,
+        probabilities: int | None = None,
         mean: bool,
         factor: float,
     ) -> None: ...
     def row_accuracy(
-        self, kind: int, threshold: float, target: int, prediction: int, values: int
+        self, *, kind: int, threshold: float, target: int, prediction: int, values: int
     ) -> None: ...
     def weighted_sum(
-        self, values: int, weights: int | None, slot: int, count_rows: bool
+        self, *, values: int, weights: int | None = None, slot: int, count: int
     ) -> None: ...
     def update(self, optimizer: Optimizer) -> None: ...
     def run(
@@ -195,6 +199,7 @@ class Plan(metaclass=_Pybind11Type):
         index: NDArray[Any] | None,  # int64
         steps: NDArray[Any],  # int64 (n, 3): first, rows, t
         learning_rates: NDArray[Any],  # float64 (n,)
-        sums: NDArray[Any],  # float64
+        sums: NDArray[Any],  # float64 (slots, 2)
+        progress: NDArray[Any],  # int64 (1,): the steps done are added
         seconds: float,
-    ) -> int: ...
+    ) -> None: ...

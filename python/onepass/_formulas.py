@@ -24,7 +24,7 @@ class Activation:
 
 @dataclass(frozen=True)
 class Loss:
-    """A loss: ``prediction`` says what it reads (linear, probability, sigmoid or softmax logits)."""
+    """A loss: ``prediction`` says what it reads (linear, probability or logits of one kind)."""
 
     id: int
     name: str
@@ -60,7 +60,5 @@ RULES: dict[str, Rule] = _load(_core.rules(), Rule)
 def hyper_values(names: tuple[str, ...], given: Mapping[str, float], owner: str) -> list[float]:
     """Order the given hyper-parameters as the header does; refuse missing and unknown names."""
     if set(names) != set(given):
-        raise TypeError(
-            f"{owner} takes the hyper-parameters {list(names)}, got {sorted(given)}"
-        )
+        raise TypeError(f"{owner} takes the hyper-parameters {list(names)}, got {sorted(given)}")
     return [float(given[name]) for name in names]

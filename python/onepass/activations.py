@@ -16,7 +16,7 @@ __all__ = ["get", "leaky_relu", "linear", "relu", "serialize", "sigmoid", "softm
 Activation = Callable[[Any], Any]
 
 
-def _apply(name: str, x: Any, **hyper: float) -> Any:
+def _apply(name: str, x: Any, **hyper: Any) -> Any:
     if isinstance(x, SymbolicTensor):
         return x if name == "linear" else record(ActivationOp(name, hyper), [x])
     return kernels.activation_forward(_floats(x), name, **hyper)

@@ -12,11 +12,11 @@ from onepass import _core
 
 __all__ = [
     "available_isas",
-    "flush_denormals",
     "floatx",
+    "flush_denormals",
     "isa",
-    "set_flush_denormals",
     "set_floatx",
+    "set_flush_denormals",
     "set_isa",
     "set_threads",
     "threads",

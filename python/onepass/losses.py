@@ -48,9 +48,7 @@ class Loss:
         if reduction not in _REDUCTIONS:
             raise ValueError(f"{name}: reduction must be one of {_REDUCTIONS}, got {reduction!r}")
         if not isinstance(from_logits, bool):
-            raise TypeError(
-                f"{name}: from_logits must be a bool, got {type(from_logits).__name__}"
-            )
+            raise TypeError(f"{name}: from_logits must be a bool, got {type(from_logits).__name__}")
         self.reduction = reduction
         self.name = name
         self.from_logits = from_logits
@@ -85,7 +83,8 @@ class Loss:
         target = np.asarray(y_true)
         if not self.sparse:
             target = target.astype(prediction.dtype, copy=False)
-        values, _ = kernels.loss(target, prediction, self.formula, **self._hyper)
+        hyper: Any = self._hyper  # keyword arguments of one formula
+        values, _ = kernels.loss(target, prediction, self.formula, **hyper)
         if sample_weight is not None:
             values = values * np.asarray(sample_weight, values.dtype)
         if self.reduction in ("none", None):
@@ -117,9 +116,7 @@ class _Crossentropy(Loss):
         self, from_logits: bool, label_smoothing: float, reduction: str | None, name: str
     ) -> None:
         if not 0 <= label_smoothing <= 1:
-            raise ValueError(
-                f"{name}: label_smoothing must be in [0, 1], got {label_smoothing!r}"
-            )
+            raise ValueError(f"{name}: label_smoothing must be in [0, 1], got {label_smoothing!r}")
         super().__init__(reduction, name, from_logits, label_smoothing=label_smoothing)
 
     def get_config(self) -> dict[str, Any]:

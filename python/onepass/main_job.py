@@ -21,7 +21,7 @@ class Task:
     train: tuple[Floats, Floats]
     validation: tuple[Floats, Floats]
     test: tuple[Floats, Floats]
-    hidden: tuple[int, ...]
+    hidden: tuple[int, int]
     epochs: int
 
 
@@ -59,14 +59,19 @@ def load_task(folder: str | None) -> Task:
         if folder is not None:
             raise
         (x, y), test = datasets.digits.load_data()
-        return Task("digits", *_split(x, y, test, 16.0, 137), hidden=(100, 50), epochs=30)
-    return Task("Fashion-MNIST", *_split(x, y, test, 255.0, 5000), hidden=(300, 100), epochs=10)
-
-
-def _split(x: Floats, y: Floats, test: Any, scale: float, held_out: int) -> Any:
-    """Keep the first samples for validation, as the course does."""
-    x, x_test = x / scale, test[0] / scale
-    return (x[held_out:], y[held_out:]), (x[:held_out], y[:held_out]), (x_test, test[1])
+        name, scale, held_out, hidden, epochs = "digits", 16.0, 137, (100, 50), 30
+    else:
+        name, scale, held_out, hidden, epochs = "Fashion-MNIST", 255.0, 5000, (300, 100), 10
+    images, test_images = x / scale, test[0] / scale
+    # The first samples are kept for validation, as the course does.
+    return Task(
+        name,
+        train=(images[held_out:], y[held_out:]),
+        validation=(images[:held_out], y[:held_out]),
+        test=(test_images, test[1]),
+        hidden=hidden,
+        epochs=epochs,
+    )
 
 
 def train(options: argparse.Namespace) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from onepass import losses
@@ -107,7 +108,7 @@ class MeanLoss(Metric):
         )
 
 
-_ACCURACIES = {
+_ACCURACIES: dict[str, Callable[[str], Metric]] = {
     "binary_accuracy": BinaryAccuracy,
     "categorical_accuracy": CategoricalAccuracy,
     "sparse_categorical_accuracy": SparseCategoricalAccuracy,

@@ -69,7 +69,9 @@ def softmax(x: Array) -> Array:
 
 def softmax_backward(y: Array, dy: Array) -> Array:
     """Return ``J^T dy`` with the Jacobian ``J = diag(y) - y y^T`` of each row written out."""
-    jacobian = np.einsum("...i,ij->...ij", y, np.eye(y.shape[-1])) - y[..., :, None] * y[..., None, :]
+    jacobian = (
+        np.einsum("...i,ij->...ij", y, np.eye(y.shape[-1])) - y[..., :, None] * y[..., None, :]
+    )
     return np.einsum("...ji,...j->...i", jacobian, dy)
 
 

@@ -41,16 +41,12 @@ def velocity(g: Array, state: State, at: At, momentum: float, dampening: float) 
     return state["m"]
 
 
-def momentum(
-    p: Array, g: Array, state: State, at: At, momentum: float, dampening: float
-) -> Array:
+def momentum(p: Array, g: Array, state: State, at: At, momentum: float, dampening: float) -> Array:
     m = velocity(g, state, at, momentum, dampening)
     return p + m if at.convention == "keras" else p - at.learning_rate * m
 
 
-def nesterov(
-    p: Array, g: Array, state: State, at: At, momentum: float, dampening: float
-) -> Array:
+def nesterov(p: Array, g: Array, state: State, at: At, momentum: float, dampening: float) -> Array:
     m = velocity(g, state, at, momentum, dampening)
     if at.convention == "keras":
         return p + momentum * m - at.learning_rate * g

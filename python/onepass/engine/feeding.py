@@ -140,9 +140,7 @@ def sample_weights(
     return np.ascontiguousarray(weights)
 
 
-def _class_weights(
-    y: Array, class_weight: Mapping[int, float], tensor: SymbolicTensor
-) -> Array:
+def _class_weights(y: Array, class_weight: Mapping[int, float], tensor: SymbolicTensor) -> Array:
     if not isinstance(class_weight, Mapping):
         raise TypeError(f"class_weight must be a dict, got {type(class_weight).__name__}")
     if y.dtype == np.int32:

@@ -5,7 +5,8 @@ Called by layers and activations; read by ``lowering``. A node is never changed 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -46,7 +47,7 @@ class SymbolicTensor:
 
     def __bool__(self) -> bool:
         raise TypeError(
-            "a symbolic tensor has no value, so Python cannot branch on it while a model is recorded"
+            "a symbolic tensor has no value: Python cannot branch on it while a model is recorded"
         )
 
 
@@ -63,16 +64,13 @@ class Node:
 _owners: list[str] = []
 
 
-class recording_for:
-    """Context in which recorded nodes carry a layer's name."""
-
-    def __init__(self, owner: str) -> None:
-        self.owner = owner
-
-    def __enter__(self) -> None:
-        _owners.append(self.owner)
-
-    def __exit__(self, *_: object) -> None:
+@contextmanager
+def recording_for(owner: str) -> Iterator[None]:
+    """Let the nodes recorded meanwhile carry a layer's name."""
+    _owners.append(owner)
+    try:
+        yield
+    finally:
         _owners.pop()
 
 

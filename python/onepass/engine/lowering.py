@@ -132,7 +132,11 @@ class Lowering:
         return made[id(tensor)]
 
     def _view_in_group(
-        self, made: dict[int, Buffer], tensor: SymbolicTensor, group: list[SymbolicTensor], name: str
+        self,
+        made: dict[int, Buffer],
+        tensor: SymbolicTensor,
+        group: list[SymbolicTensor],
+        name: str,
     ) -> Buffer:
         if id(group) not in made:
             # Padding is possible where every shape in use is one row a sample.

@@ -39,7 +39,7 @@ _ACCURACIES = {"binary": 0, "categorical": 1, "sparse_categorical": 2}
 class Plan:
     """A native program with the list of calls it was made from.
 
-    Sources are, in this order: the input, the target (train and evaluate), the weights (when given).
+    Sources are, in this order: the input, the target (not when predicting), the weights, if any.
     """
 
     calls: tuple[Call, ...]
@@ -98,9 +98,7 @@ def build_plan(
     return Plan(tuple(calls), _native(calls, x.dtype == "float64"), slots)
 
 
-def _emit_update(
-    low: Lowering, trained: Sequence[Variable], optimizer: NativeOptimizer
-) -> None:
+def _emit_update(low: Lowering, trained: Sequence[Variable], optimizer: NativeOptimizer) -> None:
     gradients = [low.parameter_gradient(variable)[0] for variable in trained]
     low.emit(
         "update",

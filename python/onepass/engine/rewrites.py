@@ -1,7 +1,7 @@
 """Fusion: explicit rewrites of a list of calls.
 
 Each takes a list and returns a new one that computes the same; ``tolerance`` is the relative error
-it may introduce, 0 where the results stay bitwise equal. Tests hold each one against the plain list.
+it may introduce, 0 where the results stay bitwise equal. Tests hold each against the plain list.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def _is_output_of(loss: Call, activation: Call) -> bool:
 
 
 def _gradient_chain(calls: Calls, loss: Call, kernel: str) -> tuple[bool, Call | None]:
-    """Return whether the loss's gradient can go past the activation, and the call that it replaces."""
+    """Return whether the loss's gradient can go past the activation, and the call that goes."""
     gradient = loss.writes.get("gradient")
     if gradient is None:
         return True, None

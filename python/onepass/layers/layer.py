@@ -208,8 +208,7 @@ def assign_all(variables: Sequence[Variable], weights: Iterable[Any], owner: str
     for variable, value in zip(variables, given, strict=True):
         if value.shape != variable.shape:
             raise ValueError(
-                f"{owner}: weight {variable.name!r} has shape {variable.shape}, "
-                f"got {value.shape}"
+                f"{owner}: weight {variable.name!r} has shape {variable.shape}, got {value.shape}"
             )
         if value.dtype.kind not in "fiub":
             raise TypeError(

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from onepass.metrics import Metric
     from onepass.optimizers import Optimizer
 
+_NO_LOSS = "model {0!r} has no loss: call compile(optimizer, loss) first"
 _PREDICT_ROWS = 512  # of one step, unless the caller says; results do not depend on it
 
 
@@ -194,7 +195,7 @@ class Model:
 
     def _objective(self, y: SymbolicTensor) -> Objective:
         if self.loss is None:
-            raise ValueError(f"model {self.name!r} has no loss: call compile(optimizer, loss) first")
+            raise ValueError(_NO_LOSS.format(self.name))
         loss, cols = self.loss, y.shape[-1] or 0
         plain = [metrics.get(m, loss, cols) for m in self._metrics]
         weighted = [metrics.get(m, loss, cols) for m in self._weighted_metrics]
@@ -235,7 +236,7 @@ class Model:
         if y is None:
             raise ValueError(f"{prefix}y is missing: this model needs targets")
         if self.loss is None:
-            raise ValueError(f"model {self.name!r} has no loss: call compile(optimizer, loss) first")
+            raise ValueError(_NO_LOSS.format(self.name))
         inputs = self._input(x, prefix + "x")
         _, output = self.graph()
         check = index_target if self.loss.sparse else dense_target
@@ -360,7 +361,8 @@ class Model:
                 f"{type(data).__name__}"
                 + (f" of length {len(data)}" if isinstance(data, (tuple, list)) else "")
             )
-        return self._feed(*data, prefix="validation ")
+        x, y, weight = (*data, None)[:3]
+        return self._feed(x, y, weight, prefix="validation ")
 
     def evaluate(
         self,

@@ -31,7 +31,9 @@ class Sequential(Model):
     """
 
     def __init__(
-        self, layers: Iterable[Layer | SymbolicTensor | InputLayer] | None = None, name: str | None = None
+        self,
+        layers: Iterable[Layer | SymbolicTensor | InputLayer] | None = None,
+        name: str | None = None,
     ) -> None:
         super().__init__(name or unique_name("sequential"))
         self._layers: list[Layer] = []

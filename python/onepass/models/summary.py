@@ -62,7 +62,7 @@ def _widths(rows: Sequence[Sequence[str]], line_length: int | None) -> list[int]
 
 
 def _rule(widths: Sequence[int], glyphs: str) -> str:
-    left, bar, middle, right = glyphs
+    left, bar, middle, right = tuple(glyphs)
     return left + middle.join(bar * width for width in widths) + right
 
 
@@ -90,7 +90,9 @@ def _totals(model: Model, optimizer_states: int) -> list[str]:
 
 def _amount(variables: Sequence[Variable]) -> str:
     count = sum(variable.size for variable in variables)
-    bytes_ = sum(variable.size * (8 if variable.dtype == "float64" else 4) for variable in variables)
+    bytes_ = sum(
+        variable.size * (8 if variable.dtype == "float64" else 4) for variable in variables
+    )
     return f"{count:,} ({_size(bytes_)})"
 
 

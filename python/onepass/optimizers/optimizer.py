@@ -369,8 +369,8 @@ class Optimizer(ABC):
             if owner is not None:
                 raise ValueError(f"gradients[{i}] overlaps {owner} in memory")
             usable.append(g)
-        # Only what was given is remembered: the same view gives new values at the next step.
-        self._gradients = usable if _same(usable, grads) else []
+        # A copy is not the array that was given, so the next step makes a new one.
+        self._gradients = usable
         return usable
 
     def _global_norm(self) -> float | None:

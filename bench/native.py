@@ -1,0 +1,83 @@
+"""Compiles ``limits.cpp`` once and loads it: the only part of the benchmarks that is not Python."""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+import shutil
+import subprocess
+import tempfile
+from functools import cache
+from pathlib import Path
+
+_SOURCE = Path(__file__).with_name("limits.cpp")
+_FLAGS = ("-std=c++20", "-O3", "-march=native", "-ffp-contract=fast", "-Wno-psabi", "-pthread")
+_LINK = ("-shared", "-fPIC")
+
+
+class NotMeasured(Exception):
+    """The native code is not there; the message says why."""
+
+
+def _folders() -> list[Path]:
+    """Where the compiled file may lie, best first."""
+    cache_home = os.environ.get("XDG_CACHE_HOME") or str(Path("~/.cache").expanduser())
+    return [Path(cache_home) / "onepass-bench", Path(tempfile.gettempdir()) / "onepass-bench"]
+
+
+def _target_of(compiler: str) -> str:
+    """Return what the compiler makes of ``-march=native``: another machine needs another file."""
+    command = [compiler, "-march=native", "-E", "-dM", "-x", "c++", os.devnull]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout
+
+
+def _compile(compiler: str, folder: Path, name: str) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / name
+    if not path.exists():
+        with tempfile.TemporaryDirectory(dir=folder) as scratch:
+            made = Path(scratch) / name
+            command = [compiler, *_FLAGS, *_LINK, str(_SOURCE), "-o", str(made)]
+            run = subprocess.run(command, capture_output=True, text=True, check=False)
+            if run.returncode != 0:
+                raise NotMeasured(f"{Path(compiler).name} failed on limits.cpp: {run.stderr[:500]}")
+            made.replace(path)
+    return path
+
+
+@cache
+def library() -> ctypes.CDLL:
+    """Return the compiled limits.
+
+    Raises
+    ------
+    NotMeasured
+        If there is no compiler, or it failed.
+    """
+    compiler = shutil.which(os.environ.get("CXX", "c++")) or shutil.which("g++")
+    if compiler is None:
+        raise NotMeasured("no C++ compiler found (c++ or g++; CXX names another)")
+    identity = _SOURCE.read_text() + repr(_FLAGS) + _target_of(compiler)
+    name = f"limits-{hashlib.sha256(identity.encode()).hexdigest()[:16]}.so"
+    reason = NotMeasured("no folder to compile in")
+    for folder in _folders():
+        try:
+            return _declared(ctypes.CDLL(str(_compile(compiler, folder, name))))
+        except OSError as error:  # not writeable, or mounted without execution
+            reason = NotMeasured(f"cannot compile or load limits.cpp: {error.strerror or error}")
+    raise reason
+
+
+def _declared(native: ctypes.CDLL) -> ctypes.CDLL:
+    number, whole, wide = ctypes.c_double, ctypes.c_int, ctypes.c_int64
+    signatures = {
+        "limits_multiply_add": [ctypes.c_char_p, whole, whole, number],
+        "limits_stream": [whole, whole, whole, wide, whole, number],
+        "limits_latency": [number],
+        "limits_spin": [whole, wide],
+    }
+    for name, arguments in signatures.items():
+        function = getattr(native, name)
+        function.argtypes, function.restype = arguments, number
+    return native

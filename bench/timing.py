@@ -1,0 +1,179 @@
+"""Interleaved timing: each contender in turn, again and again, until the figures are narrow.
+
+A round samples every contender once. Before each sample there is a pause, so that another
+library's spinning threads fall asleep, and some untimed calls, so that caches and own threads are
+warm. A spin of known length before and after each round tells whether the machine was quiet.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import repeat
+
+_PAUSE = 0.008  # seconds; OpenMP's workers spin a few milliseconds after their last job
+_WARM = 0.002  # seconds of untimed calls before a sample
+_SAMPLE = 0.004  # seconds of a sample at least
+_SLOWER = 1.15  # a spin that takes so many times its best says that something else ran
+_ENOUGH = 8  # quiet rounds before a narrow interval is believed
+
+Call = Callable[[], object]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Statistics of a contender's samples, in seconds a call."""
+
+    median: float
+    p10: float
+    p90: float
+    minimum: float
+    count: int
+
+    def scaled(self, factor: float) -> Summary:
+        """Return the same in other units, e.g. a step instead of a call."""
+        values = (self.median, self.p10, self.p90, self.minimum)
+        return Summary(*(value * factor for value in values), self.count)
+
+
+@dataclass(frozen=True)
+class Timing:
+    """What `measure` returns: a summary a contender, and how quiet the machine was."""
+
+    summaries: dict[str, Summary]
+    rounds: int
+    noisy_rounds: int
+
+    @property
+    def noisy(self) -> bool:
+        """Whether too few rounds were quiet to rest on them."""
+        return self.rounds - self.noisy_rounds < max(3, self.rounds / 2)
+
+
+def quantile(ordered: Sequence[float], q: float) -> float:
+    """Return the q-quantile of sorted samples, linear between neighbours."""
+    at = q * (len(ordered) - 1)
+    low = math.floor(at)
+    high = min(low + 1, len(ordered) - 1)
+    return ordered[low] + (ordered[high] - ordered[low]) * (at - low)
+
+
+def summarize(samples: Sequence[float]) -> Summary:
+    """Return the statistics of at least one sample."""
+    ordered = sorted(samples)
+    median, p10, p90 = (quantile(ordered, q) for q in (0.5, 0.1, 0.9))
+    return Summary(median, p10, p90, ordered[0], len(ordered))
+
+
+def relative_interval(samples: Sequence[float]) -> float:
+    """Return the width of the median's 95% interval over the median; infinite below 6 samples.
+
+    From order statistics, so no distribution is assumed: ranks n/2 -+ 0.98 sqrt(n).
+    """
+    n = len(samples)
+    if n < 6:
+        return math.inf
+    ordered = sorted(samples)
+    half = 0.98 * math.sqrt(n)
+    low = max(0, math.floor(n / 2 - half))
+    high = min(n - 1, math.ceil(n / 2 + half))
+    return (ordered[high] - ordered[low]) / quantile(ordered, 0.5)
+
+
+class QuietCheck:
+    """Compares a spin of fixed work with the best time it ever took.
+
+    Parameters
+    ----------
+    spin : spin() -> seconds that the fixed work took
+    """
+
+    def __init__(self, spin: Callable[[], float]) -> None:
+        self._spin = spin
+        self.best = min(spin() for _ in range(30))
+
+    def quiet(self) -> bool:
+        """Spin once; whether it took about as long as it can."""
+        seconds = self._spin()
+        self.best = min(self.best, seconds)
+        return seconds <= _SLOWER * self.best
+
+
+def python_spin() -> float:
+    """Spin on one thread in Python, where there is no native code to spin on all."""
+    start = time.perf_counter()
+    total = 0
+    for i in range(10_000):
+        total += i
+    return time.perf_counter() - start
+
+
+def _timed(call: Call, count: int) -> float:
+    start = time.perf_counter()
+    for _ in repeat(None, count):
+        call()
+    return time.perf_counter() - start
+
+
+def calls_for(call: Call, seconds: float) -> int:
+    """Return how many calls take about so long, at least one."""
+    count = 1
+    while (taken := _timed(call, count)) < seconds / 2:
+        count *= 2
+    return max(1, round(count * seconds / taken))
+
+
+def measure(
+    contenders: Mapping[str, Call],
+    seconds: float,
+    quiet: QuietCheck,
+    *,
+    narrow: float = 0.02,
+    pause: float = _PAUSE,
+) -> Timing:
+    """Time the contenders side by side.
+
+    Parameters
+    ----------
+    contenders : name -> call
+    seconds : budget for all; at least three rounds are done whatever they take
+    quiet : see `QuietCheck`
+    narrow : stop once every median is known to this relative width
+    pause : seconds of rest before each sample
+
+    Returns
+    -------
+    timing : Timing
+        Of the quiet rounds; of all where fewer than three were quiet.
+    """
+    started = time.perf_counter()
+    counts = {name: calls_for(call, _SAMPLE) for name, call in contenders.items()}
+    every: list[tuple[bool, dict[str, float]]] = []
+    chosen: list[dict[str, float]] = []
+    while True:
+        calm = _calm(quiet, pause)
+        samples = {}
+        for name, call in contenders.items():
+            time.sleep(pause)
+            if counts[name] > 1:
+                _timed(call, max(1, round(counts[name] * _WARM / _SAMPLE)))
+            samples[name] = _timed(call, counts[name]) / counts[name]
+        calm = _calm(quiet, pause) and calm
+        every.append((calm, samples))
+        good = [found for fine, found in every if fine]
+        chosen = good if len(good) >= 3 else [found for _, found in every]
+        over = time.perf_counter() - started > seconds
+        sure = len(good) >= _ENOUGH and all(
+            relative_interval([found[name] for found in chosen]) <= narrow for name in contenders
+        )
+        if len(every) >= 3 and (over or sure):
+            break
+    summaries = {name: summarize([found[name] for found in chosen]) for name in contenders}
+    return Timing(summaries, len(every), len(every) - len(good))
+
+
+def _calm(quiet: QuietCheck, pause: float) -> bool:
+    time.sleep(pause)
+    return quiet.quiet()

@@ -1,0 +1,55 @@
+# How the kernels are compiled: the one place that holds their flags. Included by the package's
+# CMakeLists.txt and by tests/native, after project(). Sets ONEPASS_ISAS and ONEPASS_BACKENDS and
+# makes the targets onepass_flags and onepass_<isa>.
+
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_CXX_VISIBILITY_PRESET hidden)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+if(NOT CMAKE_BUILD_TYPE)
+  set(CMAKE_BUILD_TYPE Release)
+endif()
+
+option(ONEPASS_WERROR "Treat warnings as errors" OFF)
+option(ONEPASS_SANITIZE "Build with AddressSanitizer and UndefinedBehaviorSanitizer" OFF)
+
+add_library(onepass_flags INTERFACE)
+target_compile_options(onepass_flags INTERFACE -Wall -Wextra)
+if(ONEPASS_WERROR)
+  target_compile_options(onepass_flags INTERFACE -Werror)
+endif()
+if(ONEPASS_SANITIZE)
+  target_compile_options(onepass_flags INTERFACE -fsanitize=address,undefined
+                                                 -fno-sanitize-recover=undefined
+                                                 -fno-omit-frame-pointer -g)
+  target_link_options(onepass_flags INTERFACE -fsanitize=address,undefined)
+endif()
+
+# One object per instruction set, all from the same source. Contraction is off so that elementwise
+# results are equal on all of them; products ask for fused multiply-adds explicitly.
+set(ONEPASS_KERNEL_FLAGS -O3 -fno-math-errno -fno-trapping-math -ffp-contract=off
+                         -Werror=missing-field-initializers -Wno-psabi)
+if(CMAKE_BUILD_TYPE STREQUAL "Debug")
+  list(REMOVE_ITEM ONEPASS_KERNEL_FLAGS -O3)
+endif()
+
+# The same names as in dispatch.cpp.
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64|amd64")
+  set(ONEPASS_ISAS avx512 avx2 baseline)
+  set(ONEPASS_FLAGS_avx512 -march=x86-64-v4 -mprefer-vector-width=512)
+  set(ONEPASS_FLAGS_avx2 -march=x86-64-v3)
+  set(ONEPASS_FLAGS_baseline -march=x86-64)
+else()
+  set(ONEPASS_ISAS neon)
+  set(ONEPASS_FLAGS_neon)
+endif()
+
+set(ONEPASS_BACKENDS)
+foreach(isa IN LISTS ONEPASS_ISAS)
+  add_library(onepass_${isa} OBJECT ${CMAKE_CURRENT_LIST_DIR}/backend.cpp)
+  target_compile_definitions(onepass_${isa} PRIVATE ONEPASS_ISA=${isa})
+  target_compile_options(onepass_${isa} PRIVATE ${ONEPASS_KERNEL_FLAGS} ${ONEPASS_FLAGS_${isa}})
+  target_link_libraries(onepass_${isa} PRIVATE onepass_flags)
+  list(APPEND ONEPASS_BACKENDS $<TARGET_OBJECTS:onepass_${isa}>)
+endforeach()

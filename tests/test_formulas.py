@@ -1,0 +1,122 @@
+"""Completeness: every formula has its reference, every hyper-parameter an effect, every kernel docs."""
+
+import inspect
+
+import numpy as np
+import pytest
+
+from onepass import _checks, _core, _formulas, kernels
+from reference.activations import ACTIVATIONS
+from reference.losses import LOSSES
+from reference.rules import RULES, Stepper
+
+RANGES = _checks.HYPER_RANGES
+SECTIONS = ("Parameters\n    ----------", "Returns\n    -------", "Raises\n    ------")
+
+
+def test_every_formula_has_a_reference() -> None:
+    assert list(ACTIVATIONS) == list(_formulas.ACTIVATIONS)
+    assert list(LOSSES) == list(_formulas.LOSSES)
+    assert list(RULES) == list(_formulas.RULES)
+
+
+def test_ids_are_places_in_the_lists() -> None:
+    for formulas in (_formulas.ACTIVATIONS, _formulas.LOSSES, _formulas.RULES):
+        assert [f.id for f in formulas.values()] == list(range(len(formulas)))
+        assert [f.name for f in formulas.values()] == list(formulas)
+    assert next(iter(_formulas.ACTIVATIONS)) == "linear"
+
+
+def test_every_hyper_parameter_has_a_default_in_its_range() -> None:
+    formulas = [*_formulas.ACTIVATIONS.values(), *_formulas.LOSSES.values()]
+    assert {h for f in formulas for h in f.hyper} == set(RANGES)
+    for span in RANGES.values():
+        assert span.low <= span.default <= span.high
+
+
+def others(name: str) -> float:
+    """Return a value of the hyper-parameter that is not its default."""
+    return RANGES[name].default + 0.25
+
+
+@pytest.mark.parametrize(
+    ("name", "hyper"), [(f.name, h) for f in _formulas.ACTIVATIONS.values() for h in f.hyper]
+)
+def test_hyper_parameter_of_an_activation_changes_it(name, hyper) -> None:
+    x, one = np.linspace(-3, 3, 50), np.ones(50)
+    results = []
+    for given in ({}, {hyper: others(hyper)}):
+        y = kernels.activation_forward(x, name, **given)
+        results.append((y, kernels.activation_backward(y, one, name, **given)))
+        filled = {hyper: RANGES[hyper].default} | given
+        np.testing.assert_allclose(y, ACTIVATIONS[name].value(x, **filled), rtol=1e-14)
+    for default, other in zip(*results, strict=True):
+        assert (default != other).any()
+
+
+@pytest.mark.parametrize(
+    ("name", "hyper"), [(f.name, h) for f in _formulas.LOSSES.values() for h in f.hyper]
+)
+def test_hyper_parameter_of_a_loss_changes_it(name, hyper) -> None:
+    rng = np.random.default_rng(0)
+    target, prediction = rng.random((6, 4)), rng.uniform(0.1, 0.9, (6, 4))
+    results = []
+    for given in ({}, {hyper: others(hyper)}):
+        results.append(kernels.loss(target, prediction, name, **given))
+        expected = LOSSES[name](target, prediction, **{hyper: RANGES[hyper].default} | given)
+        np.testing.assert_allclose(results[-1][0], expected[0], rtol=1e-12)
+    for default, other in zip(*results, strict=True):
+        assert (default != other).any(axis=-1).all()
+
+
+@pytest.mark.parametrize("convention", ["keras", "torch"])
+@pytest.mark.parametrize("name", list(RULES))
+def test_every_option_changes_the_reference_of_a_rule(name, convention) -> None:
+    def after(**changed: float) -> np.ndarray:
+        options = {"momentum": 0.9, "dampening": 0.1, "beta_1": 0.9, "beta_2": 0.9, "epsilon": 0.1}
+        around = {k: changed.pop(k) for k in list(changed) if k not in options}
+        mine = {k: changed.get(k, options[k]) for k in _formulas.RULES[name].options}
+        stepper = Stepper(name, [np.ones(3)], convention, mine, **around)
+        for t in range(3):
+            stepper.step([np.arange(1.0, 4.0) + t], 0.01)
+        return stepper.params[0]
+
+    plain = after()
+    for option in _formulas.RULES[name].options:
+        changes = (after(**{option: 0.5}) != plain).all()
+        assert changes == (option != "dampening" or convention == "torch")
+    for around in ("weight_decay", "clipvalue", "clipnorm", "global_clipnorm"):
+        if name in ("adam", "adamw") and around != "weight_decay":
+            continue  # scaling all gradients alike moves Adam by little; clips have their own tests
+        assert (after(**{around: 0.5}) != plain).all()
+
+
+@pytest.mark.parametrize("name", kernels.__all__)
+def test_docstring(name) -> None:
+    function = getattr(kernels, name)
+    doc = function.__doc__
+    first = doc.splitlines()[0]
+    assert first.endswith((".", ":"))
+    signature = inspect.signature(function)
+    for section in SECTIONS:
+        if not (section.startswith("Returns") and signature.return_annotation == "None"):
+            assert section in doc
+    described = doc.split(SECTIONS[0])[1].split("\n\n")[0]
+    for parameter in signature.parameters.values():
+        prefix = "**" if parameter.kind is parameter.VAR_KEYWORD else ""
+        assert f"\n    {prefix}{parameter.name} : " in described
+
+
+def test_all_names_the_public_functions() -> None:
+    functions = {n for n, f in vars(kernels).items() if inspect.isfunction(f) and n[0] != "_"}
+    assert functions == set(kernels.__all__)
+    assert kernels.__all__ == sorted(kernels.__all__)
+
+
+def test_every_native_kernel_has_its_function() -> None:
+    not_kernels = {"isa", "set_isa", "available_isas", "compiled_isas", "threads", "set_threads"}
+    not_kernels |= {"flush_denormals", "set_flush_denormals", "aligned_zeros"}
+    not_kernels |= {"activations", "losses", "rules"}
+    native = {n for n, f in vars(_core).items() if inspect.isbuiltin(f) and n[0] != "_"}
+    composed = {"sum_of_squares", "scale_clip"}  # behind global_norm and the clips
+    assert native - not_kernels - composed <= set(kernels.__all__)

@@ -1,0 +1,270 @@
+"""Losses and accuracies: values, gradients, extremes, targets of both kinds, memory written."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from onepass import _core, _formulas, kernels
+from reference import losses as reference
+from reference.activations import sigmoid, softmax
+from reference.reduce import row_accuracy
+from strategies import (
+    SIZES,
+    Guarded,
+    assert_close,
+    assert_same_bits,
+    central_difference,
+    dtypes,
+    layouts,
+    same_result,
+    seeds,
+    values_of,
+)
+
+names = st.sampled_from(sorted(_formulas.LOSSES))
+row_wise_names = st.sampled_from(sorted(n for n, f in _formulas.LOSSES.items() if f.row_wise))
+smoothings = st.sampled_from((0.0, 0.1, 1.0))
+rows = st.sampled_from(SIZES)
+classes = st.sampled_from(SIZES[1:])
+BOTH = pytest.mark.parametrize("dtype", [np.float32, np.float64])
+
+
+def data(name: str, shape: tuple[int, ...], dtype: type, seed: int) -> tuple[NDArray, NDArray]:
+    """Return a target and a prediction as the loss reads them."""
+    rng = np.random.default_rng(seed)
+    entry = _formulas.LOSSES[name]
+    prediction = rng.standard_normal(shape) * rng.choice([0.1, 1.0, 10.0])
+    if entry.prediction == "probability":
+        prediction = rng.uniform(0.01, 0.99, shape)
+    target = rng.standard_normal(shape) if entry.prediction == "linear" else rng.random(shape)
+    if entry.row_wise and seed % 2:
+        target = np.eye(shape[-1])[rng.integers(0, shape[-1], shape[:-1])]
+    return target.astype(dtype), prediction.astype(dtype)
+
+
+def hyper_of(name: str, smoothing: float) -> dict[str, float]:
+    return dict.fromkeys(_formulas.LOSSES[name].hyper, smoothing)
+
+
+def expected_of(name: str, target: NDArray, prediction: NDArray, **hyper: float):
+    wide = target.astype(np.float64), prediction.astype(np.float64)
+    return reference.LOSSES[name](*wide, **hyper)
+
+
+def call(name: str, target: Guarded, prediction: Guarded, at, weights, scale, **hyper):
+    """Call the kernel itself, with guarded outputs; return values, gradient, probabilities."""
+    entry = _formulas.LOSSES[name]
+    zeros = np.zeros_like(prediction.array)
+    values, gradient = Guarded(zeros[..., 0].copy(), at), Guarded(zeros, at)
+    probabilities = Guarded(zeros, at) if entry.prediction in ("softmax", "sigmoid") else None
+    sparse = target.array.dtype == np.int32
+    _core.loss(
+        entry.id,
+        [hyper[h] for h in entry.hyper],
+        target.array if sparse else target.rows,
+        sparse,
+        prediction.rows,
+        weights,
+        values.array,
+        gradient.rows,
+        None if probabilities is None else probabilities.rows,
+        scale,
+    )
+    outputs = [values, gradient] + ([] if probabilities is None else [probabilities])
+    for guarded in outputs:
+        guarded.assert_padding_untouched()
+    return [guarded.array.copy() for guarded in outputs]
+
+
+@given(names, rows, classes, dtypes, seeds, smoothings, layouts, layouts, st.booleans())
+def test_values_and_gradients(name, n, c, dtype, seed, smoothing, in_at, out_at, weighted) -> None:
+    target, prediction = (Guarded(a, in_at) for a in data(name, (n, c), dtype, seed))
+    hyper = hyper_of(name, smoothing)
+    weights = values_of(dtype, (n,), seed) if weighted else None
+    outputs = same_result(lambda: call(name, target, prediction, out_at, weights, 0.25, **hyper))
+    values, slopes = expected_of(name, target.array, prediction.array, **hyper)
+    largest = np.abs(prediction.array).max(axis=-1, initial=1.0).astype(np.float64)
+    mass = np.maximum(1.0, np.abs(target.array).sum(-1, dtype=np.float64) + smoothing)
+    assert_close(outputs[0], values, ulps=8 + c / 8, absolute=4 * largest * mass)
+    factor = 0.25 * (np.ones(n) if weights is None else weights.astype(np.float64))
+    bound = (8 + c / 8) * np.abs(factor) * largest * mass
+    if _formulas.LOSSES[name].prediction == "probability":
+        bound *= 100.0  # 1 / p and 1 / (1 - p), p from 0.01 to 0.99
+    assert_close(outputs[1], factor[:, None] * slopes, absolute=bound[:, None])
+    if len(outputs) == 3:
+        logistic = softmax if _formulas.LOSSES[name].prediction == "softmax" else sigmoid
+        exact = logistic(prediction.array.astype(np.float64))
+        assert_close(outputs[2], exact, absolute=2 * largest[:, None])
+
+    probabilities = np.empty((n, c), dtype) if len(outputs) == 3 else None
+    public = kernels.loss(
+        target.array,
+        prediction.array,
+        name,
+        weights=weights,
+        scale=0.25,
+        probabilities=probabilities,
+        **hyper,
+    )
+    got = [*public] if probabilities is None else [*public, probabilities]
+    assert_same_bits(got, outputs)
+
+
+@given(row_wise_names, rows, classes, dtypes, seeds, smoothings, layouts)
+def test_class_indices_equal_one_hot(name, n, c, dtype, seed, smoothing, at) -> None:
+    _, prediction = data(name, (n, c), dtype, seed)
+    index = np.random.default_rng(seed).integers(0, c, n)
+    one_hot = np.eye(c, dtype=dtype)[index]
+    hyper = hyper_of(name, smoothing)
+    guarded = Guarded(prediction, at)
+    sparse = same_result(lambda: kernels.loss(index, guarded.array, name, **hyper))
+    dense = kernels.loss(one_hot, guarded.array, name, **hyper)
+    assert_close(sparse[0], dense[0], ulps=16, absolute=16)
+    assert_same_bits(sparse[1], dense[1])
+    column = kernels.loss(index[:, None].astype(np.uint8), guarded.array, name, **hyper)
+    assert_same_bits(column, sparse)
+
+
+@given(names, seeds, smoothings)
+def test_gradient_against_differences(name, seed, smoothing) -> None:
+    target, prediction = data(name, (3, 4), np.float64, seed)
+    hyper = hyper_of(name, smoothing)
+    _, gradient = kernels.loss(target, prediction, name, **hyper)
+    numeric = central_difference(
+        lambda p: kernels.loss(target, p, name, **hyper)[0], prediction, np.ones(3)
+    )
+    np.testing.assert_allclose(gradient, numeric, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", sorted(_formulas.LOSSES))
+@BOTH
+def test_large_and_any_rank(name, dtype) -> None:
+    target, prediction = data(name, (300, 4, 257), dtype, 0)
+    weights = values_of(dtype, (300, 4), 1)
+    values, gradient = same_result(lambda: kernels.loss(target, prediction, name, weights=weights))
+    assert values.shape == (300, 4)
+    one = kernels.loss(target[7, 2], prediction[7, 2], name, weights=weights[7, 2])
+    assert one[0].shape == ()
+    assert_same_bits(one, (values[7, 2], gradient[7, 2]))
+
+
+def one_row(name: str, dtype: type, target: list[float], prediction: list[float]):
+    arrays = np.array([target], dtype), np.array([prediction], dtype)
+    values, gradient = same_result(lambda: kernels.loss(*arrays, name))
+    return values[0], gradient[0]
+
+
+@BOTH
+def test_extreme_logits_are_finite(dtype) -> None:
+    for z in (1e2, 1e4, 1e30):
+        value, gradient = one_row(
+            "categorical_crossentropy_from_logits", dtype, [0, 1, 0], [z, -z, 0]
+        )
+        assert value == pytest.approx(2 * z, rel=1e-6)
+        np.testing.assert_allclose(gradient, [1, -1, 0], rtol=0, atol=1e-40)
+        value, _ = one_row("categorical_crossentropy_from_logits", dtype, [1, 0], [z, -z])
+        assert value == 0
+        value, gradient = one_row(
+            "binary_crossentropy_from_logits", dtype, [0, 1, 1, 0], [z, -z, z, -z]
+        )
+        assert value == pytest.approx(z / 2, rel=1e-6)
+        np.testing.assert_allclose(gradient, [0.25, -0.25, 0, 0], rtol=0, atol=1e-40)
+
+
+@BOTH
+def test_infinite_logits_with_the_right_label_cost_nothing(dtype) -> None:
+    inf = np.inf
+    value, gradient = one_row("binary_crossentropy_from_logits", dtype, [1, 0], [inf, -inf])
+    assert (value, *gradient) == (0, 0, 0)
+    value, gradient = one_row("categorical_crossentropy_from_logits", dtype, [1, 0], [0, -inf])
+    assert (value, *gradient) == (0, 0, 0)
+    assert one_row("categorical_crossentropy_from_logits", dtype, [0, 1], [0, -inf])[0] == inf
+
+
+@BOTH
+def test_impossible_probabilities_are_clipped(dtype) -> None:
+    for name, prediction in (
+        ("binary_crossentropy", [1.0, 0.0]),
+        ("categorical_crossentropy", [1.0, 0.0]),
+    ):
+        value, gradient = one_row(name, dtype, [0, 1], prediction)
+        # In float32 1 - 1e-7 is 1 - 2^-23, so the costs are those of 1.19e-7.
+        assert value == pytest.approx(-np.log(1e-7), rel=0.02)
+        assert np.isfinite(gradient).all()
+    assert one_row("binary_crossentropy", dtype, [0, 1], [1.0, 0.0])[1].tolist() == [0, 0]
+
+
+@given(names, st.integers(1, 40), dtypes, seeds)
+def test_nan_shows_in_its_row_only(name, c, dtype, seed) -> None:
+    target, prediction = data(name, (3, c), dtype, seed)
+    prediction[1, seed % c] = np.nan
+    for t in (target, np.full(3, seed % c)) if _formulas.LOSSES[name].row_wise else (target,):
+        values, gradient = same_result(lambda t=t: kernels.loss(t, prediction, name))
+        assert np.isnan(values).tolist() == [False, True, False]
+        assert np.isnan(gradient[1, seed % c])
+        assert np.isfinite(gradient[[0, 2]]).all()
+
+
+@given(names, dtypes, seeds, st.integers(1, 40), smoothings)
+def test_gradient_may_overwrite_the_prediction(name, dtype, seed, c, smoothing) -> None:
+    target, prediction = data(name, (5, c), dtype, seed)
+    entry = _formulas.LOSSES[name]
+    hyper = hyper_of(name, smoothing)
+    _, gradient = kernels.loss(target, prediction, name, **hyper)
+
+    def run() -> NDArray:
+        both = prediction.copy()
+        values = np.empty(5, dtype)
+        numbers = [hyper[h] for h in entry.hyper]
+        _core.loss(entry.id, numbers, target, False, both, None, values, both, None, 1.0)
+        return both
+
+    assert_same_bits(same_result(run), gradient)
+
+
+def test_no_elements() -> None:
+    for name, entry in _formulas.LOSSES.items():
+        empty = np.empty((0, 3), np.float32)
+        values, gradient = kernels.loss(empty, empty, name)
+        assert (values.shape, gradient.shape) == ((0,), (0, 3))
+        if not entry.row_wise:
+            none = np.empty((2, 0), np.float32)
+            assert np.isnan(kernels.loss(none, none, name)[0]).all()
+
+
+@given(
+    st.sampled_from(("binary", "categorical", "sparse_categorical")),
+    rows,
+    classes,
+    dtypes,
+    seeds,
+    layouts,
+)
+def test_row_accuracy(kind, n, c, dtype, seed, at) -> None:
+    rng = np.random.default_rng(seed)
+    # few distinct numbers, so that ties occur: the first place wins
+    prediction = Guarded(rng.integers(0, 4, (n, c)).astype(dtype) / 4, at)
+    if kind == "sparse_categorical":
+        target = rng.integers(0, c, n)
+    elif kind == "binary":
+        target = rng.integers(0, 2, (n, c)).astype(dtype)
+    else:
+        target = rng.random((n, c)).astype(dtype)
+    got = same_result(lambda: kernels.row_accuracy(target, prediction.array, kind, 0.25))
+    assert_close(got, row_accuracy(target, prediction.array, kind, 0.25), ulps=1)
+
+
+def test_row_accuracy_takes_nan_as_numpy_does() -> None:
+    prediction = np.array([[1, np.nan, 2], [np.nan, 3, np.nan]], np.float32)
+    target = np.argmax(prediction, axis=-1)
+    assert kernels.row_accuracy(target, prediction, "sparse_categorical").tolist() == [1, 1]
+    assert kernels.row_accuracy(prediction[:0], prediction[:0]).shape == (0,)
+
+
+def test_large_row_accuracy() -> None:
+    rng = np.random.default_rng(0)
+    prediction, target = rng.random((20_000, 100)), rng.integers(0, 100, 20_000)
+    got = same_result(lambda: kernels.row_accuracy(target, prediction, "sparse_categorical"))
+    assert_same_bits(got, row_accuracy(target, prediction, "sparse_categorical", 0.5))
