@@ -69,7 +69,7 @@ class Guarded:
         body = buffer[layout.offset : size].reshape(rows, stride)
         self.rows: Array = body[:, :cols]
         shape = values.shape
-        strides = list(np.empty(shape[:-1] + (stride,), values.dtype).strides)
+        strides = list(np.empty((*shape[:-1], stride), values.dtype).strides)
         self.array: Array = np.lib.stride_tricks.as_strided(buffer[layout.offset :], shape, strides)
         self.array[...] = values
         named = np.zeros(size + 5, bool)

@@ -4,6 +4,8 @@ import doctest
 import importlib
 import pkgutil
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import onepass
@@ -31,3 +33,32 @@ def test_example_in_documents(code):
 def test_examples_in_docstrings(name):
     results = doctest.testmod(importlib.import_module(name))
     assert results.failed == 0
+
+
+# Where CONTRIBUTING.md says that a new formula's name goes.
+LISTS = {"activations": ("activations.h", "Tanh>"), "rules": ("rules.h", "AdamW>")}
+HEADERS = re.findall(
+    r"```cpp\n// (csrc/math/(\w+)/\w+\.h)\n(.*?)```",
+    (ROOT / "CONTRIBUTING.md").read_text(),
+    re.S,
+)
+
+
+def test_formula_headers_in_contributing_compile(tmp_path):
+    compiler = shutil.which("c++")
+    if compiler is None:
+        pytest.skip("no C++ compiler")
+    assert len(HEADERS) == 2
+    shutil.copytree(ROOT / "csrc", tmp_path / "csrc")
+    for path, kind, code in HEADERS:
+        (tmp_path / path).write_text(code)
+        name = re.search(r"struct (\w+)", code)[1]
+        listing, last = LISTS[kind]
+        header = tmp_path / "csrc" / "math" / listing
+        text = header.read_text()
+        assert last in text
+        text = text.replace(last, f"{last[:-1]}, {name}>")
+        header.write_text(text.replace("#pragma once", f'#pragma once\n#include "{path[10:]}"', 1))
+    source = tmp_path / "csrc" / "cpu" / "backend.cpp"
+    command = [compiler, "-std=c++20", "-fsyntax-only", "-Wall", "-Wextra", "-Werror"]
+    subprocess.run([*command, "-Wno-psabi", "-DONEPASS_ISA=baseline", str(source)], check=True)

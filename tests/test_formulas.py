@@ -1,4 +1,4 @@
-"""Completeness: every formula has its reference, every hyper-parameter an effect, every kernel docs."""
+"""Completeness: formulas have references, hyper-parameters an effect, kernels documentation."""
 
 import inspect
 
