@@ -17,7 +17,7 @@ from onepass.engine.replay import Pass, batches
 
 if TYPE_CHECKING:
     from onepass.callbacks.progress import Progress
-    from onepass.models.model import Model
+    from onepass.models.trainer import Trainer
 
 Logs = dict[str, float]
 
@@ -36,7 +36,7 @@ class Validation:
 class FitLoop:
     """One call of ``fit``."""
 
-    model: Model
+    model: Trainer
     plan: Plan
     feed: Feed
     batch_size: int
@@ -120,7 +120,7 @@ class FitLoop:
 
 
 def evaluate(
-    model: Model,
+    model: Trainer,
     feed: Feed,
     batch_size: int,
     steps: int | None,

@@ -123,7 +123,9 @@ def fuse_activation_backward(calls: Calls) -> Calls:
     for activation in [call for call in calls if call.kernel == "activation_backward"]:
         dy = activation.reads["dy"]
         product = _writer(calls, dy, "dense_backward_input")
-        if product is None or _others(calls, dy, product, activation):
+        if product is None or product.attributes["activation"] != "linear":
+            continue
+        if _others(calls, dy, product, activation):
             continue
         if product.attributes["accumulate"] or activation.attributes["accumulate"]:
             continue
