@@ -168,6 +168,7 @@ Pass find_pass(int reads, int updates, int writes) {
     case 200: return pass<2, 0, 0>;
     case 101: return pass<1, 0, 1>;
     case 201: return pass<2, 0, 1>;
+    case 301: return pass<3, 0, 1>;
     case 110: return pass<1, 1, 0>;
     case 120: return pass<1, 2, 0>;
     case 130: return pass<1, 3, 0>;

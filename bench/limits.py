@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bench.native import NotMeasured, library
+from bench.native import NotMeasuredError, library
 
 _SECONDS = 0.1  # of one measurement
 _LINE = 64
@@ -69,26 +68,23 @@ def _call_seconds(function: Any) -> float:
 
 
 class Limits:
-    """Measures each limit when it is first asked for."""
+    """Measures a limit each time it is asked for: the machine changes within minutes."""
 
     def __init__(self) -> None:
         self.reason: str | None = None
+        self._native: Any = None
         try:
             self._native = library()
-        except NotMeasured as error:
-            self._native = None
+        except NotMeasuredError as error:
             self.reason = str(error)
-        self.peak = cache(self._peak)
-        self.bandwidth = cache(self._bandwidth)
-        self.latency = cache(self._latency)
 
-    def _peak(self, isa: str, bits: int, threads: int) -> float | None:
+    def peak(self, isa: str, bits: int, threads: int) -> float | None:
         """Floating-point operations a second; multiply and add where there is no fused one."""
         if self._native is None:
             return None
         return self._native.limits_multiply_add(isa.encode(), bits, threads, _SECONDS) or None
 
-    def _bandwidth(self, stream: Stream, working_set: int, threads: int) -> float | None:
+    def bandwidth(self, stream: Stream, working_set: int, threads: int) -> float | None:
         """Bytes a second of a plain streaming loop over so many bytes, on so many threads."""
         if self._native is None:
             return None
@@ -96,13 +92,13 @@ class Limits:
         seconds = self._native.limits_stream(*stream, lines, threads, _SECONDS)
         return stream.accesses * lines * _LINE / seconds if seconds > 0 else None
 
-    def _latency(self) -> float | None:
+    def latency(self) -> float | None:
         """Seconds until a write on one core is seen on another."""
-        return None if self._native is None else self._native.limits_latency(_SECONDS)
+        return None if self._native is None else float(self._native.limits_latency(_SECONDS))
 
     def spin(self, threads: int, rounds: int) -> float | None:
         """Seconds of a fixed amount of work on each of some threads, the slowest of them."""
-        return None if self._native is None else self._native.limits_spin(threads, rounds)
+        return None if self._native is None else float(self._native.limits_spin(threads, rounds))
 
     def table(self, threads: Sequence[int], isas: Sequence[str]) -> dict[str, Any]:
         """Measure what is printed in front of the figures, in SI units."""

@@ -16,7 +16,7 @@ _FLAGS = ("-std=c++20", "-O3", "-march=native", "-ffp-contract=fast", "-Wno-psab
 _LINK = ("-shared", "-fPIC")
 
 
-class NotMeasured(Exception):
+class NotMeasuredError(Exception):
     """The native code is not there; the message says why."""
 
 
@@ -41,7 +41,9 @@ def _compile(compiler: str, folder: Path, name: str) -> Path:
             command = [compiler, *_FLAGS, *_LINK, str(_SOURCE), "-o", str(made)]
             run = subprocess.run(command, capture_output=True, text=True, check=False)
             if run.returncode != 0:
-                raise NotMeasured(f"{Path(compiler).name} failed on limits.cpp: {run.stderr[:500]}")
+                raise NotMeasuredError(
+                    f"{Path(compiler).name} failed on limits.cpp: {run.stderr[:500]}"
+                )
             made.replace(path)
     return path
 
@@ -52,20 +54,22 @@ def library() -> ctypes.CDLL:
 
     Raises
     ------
-    NotMeasured
+    NotMeasuredError
         If there is no compiler, or it failed.
     """
     compiler = shutil.which(os.environ.get("CXX", "c++")) or shutil.which("g++")
     if compiler is None:
-        raise NotMeasured("no C++ compiler found (c++ or g++; CXX names another)")
+        raise NotMeasuredError("no C++ compiler found (c++ or g++; CXX names another)")
     identity = _SOURCE.read_text() + repr(_FLAGS) + _target_of(compiler)
     name = f"limits-{hashlib.sha256(identity.encode()).hexdigest()[:16]}.so"
-    reason = NotMeasured("no folder to compile in")
+    reason = NotMeasuredError("no folder to compile in")
     for folder in _folders():
         try:
             return _declared(ctypes.CDLL(str(_compile(compiler, folder, name))))
         except OSError as error:  # not writeable, or mounted without execution
-            reason = NotMeasured(f"cannot compile or load limits.cpp: {error.strerror or error}")
+            reason = NotMeasuredError(
+                f"cannot compile or load limits.cpp: {error.strerror or error}"
+            )
     raise reason
 
 

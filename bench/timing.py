@@ -2,12 +2,14 @@
 
 A round samples every contender once. Before each sample there is a pause, so that another
 library's spinning threads fall asleep, and some untimed calls, so that caches and own threads are
-warm. A spin of known length before and after each round tells whether the machine was quiet.
+warm. A round is noisy if a spin of known length before or after it took too long, or if the system
+took a core away from us during a sample.
 """
 
 from __future__ import annotations
 
 import math
+import resource
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +18,7 @@ from itertools import repeat
 _PAUSE = 0.008  # seconds; OpenMP's workers spin a few milliseconds after their last job
 _WARM = 0.002  # seconds of untimed calls before a sample
 _SAMPLE = 0.004  # seconds of a sample at least
+_PREEMPTIONS = 100.0  # a second: so often no quiet machine takes a core away
 _SLOWER = 1.15  # a spin that takes so many times its best says that something else ran
 _ENOUGH = 8  # quiet rounds before a narrow interval is believed
 
@@ -34,8 +37,13 @@ class Summary:
 
     def scaled(self, factor: float) -> Summary:
         """Return the same in other units, e.g. a step instead of a call."""
-        values = (self.median, self.p10, self.p90, self.minimum)
-        return Summary(*(value * factor for value in values), self.count)
+        return Summary(
+            self.median * factor,
+            self.p10 * factor,
+            self.p90 * factor,
+            self.minimum * factor,
+            self.count,
+        )
 
 
 @dataclass(frozen=True)
@@ -117,6 +125,11 @@ def _timed(call: Call, count: int) -> float:
     return time.perf_counter() - start
 
 
+def _preemptions() -> int:
+    """Times that a thread of this process had to give up its core."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
+
+
 def calls_for(call: Call, seconds: float) -> int:
     """Return how many calls take about so long, at least one."""
     count = 1
@@ -159,7 +172,10 @@ def measure(
             time.sleep(pause)
             if counts[name] > 1:
                 _timed(call, max(1, round(counts[name] * _WARM / _SAMPLE)))
-            samples[name] = _timed(call, counts[name]) / counts[name]
+            before = _preemptions()
+            taken = _timed(call, counts[name])
+            calm = calm and _preemptions() - before <= _PREEMPTIONS * taken
+            samples[name] = taken / counts[name]
         calm = _calm(quiet, pause) and calm
         every.append((calm, samples))
         good = [found for fine, found in every if fine]

@@ -54,8 +54,9 @@ class PlanObject {
     const BufferSpec& spec = program_.buffer(out);
     const int64_t sample = spec.rows_per_sample * spec.cols;
     n_sources_ = std::max(n_sources_, source + 1);
-    source_sizes_.push_back({source, sample});
-    if (spec.item_size == 4 && index_.count(out) != 0) {
+    const bool is_index = index_.count(out) != 0;
+    sources_.push_back({source, sample, is_index});
+    if (is_index) {
       program_.add_call(std::make_unique<GatherIndexCall>(source, out, sample));
     } else {
       add([&](auto zero) {
@@ -72,7 +73,10 @@ class PlanObject {
 
   void output(int from, int output) {
     const BufferSpec& spec = program_.buffer(from);
-    n_outputs_ = std::max(n_outputs_, output + 1);
+    if (output != static_cast<int>(outputs_.size())) {
+      throw py::value_error("output: outputs must be numbered in order");
+    }
+    outputs_.push_back({output, spec.rows_per_sample, spec.cols});
     add([&](auto zero) {
       return std::make_unique<OutputCall<decltype(zero)>>(from, output, spec.rows_per_sample);
     });
@@ -201,8 +205,7 @@ class PlanObject {
       throw py::value_error("steps must be (n, 3) and learning_rates (n,)");
     }
     if (sums.size() < 2 * n_slots_) throw py::value_error("sums is too small");
-    if (static_cast<int>(sources.size()) < n_sources_ ||
-        static_cast<int>(outputs.size()) < n_outputs_) {
+    if (static_cast<int>(sources.size()) < n_sources_ || outputs.size() < outputs_.size()) {
       throw py::value_error("too few sources or outputs");
     }
     Replay replay;
@@ -221,16 +224,7 @@ class PlanObject {
         available = source.shape(0);
       }
     }
-    for (const auto& [source, size] : source_sizes_) {
-      if (gapless_sample(sources[source].first, "source") != size) {
-        throw py::value_error("source " + std::to_string(source) + " has samples of another size");
-      }
-    }
-    for (auto output : outputs) {
-      require_writeable(output, "output");
-      replay.outputs.push_back({static_cast<char*>(output.mutable_data()),
-                                output.ndim() < 2 ? output.itemsize() : output.strides(0)});
-    }
+    for (const SourceSpec& spec : sources_) check_source(sources[spec.number].first, spec);
     std::vector<Step> table(steps.shape(0));
     for (std::size_t s = 0; s < table.size(); ++s) {
       const auto i = static_cast<py::ssize_t>(s);
@@ -239,6 +233,10 @@ class PlanObject {
           (available >= 0 && table[s].first + table[s].rows > available)) {
         throw py::value_error("a step reaches beyond the data");
       }
+    }
+    check_order(order, sources);
+    for (const OutputSpec& spec : outputs_) {
+      replay.outputs.push_back(output_view(outputs[spec.number], spec, table));
     }
     replay.steps = table.data();
     replay.n_steps = static_cast<int64_t>(table.size());
@@ -252,7 +250,50 @@ class PlanObject {
   }
 
  private:
+  struct SourceSpec {
+    int number;
+    int64_t sample;  // elements of one
+    bool is_index;
+  };
+  struct OutputSpec {
+    int number;
+    int64_t rows_per_sample, cols;
+  };
+  using Sources = std::vector<std::pair<py::array, double>>;
+
   int64_t item_size() const { return float64_ ? 8 : 4; }
+
+  static void check_source(const py::array& a, const SourceSpec& spec) {
+    const std::string name = "source " + std::to_string(spec.number);
+    if (gapless_sample(a, name.c_str()) != spec.sample) {
+      throw py::value_error(name + " has samples of another size");
+    }
+    if (spec.is_index) require_dtype<int32_t>(a, name.c_str());
+  }
+
+  // Every row that the order names must exist in every source.
+  static void check_order(const py::array_t<int64_t, py::array::c_style>& order,
+                          const Sources& sources) {
+    if (order.size() == 0) return;
+    const auto [low, high] = std::minmax_element(order.data(), order.data() + order.size());
+    for (const auto& source : sources) {
+      if (*low < 0 || *high >= source.first.shape(0)) {
+        throw py::index_error("index names a row that a source does not have");
+      }
+    }
+  }
+
+  Output output_view(py::array a, const OutputSpec& spec, const std::vector<Step>& table) const {
+    require_writeable(a, "output");
+    float64_ ? require_dtype<double>(a, "output") : require_dtype<float>(a, "output");
+    int64_t samples = 0;
+    for (const Step& step : table) samples = std::max(samples, step.first + step.rows);
+    const bool fits = a.ndim() == 2 && a.shape(0) >= samples * spec.rows_per_sample &&
+                      a.shape(1) == spec.cols &&
+                      (a.size() == 0 || spec.cols == 1 || a.strides(1) == a.itemsize());
+    if (!fits) throw py::value_error("output must hold all rows, without gaps in them");
+    return {static_cast<char*>(a.mutable_data()), a.strides(0)};
+  }
 
   template <class T>
   int fixed_of(py::array a) {
@@ -278,10 +319,11 @@ class PlanObject {
   bool float64_;
   Program program_;
   std::set<int> index_;
-  std::vector<std::pair<int, int64_t>> source_sizes_;
+  std::vector<SourceSpec> sources_;
+  std::vector<OutputSpec> outputs_;
   std::vector<py::object> kept_;
   std::vector<std::shared_ptr<OptimizerObject>> optimizers_;
-  int n_sources_ = 0, n_outputs_ = 0, n_slots_ = 0;
+  int n_sources_ = 0, n_slots_ = 0;
 };
 
 }  // namespace

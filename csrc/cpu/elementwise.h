@@ -30,10 +30,11 @@ void activation_forward(const ActivationForward<T>& a, Team& team) {
     for_runs(
         team, a.y.rows, a.y.cols,
         [&](int64_t r, int64_t begin, int64_t end) {
+          const auto own = h;  // may not alias y: vectorised even where this is not inlined
           const T* x = a.x.row(r);
           T* y = a.y.row(r);
 #pragma GCC ivdep
-          for (int64_t i = begin; i < end; ++i) y[i] = F::value(x[i], h);
+          for (int64_t i = begin; i < end; ++i) y[i] = F::value(x[i], own);
         },
         a.x, a.y);
   });
@@ -47,16 +48,17 @@ void activation_backward(const ActivationBackward<T>& a, Team& team) {
     for_runs(
         team, a.dx.rows, a.dx.cols,
         [&](int64_t r, int64_t begin, int64_t end) {
+          const auto own = h;
           const T* y = a.y.row(r);
           const T* x = F::kNeedsInput ? a.x.row(r) : y;
           const T* dy = a.dy.row(r);
           T* dx = a.dx.row(r);
           if (a.accumulate) {
 #pragma GCC ivdep
-            for (int64_t i = begin; i < end; ++i) dx[i] += dy[i] * F::derivative(x[i], y[i], h);
+            for (int64_t i = begin; i < end; ++i) dx[i] += dy[i] * F::derivative(x[i], y[i], own);
           } else {
 #pragma GCC ivdep
-            for (int64_t i = begin; i < end; ++i) dx[i] = dy[i] * F::derivative(x[i], y[i], h);
+            for (int64_t i = begin; i < end; ++i) dx[i] = dy[i] * F::derivative(x[i], y[i], own);
           }
         },
         a.x, a.y, a.dy, a.dx);

@@ -78,7 +78,6 @@ void crossentropy_of_logits(const Loss<T>& a, int64_t r) {
     if (a.target.index != nullptr && target.h.label_smoothing == T(0)) {
       // the one term that is not 0
       sum.at[0] = F::term(T(1), z[target.index] - exps.max - log_sum);
-      if (exps.sum != exps.sum) sum.at[0] = exps.sum;
     } else {
       for (int64_t c = 0; c < cols; ++c) {
         sum.at[c % kLanes] += F::term(target(c), z[c] - exps.max - log_sum);

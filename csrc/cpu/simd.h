@@ -84,26 +84,23 @@ struct Simd<double> {
 #else  // 128-bit vectors through the compiler's own vector types: SSE2, NEON
 
 #if defined(__ARM_NEON)
-template <class V, class T>
-ONEPASS_INLINE V multiply_add(V a, V b, V c);
-template <>
-ONEPASS_INLINE float32x4_t multiply_add<float32x4_t, float>(float32x4_t a, float32x4_t b,
-                                                            float32x4_t c) {
-  return vfmaq_f32(c, a, b);
-}
-template <>
-ONEPASS_INLINE float64x2_t multiply_add<float64x2_t, double>(float64x2_t a, float64x2_t b,
-                                                             float64x2_t c) {
-  return vfmaq_f64(c, a, b);
-}
 constexpr int kTileRows = 8, kTileVectors = 3;  // 32 registers
 #else
-template <class V, class T>
-ONEPASS_INLINE V multiply_add(V a, V b, V c) {
-  return a * b + c;
-}
 constexpr int kTileRows = 4, kTileVectors = 2;  // 16 registers, and the product needs one
 #endif
+
+template <class T, class V>
+ONEPASS_INLINE V multiply_add(V a, V b, V c) {
+#if defined(__ARM_NEON)
+  if constexpr (sizeof(T) == sizeof(float)) {
+    return vfmaq_f32(c, a, b);
+  } else {
+    return vfmaq_f64(c, a, b);
+  }
+#else
+  return a * b + c;
+#endif
+}
 
 template <class T>
 struct Simd {
@@ -121,7 +118,7 @@ struct Simd {
   }
   static ONEPASS_INLINE void store(T* p, V v) { __builtin_memcpy(p, &v, sizeof v); }
   static ONEPASS_INLINE V broadcast(T x) { return V{} + x; }
-  static ONEPASS_INLINE V fma(V a, V b, V c) { return multiply_add<V, T>(a, b, c); }
+  static ONEPASS_INLINE V fma(V a, V b, V c) { return multiply_add<T>(a, b, c); }
 };
 
 #endif

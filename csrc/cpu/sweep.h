@@ -9,14 +9,23 @@ namespace {
 
 template <class T>
 struct AroundOf {
-  T scale, clip, l2, keep;
+  T scale, rest;  // their product is the scale: one float may be too small a number for it
+  T clip, l2, keep;
+
+  static AroundOf of(const Around& a) {
+    constexpr double tiny = 1e-30;
+    const bool split = a.scale != 0.0 && __builtin_fabs(a.scale) < tiny;
+    const T clip = a.clip > 0.0 ? static_cast<T>(a.clip) : static_cast<T>(__builtin_inf());
+    return {static_cast<T>(split ? a.scale / tiny : a.scale), static_cast<T>(split ? tiny : 1.0),
+            clip, static_cast<T>(a.l2), static_cast<T>(a.keep)};
+  }
 };
 
 // The states are separate named references: as an array they keep the compiler from vectorising.
 template <class R, class T>
 ONEPASS_INLINE void sweep_one(const typename R::template Hyper<T>& h, const AroundOf<T>& a, T g,
                               T& p, T& s0, T& s1, T& s2, T& s3) {
-  g *= a.scale;
+  g = g * a.scale * a.rest;
   g = g < -a.clip ? -a.clip : g > a.clip ? a.clip : g;
   g = a.l2 != T(0) ? g + a.l2 * p : g;
   T value = p * a.keep;
@@ -28,9 +37,10 @@ ONEPASS_INLINE void sweep_one(const typename R::template Hyper<T>& h, const Arou
   p = value;
 }
 
+// Numbers by value: behind a reference they might alias p, and an instance that the compiler does
+// not inline would stay scalar.
 template <class R, class T>
-void sweep(const typename R::template Hyper<T>& h, const AroundOf<T>& a, const Segment<T>& s,
-           Range range) {
+void sweep(typename R::template Hyper<T> h, AroundOf<T> a, const Segment<T>& s, Range range) {
   T* __restrict p = s.p;
   const T* __restrict g = s.g;
   T unused{};
@@ -81,10 +91,7 @@ void update(const Update<T>& u, Team& team) {
     for (int64_t k = 0; k < u.n_segments; ++k) {
       const Segment<T>& segment = u.segments[k];
       const Around& around = u.around[u.shared_around ? 0 : k];
-      const T clip =
-          around.clip > 0.0 ? static_cast<T>(around.clip) : static_cast<T>(__builtin_inf());
-      const AroundOf<T> a{static_cast<T>(around.scale), clip, static_cast<T>(around.l2),
-                          static_cast<T>(around.keep)};
+      const AroundOf<T> a = AroundOf<T>::of(around);
       const Range range = team.share(segment.size, 1024);
       sweep<R>(h, a, segment, range);
       if (!padding_stays_zero<R>(u.scalars, around)) clear_padding(segment, R::kStates, range);

@@ -1,4 +1,4 @@
-// What the kernel checks share: matrices between poison, runs by teams of 1 to 3, comparison.
+// What the kernel checks share: matrices between poison, runs alone and by a team, comparison.
 // Expected values are computed before the first run, so a kernel may work in place.
 #pragma once
 
@@ -12,17 +12,31 @@
 #include <type_traits>
 #include <vector>
 
-#include "../../csrc/cpu/pool.h"
+#include "../../csrc/kernels.h"
 
 namespace check {
 
 using onepass::Matrix;
 using onepass::Team;
 
+// The same numbers on every machine: multiples of 2^-19 from [-1, 1), exact in float.
+class Random {
+ public:
+  double next() {
+    state_ = state_ * 6364136223846793005u + 1442695040888963407u;
+    return static_cast<double>(state_ >> 44) * 0x1p-19 - 1.0;
+  }
+
+ private:
+  uint64_t state_ = 42;
+};
+
 // Of one instruction set. `digest` covers every result that must be equal on all of them.
 struct Tally {
   int64_t runs = 0, failures = 0;
   uint64_t digest = 0xcbf29ce484222325u;
+  Random random;
+  int team = 2;  // threads of every second run
 };
 inline Tally tally;
 
@@ -43,18 +57,6 @@ bool is_poison(T x) {
   return std::bit_cast<Bits<T>>(x) == std::bit_cast<Bits<T>>(poison<T>());
 }
 
-// The same numbers on every machine: multiples of 2^-19 from [-1, 1), exact in float.
-class Random {
- public:
-  double next() {
-    state_ = state_ * 6364136223846793005u + 1442695040888963407u;
-    return static_cast<double>(state_ >> 44) * 0x1p-19 - 1.0;
-  }
-
- private:
-  uint64_t state_ = 42;
-};
-
 enum class Layout { kDense, kPadded, kReversed };
 inline constexpr Layout kLayouts[] = {Layout::kDense, Layout::kPadded, Layout::kReversed};
 
@@ -70,8 +72,7 @@ class Grid {
       first_ += (rows - 1) * stride_;
       stride_ = -stride_;
     }
-    Random random;
-    fill([&](int64_t, int64_t) { return scale * random.next(); });
+    fill([&](int64_t, int64_t) { return scale * tally.random.next(); });
   }
 
   template <class F>
@@ -146,8 +147,10 @@ class Output {
         const T got = grid_.at(r, c);
         const T want = static_cast<T>(want_[i++]);
         if (across_ == Across::kEqual) digest(got);
-        const double allowed = ulps_ * std::numeric_limits<E>::epsilon() * (floor_ + std::abs(want));
-        if (got == want || (got != got && want != want) || std::abs(got - want) <= allowed) continue;
+        const double allowed =
+            ulps_ * std::numeric_limits<E>::epsilon() * (floor_ + std::abs(want));
+        if (got == want || (got != got && want != want) || std::abs(got - want) <= allowed)
+          continue;
         char text[120];
         std::snprintf(text, sizeof text, " (%d, %d): got %.9g, want %.9g", static_cast<int>(r),
                       static_cast<int>(c), static_cast<double>(got), static_cast<double>(want));
@@ -179,29 +182,74 @@ class Output {
   std::vector<T> before_, first_run_;
 };
 
-// Makes the call with teams of 1, 2 and 3, each from the same start, and judges its outputs.
+// Scratch memory: only what lies around it matters. Poisoned again before each run, so that a
+// member that reads before another has written is found out.
+template <class T>
+class Scratch {
+ public:
+  explicit Scratch(int64_t size) : grid_(1, size) {}
+  T* data() { return grid_.data(); }
+  void reset() {
+    grid_.fill([](int64_t, int64_t) { return poison<T>(); });
+  }
+  void judge(const std::string& what, int) const {
+    if (!grid_.padding_is_poison()) fail(what + ": wrote past its scratch");
+  }
+
+ private:
+  Grid<T> grid_;
+};
+
+template <class T, class E>
+void reset(Output<T, E>& output) {
+  output.reset();
+}
+template <class T, class E>
+void judge(Output<T, E>& output, const std::string& what, int team) {
+  output.judge(what, team);
+}
+template <class T>
+void reset(std::reference_wrapper<Scratch<T>> scratch) {
+  scratch.get().reset();
+}
+template <class T>
+void judge(std::reference_wrapper<Scratch<T>> scratch, const std::string& what, int team) {
+  scratch.get().judge(what, team);
+}
+template <class O>
+void reset(std::vector<O>& outputs) {
+  for (auto& output : outputs) output.reset();
+}
+template <class O>
+void judge(std::vector<O>& outputs, const std::string& what, int team) {
+  for (auto& output : outputs) output.judge(what, team);
+}
+
+// Runs job(team) on threads of its own: the pool of the library gives a smaller team when it likes.
+// In turns, rank 0 or the others start late, so that a missing barrier shows.
+void run_team(int size, const std::function<void(Team&)>& job);  // check_kernels.cpp
+
+// Makes the call alone and by a team, from the same start, and judges its outputs.
 template <class... O>
 void expect(const std::string& what, const std::function<void(Team&)>& call, O... outputs) {
-  for (int size = 1; size <= 3; ++size) {
-    (outputs.reset(), ...);
-    onepass::set_threads(size);
-    int found = 0;
-    onepass::run_team(1e12, [&](Team& team) {
-      if (team.rank == 0) found = team.size;
-      call(team);
-    });
+  for (const int size : {1, tally.team}) {
+    (reset(outputs), ...);
+    run_team(size, call);
     ++tally.runs;
-    if (found != size) fail(what + ": the pool gave a team of " + std::to_string(found));
-    (outputs.judge(what, size), ...);
+    (judge(outputs, what, size), ...);
   }
 }
 
-template <class T>
-std::string type_name() {
-  return sizeof(T) == 4 ? "float" : "double";
+template <class F>
+double dot(int64_t n, F&& term) {
+  double sum = 0.0;
+  for (int64_t k = 0; k < n; ++k) sum += term(k);
+  return sum;
 }
 
 template <class T>
 void losses_and_metrics(const onepass::KernelTable<T>& table);  // check_losses.cpp
+template <class T>
+void sweeps_and_reductions(const onepass::KernelTable<T>& table);  // check_sweeps.cpp
 
 }  // namespace check

@@ -1,9 +1,10 @@
-"""A multilayer perceptron by the textbook: layers, losses with weights, backpropagation, training."""
+"""A multilayer perceptron by the textbook: layers, weighted losses, backpropagation, training."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,7 +55,8 @@ class Mlp:
         reduction: str = "mean",
         loss_options: dict[str, float] | None = None,
         loss_weight: float = 1.0,
-        **optimizer: object,
+        rule: str = "sgd",
+        **optimizer: Any,
     ) -> None:
         self.layers = list(layers)
         last = self.layers[-1]
@@ -64,7 +66,7 @@ class Mlp:
         self.loss_weight = loss_weight
         default = {"label_smoothing": 0.0} if "crossentropy" in loss else {}
         self.loss_options = default | (loss_options or {})
-        self.stepper = Stepper(params=self._trained(), **optimizer)  # type: ignore[arg-type]
+        self.stepper = Stepper(rule, self._trained(), **optimizer)
 
     def _trained(self) -> list[Array]:
         return [p for k in self.layers if not k.frozen for p in (k.w, k.b) if p is not None]
@@ -96,7 +98,7 @@ class Mlp:
         losses, gradient = LOSSES[self.loss](
             target.astype(np.float64), prediction, **self.loss_options
         )
-        return losses, gradient, values, before  # type: ignore[return-value]
+        return losses, gradient, values, before
 
     def row_losses(self, x: Array, y: NDArray[np.generic]) -> Array:
         return self.rows(x, y)[0]
@@ -117,9 +119,10 @@ class Mlp:
         found: list[list[Array]] = []
         for k in reversed(range(len(self.layers))):
             layer = self.layers[k]
-            fused = self.from_logits and k == len(self.layers) - 1
-            dz = dy if fused else activation_gradient(before[k], dy, layer.activation, **layer.hyper)
-            rows, columns = values[k].reshape(-1, values[k].shape[-1]), dz.reshape(-1, dz.shape[-1])
+            dz = dy
+            if not (self.from_logits and k == len(self.layers) - 1):
+                dz = activation_gradient(before[k], dy, layer.activation, **layer.hyper)
+            rows, columns = (a.reshape(-1, a.shape[-1]) for a in (values[k], dz))
             if not layer.frozen:
                 own = [rows.T @ columns] + ([] if layer.b is None else [columns.sum(axis=0)])
                 found.insert(0, own)
@@ -157,3 +160,27 @@ class Mlp:
             total += self.objective(x[part], y[part], w) * len(x[part])
             self.step(x[part], y[part], learning_rate, w)
         return total / len(x)
+
+
+def layers_like(model: Any) -> list[Layer]:
+    """Return the layers of a built onepass ``Sequential``, an activation merged into its Dense.
+
+    ``leaky_relu`` has its default slope; a callable of another slope has it as its attribute
+    ``negative_slope``.
+    """
+    found: list[Layer] = []
+    for layer in model.layers:
+        name, hyper = "linear", {}
+        if hasattr(layer, "activation"):
+            name = layer.activation.__name__
+            if "leaky_relu" in name:
+                slope = getattr(layer.activation, "negative_slope", 0.2)
+                name, hyper = "leaky_relu", {"negative_slope": slope}
+        if hasattr(layer, "kernel"):
+            w = layer.kernel.numpy().astype(np.float64)
+            b = None if layer.bias is None else layer.bias.numpy().astype(np.float64)
+            found.append(Layer(w, b, name, hyper, frozen=not layer.trainable))
+        elif hasattr(layer, "activation"):
+            assert found[-1].activation == "linear", "one activation behind a Dense"
+            found[-1].activation, found[-1].hyper = name, hyper
+    return found

@@ -1,0 +1,1 @@
+"""Families of cases; each module has ``cases(sizes)``."""

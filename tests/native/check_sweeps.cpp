@@ -1,0 +1,151 @@
+// Update rules, scaling and sums over whole arrays; called by check_kernels.cpp.
+#include <algorithm>
+
+#include "../../csrc/math/rules.h"
+#include "check.h"
+
+namespace check {
+namespace {
+
+using namespace onepass;
+
+template <class R>
+void apply(const typename R::template Hyper<double>& h, double g, double& p, double* s) {
+  if constexpr (R::kStates == 0) R::apply(h, g, p);
+  if constexpr (R::kStates == 1) R::apply(h, g, p, s[0]);
+  if constexpr (R::kStates == 2) R::apply(h, g, p, s[0], s[1]);
+  if constexpr (R::kStates == 3) R::apply(h, g, p, s[0], s[1], s[2]);
+  if constexpr (R::kStates == 4) R::apply(h, g, p, s[0], s[1], s[2], s[3]);
+}
+
+// A run of parameters and what becomes of it in double; `stride - cols` of each row are padding.
+template <class T>
+struct Run {
+  int64_t size, cols, stride;
+  std::vector<Grid<T>> grids;  // p, states ..., g
+  std::vector<std::vector<double>> exact;
+
+  Run(int64_t size, int64_t cols, int64_t stride, int states)
+      : size(size), cols(cols), stride(stride), exact(states + 1) {
+    for (int k = 0; k < states + 2; ++k) {
+      const bool filled = k == 0 || k == states + 1;
+      grids.emplace_back(1, size);
+      grids[k].fill([&](int64_t, int64_t i) { return filled && real(i) ? grids[k](0, i) : 0.0; });
+      if (k > states) continue;
+      for (int64_t i = 0; i < size; ++i) exact[k].push_back(grids[k](0, i));
+    }
+  }
+  bool real(int64_t i) const { return i % stride < cols; }
+
+  template <class R>
+  void step(const typename R::template Hyper<double>& h, const Around& a) {
+    for (int64_t i = 0; i < size; ++i) {
+      if (!real(i)) continue;
+      double g = grids.back()(0, i) * a.scale, s[kMaxStates] = {};
+      if (a.clip > 0.0) g = g < -a.clip ? -a.clip : g > a.clip ? a.clip : g;
+      if (a.l2 != 0.0) g += a.l2 * exact[0][i];
+      exact[0][i] *= a.keep;
+      for (int k = 0; k < R::kStates; ++k) s[k] = exact[k + 1][i];
+      apply<R>(h, g, exact[0][i], s);
+      for (int k = 0; k < R::kStates; ++k) exact[k + 1][i] = s[k];
+    }
+  }
+};
+
+template <class T>
+void rule_steps(const KernelTable<T>& table, double option, const Around* around, bool shared) {
+  int id = 0;
+  math::Rules::each([&](auto rule) {
+    using R = decltype(rule);
+    for (const math::Convention convention : {math::Convention::kKeras, math::Convention::kTorch}) {
+      std::vector<Run<T>> runs;
+      runs.emplace_back(0, 1, 1, R::kStates);
+      runs.emplace_back(37, 37, 37, R::kStates);
+      runs.emplace_back(24, 5, 8, R::kStates);
+      runs.emplace_back(3200, 75, 80, R::kStates);
+      double options[kMaxScalars];
+      std::fill(options, options + kMaxScalars, option);
+      for (int t = 1; t <= 3; ++t) {
+        Update<T> update{id, nullptr, static_cast<int64_t>(runs.size()), {}, around, shared};
+        R::prepare(options, convention, {0.1 / t, t}, update.scalars);
+        const auto h = math::hyper_from<R, double>(update.scalars);
+        std::vector<Segment<T>> segments;
+        std::vector<Output<T>> outputs;
+        for (size_t n = 0; n < runs.size(); ++n) {
+          Run<T>& run = runs[n];
+          Segment<T> s{run.grids[0].data(), run.grids.back().data(), {}, run.size, run.cols,
+                       run.stride};
+          run.template step<R>(h, around[shared ? 0 : n]);
+          for (int k = 0; k <= R::kStates; ++k) {
+            if (k > 0) s.state[k - 1] = run.grids[k].data();
+            outputs.emplace_back(run.grids[k], 16.0 * t,
+                                 [&](int64_t, int64_t i) { return run.exact[k][i]; });
+          }
+          segments.push_back(s);
+        }
+        update.segments = segments.data();
+        expect(
+            std::string("update ") + R::kName + " step " + std::to_string(t),
+            [&](Team& team) { table.update(update, team); }, std::move(outputs));
+      }
+    }
+    ++id;
+  });
+}
+
+template <class T>
+void rules(const KernelTable<T>& table) {
+  const Around plain, all{0.5, 0.3, 0.1, 0.99}, infinite{HUGE_VAL, 0.0, 0.0, 1.0};
+  const Around each[] = {plain, all, plain, Around{2.0, 0.0, 0.1, 1.0}};
+  rule_steps(table, 0.7, &plain, true);
+  rule_steps(table, 0.7, &all, true);
+  rule_steps(table, 0.7, each, false);
+  // 0/0 and 0 * inf in the padding: it must come out zero all the same.
+  rule_steps(table, 0.0, &plain, true);
+  rule_steps(table, 0.7, &infinite, true);
+}
+
+template <class T>
+void reductions(const KernelTable<T>& table) {
+  for (const int64_t size : {0, 1, 63, 64, 65, 8192, 8193, 30000}) {
+    for (const double scale : {1.0, 1e25, 1e-25}) {
+      Grid<T> x(1, size, Layout::kDense, scale);
+      if (size == 65) x.at(0, 64) = std::numeric_limits<T>::quiet_NaN();
+      Grid<double> partial(1, (size + kNormBlock - 1) / kNormBlock);
+      const SumOfSquares<T> squares{x.data(), size, partial.data()};
+      expect(
+          "sum_of_squares of " + std::to_string(size) + " at " + std::to_string(scale),
+          [&](Team& team) { table.sum_of_squares(squares, team); },
+          Output<double, T>(
+              partial, 64,
+              [&](int64_t, int64_t b) {
+                const int64_t left = std::min(size - b * kNormBlock, kNormBlock);
+                return dot(left, [&](int64_t k) {
+                  return x(0, b * kNormBlock + k) * x(0, b * kNormBlock + k);
+                });
+              },
+              Across::kEqual, 0.0));
+    }
+    Grid<T> x(1, size, Layout::kDense, 2.0);
+    if (size > 0) x.at(0, 0) = std::numeric_limits<T>::quiet_NaN();
+    const ScaleClip<T> clip{x.data(), size, 0.5, -0.25, 0.75};
+    expect(
+        "scale_clip of " + std::to_string(size), [&](Team& team) { table.scale_clip(clip, team); },
+        Output(x, 1, [&](int64_t, int64_t i) {
+          const double value = x(0, i) * 0.5;
+          return value < -0.25 ? -0.25 : value > 0.75 ? 0.75 : value;
+        }));
+  }
+}
+
+}  // namespace
+
+template <class T>
+void sweeps_and_reductions(const KernelTable<T>& table) {
+  rules(table);
+  reductions(table);
+}
+template void sweeps_and_reductions(const KernelTable<float>&);
+template void sweeps_and_reductions(const KernelTable<double>&);
+
+}  // namespace check

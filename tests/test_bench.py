@@ -1,0 +1,207 @@
+"""The benchmarks' cases and statistics; nothing here is timed."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from bench import report, timing
+from bench.cases import Case, Contender, Prepared, Sizes, Work, all_cases, compare, error_between
+from bench.limits import COPY, READ, TRIAD, Stream
+from bench.runner import Record, Runner, floor_of
+
+from onepass import kernels
+from onepass._formulas import ACTIVATIONS, LOSSES, RULES
+
+TINY = Sizes(
+    products=((5, 7, 3), (4, 33, 70)),
+    tensors={"tiny": ((3, 5), (5,)), "odd": ((67,),)},
+    rows=(4, 17),
+    m1=(12, 9, 6, 4),
+    m4=(3, 5, 1),
+    training=(("M1", 4, "sgd", 3), ("M1", 4, "adam", 4), ("M4", 4, "adam", 5)),
+    predictions=(1, 5),
+    samples=64,
+    epoch=100,
+)
+
+
+def summary(median: float) -> timing.Summary:
+    return timing.Summary(median, median, median, median, 1)
+
+
+@pytest.mark.parametrize("case", list(all_cases(TINY)), ids=lambda case: case.name)
+def test_results_are_equal_to_the_rivals(case: Case) -> None:
+    prepared = case.prepare()
+    for rival, error in compare(case, prepared).items():
+        assert error <= case.tolerance, f"{rival} differs by {error}"
+    contenders = [prepared.ours, *prepared.rivals]
+    for run in [*(c.run for c in contenders), *prepared.parts.values()]:
+        run()  # what is timed works, for several sets of data
+        run()
+
+
+@pytest.mark.parametrize(
+    ("kind", "names"),
+    [
+        ("rule", list(RULES)),
+        ("activation", list(ACTIVATIONS)),
+        ("loss", list(LOSSES)),
+        ("kernel", kernels.__all__),
+    ],
+)
+def test_everything_compiled_has_a_case(kind: str, names: list[str]) -> None:
+    covered = {what for case in all_cases() for what in case.covers}
+    assert not {f"{kind}:{name}" for name in names} - covered
+
+
+def test_names_of_cases_differ() -> None:
+    names = [case.name for case in all_cases()]
+    assert len(set(names)) == len(names)
+
+
+def test_every_stream_is_known_to_the_native_code() -> None:
+    source = Path(report.__file__).with_name("limits.cpp").read_text()
+    for case in all_cases():
+        for phase in case.work:
+            r, u, w = phase.stream
+            assert f"case {100 * r + 10 * u + w}:" in source
+
+
+def test_statistics_of_known_samples() -> None:
+    found = timing.summarize([5.0, 1.0, 4.0, 2.0, 3.0])
+    assert (found.median, found.minimum, found.count) == (3.0, 1.0, 5)
+    assert found.p10 == pytest.approx(1.4)
+    assert found.p90 == pytest.approx(4.6)
+    assert found.scaled(0.5) == timing.Summary(1.5, *map(pytest.approx, (0.7, 2.3)), 0.5, 5)
+    assert timing.summarize([7.0]) == timing.Summary(7.0, 7.0, 7.0, 7.0, 1)
+
+
+def test_relative_interval() -> None:
+    assert timing.relative_interval([1.0] * 5) == math.inf
+    assert timing.relative_interval([2.0] * 50) == 0.0
+    samples = [float(v) for v in range(1, 101)]
+    # Ranks 50 -+ 9.8 counted from 0: 40 and 60.
+    assert timing.relative_interval(samples) == pytest.approx((61 - 41) / 50.5)
+    assert timing.relative_interval(samples[::-1]) == timing.relative_interval(samples)
+
+
+def test_interval_holds_the_median_about_as_often_as_it_says() -> None:
+    rng = np.random.default_rng(0)
+    n, held = 40, 0
+    half = 0.98 * math.sqrt(n)
+    for _ in range(2000):
+        ordered = np.sort(rng.exponential(size=n))
+        low, high = math.floor(n / 2 - half), math.ceil(n / 2 + half)
+        held += ordered[low] <= math.log(2) <= ordered[high]
+    assert held / 2000 >= 0.94
+
+
+def test_quiet_check_against_its_best() -> None:
+    times = iter([1.0] * 30 + [1.1, 1.5, 0.5, 1.0])
+    check = timing.QuietCheck(lambda: next(times))
+    assert [check.quiet() for _ in range(4)] == [True, False, True, False]
+
+
+def test_noisy_when_few_rounds_were_quiet() -> None:
+    assert not timing.Timing({}, 10, 5).noisy
+    assert timing.Timing({}, 10, 6).noisy
+    assert timing.Timing({}, 3, 1).noisy
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "error"),
+    [
+        ([[1.0, 2.0]], [[1.0, 2.0]], 0.0),
+        ([[1.0, 2.0]], [[1.5, 2.0]], 0.25),
+        ([[1.0], [4.0]], [[1.0], [2.0]], 0.5),
+        ([[0.0]], [[0.0]], 0.0),
+        ([[1.0]], [[1.0, 1.0]], math.inf),
+        ([[1.0]], [[1.0], [1.0]], math.inf),
+        ([[math.nan]], [[math.nan]], math.inf),
+    ],
+)
+def test_error_between(a: Any, b: Any, error: float) -> None:
+    assert error_between(a, b) == error
+
+
+def test_streams_count_bytes_moved() -> None:
+    assert (READ.accesses, COPY.accesses, TRIAD.accesses) == (1, 2, 3)
+    adam = Stream(1, 3, 0)
+    assert (adam.accesses, adam.arrays) == (7, 4)  # 28 bytes a float32 parameter
+
+
+def test_floor_is_the_larger_ratio_of_each_phase() -> None:
+    limits: Any = SimpleNamespace(peak=lambda *_: 10.0, bandwidth=lambda *_: 2.0)
+    work = (Work(100.0, 4.0, 1, READ), Work(10.0, 6.0, 1, READ))
+    assert floor_of(work, limits, "avx2", 1) == 10.0 + 3.0
+    unknown: Any = SimpleNamespace(peak=lambda *_: None, bandwidth=lambda *_: 2.0)
+    assert floor_of(work, unknown, "avx2", 1) is None
+
+
+def test_unequal_results_are_reported_and_not_timed() -> None:
+    def refuse() -> None:
+        raise AssertionError("timed")
+
+    def prepare() -> Prepared:
+        ours = Contender("onepass", refuse, lambda: [1.0])
+        return Prepared(ours, [Contender("other", refuse, lambda: [2.0])])
+
+    case = Case("wrong", "family", (), (Work(1.0, 0.0, 0, READ),), prepare)
+    nothing: Any = None
+    record = Runner(nothing, 1, 0.0, True).run(case)
+    assert record.status == "UNEQUAL"
+    assert not record.times
+    assert "wrong: UNEQUAL, other differs by 5.0e-01" in report.line(record)
+
+
+def test_a_case_that_raises_is_reported() -> None:
+    def prepare() -> Prepared:
+        raise RuntimeError("no memory")
+
+    nothing: Any = None
+    case = Case("big", "family", (), (), prepare)
+    record = Runner(nothing, 1, 0.0, True).run(case)
+    assert report.line(record) == "big: FAILED, RuntimeError: no memory"
+
+
+def test_report_and_json(tmp_path: Path) -> None:
+    record = Record(
+        name="adam step",
+        family="optimizers",
+        threads=1,
+        status="equal",
+        flops=0.0,
+        bytes=28e3,
+        tolerance=1e-5,
+        errors={"torch": 1e-7, "bad": math.inf},
+        limit=0.5e-6,
+        times={"onepass": summary(1e-6), "torch": summary(4e-6), "numpy": summary(3e-6)},
+        parts={"feeding": summary(2e-9)},
+    )
+    shown = report.line(record)
+    for part in ("1.00 us", "28.0 GB/s", "50%", "numpy", "3.00", "of which feeding", "2.00 ns"):
+        assert part in shown
+    path = tmp_path / "bench.json"
+    report.write_json(path, report.environment([1]), {}, [record])
+    document = json.loads(path.read_text())
+    assert document["schema"] == report.SCHEMA
+    assert document["cases"][0]["ratio"] == pytest.approx(3.0)
+    assert document["cases"][0]["errors"]["bad"] is None
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(None, "-"), (2.0, "2.00 s"), (0.0123, "12.3 ms"), (1.5e-4, "150 us"), (4e-8, "40.0 ns")],
+)
+def test_duration(seconds: float | None, text: str) -> None:
+    assert report.duration(seconds) == text
