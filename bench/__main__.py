@@ -46,7 +46,7 @@ def main(given: Sequence[str] | None = None) -> int:
     facts = report.environment(options.threads)
     print(
         f"{facts['cpu']}, {facts['isa']}, Python {facts['python']}, onepass {facts['onepass']} "
-        f"({facts['commit']})"
+        f"(commit {facts['commit']}, build {facts['build']})"
     )
     print(", ".join(f"{k} {v or 'missing'}" for k, v in facts["libraries"].items()))
     if not rivals.numpy_controlled():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import platform
 import subprocess
@@ -14,6 +15,7 @@ import onepass
 from bench import rivals
 from bench.limits import cache_sizes
 from bench.runner import Record
+from onepass import _core
 
 SCHEMA = 1
 
@@ -44,6 +46,11 @@ def _commit() -> str | None:
     return run.stdout.strip() or None
 
 
+def _build() -> str:
+    """Return a hash of the compiled extension: the commit does not say which build ran."""
+    return hashlib.sha256(Path(_core.__file__).read_bytes()).hexdigest()[:12]
+
+
 def environment(threads: Sequence[int]) -> dict[str, Any]:
     """Return what the figures depend on."""
     return {
@@ -56,6 +63,7 @@ def environment(threads: Sequence[int]) -> dict[str, Any]:
         "python": platform.python_version(),
         "onepass": onepass.__version__,
         "commit": _commit(),
+        "build": _build(),
         "libraries": rivals.versions(),
     }
 

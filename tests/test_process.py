@@ -349,6 +349,7 @@ def test_bad_variables_are_named(variables):
     ((name, value),) = variables.items()
     script = """
     try:
+        config.isa()
         trained(1)
     except ValueError as error:
         say(error=str(error))

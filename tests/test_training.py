@@ -893,8 +893,8 @@ PREDICT_HOOKS = [
 ]
 
 
-def recorded(model, x, y):
-    """Return the hooks of a fit, an evaluation and a prediction; Keras models do too."""
+def recorded(model, x, y, kind=Recorder):
+    """Return the hooks of a fit, an evaluation and a prediction, of a model here or of Keras."""
     results = []
     for run in (
         lambda recorder: model.fit(
@@ -912,7 +912,7 @@ def recorded(model, x, y):
         ),
         lambda recorder: model.predict(x[:8], batch_size=4, verbose=0, callbacks=[recorder]),
     ):
-        recorder = Recorder()
+        recorder = kind()
         run(recorder)
         results.append(recorder.calls)
     return results

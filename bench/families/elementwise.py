@@ -108,6 +108,11 @@ def _activation(entry: Activation, shape: tuple[int, int], backward: bool) -> Pr
         return kernels.activation_backward(y, dy, entry.name, x=given)
 
     theirs = _torch_activation(entry)
+    if backward and entry.name == "linear" and (torch := rivals.torch()) is not None:
+        # Through autograd nothing would be done at all; ours makes a new array.
+        sets = [(x, x, x) for x in (normal(generator(), *shape) for _ in range(SETS))]
+        tensors = [(torch.from_numpy(x),) for x, _, _ in sets]
+        return Prepared(_pair(derivative, sets), [_pair(torch.clone, tensors, "torch")])
     if backward:
         return _backward(forward, derivative, theirs, shape)
     return _forward(forward, theirs, shape)
@@ -178,11 +183,12 @@ def cases(sizes: Sizes) -> Iterator[Case]:
         kernel = "activation_backward" if backward else "activation_forward"
         for entry in ACTIVATIONS.values():
             stream = Stream(3, 0, 1) if backward and entry.needs_input else TRIAD
+            moved = backward and entry.name != "linear"  # which is a copy, both ways
             yield Case(
                 f"{entry.name} {'backward' if backward else 'forward'} {label}",
                 "elementwise",
                 (f"activation:{entry.name}", f"kernel:{kernel}"),
-                work(stream if backward else COPY),
+                work(stream if moved else COPY),
                 partial(_activation, entry, shape, backward),
             )
         yield Case(
