@@ -52,7 +52,7 @@ struct DenseBackwardInput {
   T* packed;        // scratch for w^T: packed_size() elements, shared by the team
 };
 
-// dw = x^T dz, db = column sums of dz.
+// dw = x^T dz, db = column sums of dz; either may be absent.
 template <class T>
 struct DenseBackwardWeights {
   Matrix<const T> x, dz;

@@ -18,7 +18,6 @@ from bench import report, timing
 from bench.cases import Case, Contender, Prepared, Sizes, Work, all_cases, compare, error_between
 from bench.limits import COPY, READ, TRIAD, Stream
 from bench.runner import Record, Runner, floor_of
-
 from onepass import kernels
 from onepass._formulas import ACTIVATIONS, LOSSES, RULES
 

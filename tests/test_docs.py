@@ -8,8 +8,9 @@ import shutil
 import subprocess
 from pathlib import Path
 
-import onepass
 import pytest
+
+import onepass
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = [

@@ -61,12 +61,28 @@ ON_A_MODEL = {
     "y beyond int32": (lambda m: m.fit(X, Y + 2**32), ValueError, ["y", "429496729"]),
     "y one-hot": (lambda m: m.fit(X, ONE_HOT), ValueError, ["y", "(12, 3)", "class indices"]),
     "y text": (lambda m: m.fit(X, ["a"] * N), TypeError, ["y", "real numbers"]),
-    "no samples": (lambda m: m.fit(X[:0], Y[:0]), ValueError, ["no training samples"]),
-    "no batch": (lambda m: m.train_on_batch(X[:0], Y[:0]), ValueError, ["at least one sample"]),
+    "no samples": (lambda m: m.fit(X[:0], Y[:0]), ValueError, ["x", "no samples"]),
+    "no batch": (lambda m: m.train_on_batch(X[:0], Y[:0]), ValueError, ["x", "no samples"]),
     "predict too wide": (lambda m: m.predict(X[:, :2]), ValueError, ["x", "(12, 2)", "(n, 4)"]),
     "call one sample": (lambda m: m(X[0]), ValueError, ["x", "(4,)", "(n, 4)"]),
     "evaluate y": (lambda m: m.evaluate(X, Y[:4]), ValueError, ["x has 12", "y has 4"]),
     # Arguments of fit
+    "evaluate nothing": (lambda m: m.evaluate(X[:0], Y[:0]), ValueError, ["x", "no samples"]),
+    "class_weight None": (
+        lambda m: m.fit(X, Y, class_weight={1: None}),
+        TypeError,
+        ["class_weight[1]", "number"],
+    ),
+    "class_weight text": (
+        lambda m: m.fit(X, Y, class_weight={1: "q"}),
+        TypeError,
+        ["class_weight[1]", "str"],
+    ),
+    "class_weight key": (
+        lambda m: m.fit(X, Y, class_weight={1.5: 1.0}),
+        TypeError,
+        ["class_weight", "1.5"],
+    ),
     "batch_size 0": (lambda m: m.fit(X, Y, batch_size=0), ValueError, ["batch_size", "1", "0"]),
     "batch_size float": (lambda m: m.fit(X, Y, batch_size=8.0), TypeError, ["batch_size", "float"]),
     "batch_size True": (lambda m: m.fit(X, Y, batch_size=True), TypeError, ["batch_size", "bool"]),
@@ -80,7 +96,7 @@ ON_A_MODEL = {
     "split of all": (
         lambda m: m.fit(X[:1], Y[:1], validation_split=0.5),
         ValueError,
-        ["no training samples"],
+        ["validation_split", "too few"],
     ),
     "validation array": (
         lambda m: m.fit(X, Y, validation_data=X),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import math
+import pickle
 import time
 
 import numpy as np
@@ -424,6 +426,38 @@ def test_steps_per_epoch_ends_an_epoch_early():
     assert_same_bits(model.get_weights(), part.get_weights())
 
 
+def test_steps_per_epoch_goes_on_where_the_last_epoch_stopped():
+    x, y = data()  # 5 batches of 10, or fewer rows in the last
+    batch = -(-len(x) // 5)
+    model, whole = make(), make()
+    model.fit(x, y, batch_size=batch, steps_per_epoch=2, epochs=5, **QUIET)
+    whole.fit(x, y, batch_size=batch, epochs=2, **QUIET)  # 10 steps each
+    assert iterations(model) == iterations(whole) == 10
+    assert_same_bits(model.get_weights(), whole.get_weights())
+
+
+def test_a_learning_rate_is_asked_for_once_a_step_in_order():
+    x, y = data()
+    asked, seen = [], []
+
+    def by_step(step):
+        asked.append(step)
+        return 0.01
+
+    def by_iterations():
+        seen.append(optimizer.iterations)
+        return 0.01
+
+    model = make()
+    model.compile(optimizers.SGD(by_step), model.loss)
+    model.fit(x, y, batch_size=1, epochs=3, **QUIET)
+    assert asked == list(range(3 * len(x)))
+    optimizer = optimizers.SGD(by_iterations)
+    model.compile(optimizer, model.loss)
+    model.fit(x, y, batch_size=1, epochs=2, **QUIET)
+    assert seen == list(range(2 * len(x)))
+
+
 def test_verbosity(capsys):
     x, y = data()
     model = make(metrics=["accuracy"])
@@ -598,9 +632,8 @@ def test_training_metrics_are_means_over_the_steps_before_each_update():
         p = stepped.predict(a)
         right += (p.argmax(1) == b).sum()
         cross -= np.log(p[np.arange(len(b)), b]).sum()
-        running = stepped.train_on_batch(a, b)
-        count = min(first + 8, N)
-        assert running == pytest.approx([cross / count, right / count], rel=1e-10)
+        stepped.train_on_batch(a, b)
+    assert history.history["loss"] == pytest.approx([cross / N], rel=1e-10)
     assert history.history["accuracy"] == [right / N]
     assert_same_bits(fitted.get_weights(), stepped.get_weights())
 
@@ -634,7 +667,6 @@ def test_batches_by_hand():
     assert list(got) == ["loss", "accuracy"]
     assert got["loss"] == pytest.approx(first, rel=1e-10)
     oracle.step(x, y, 0.001, SAMPLE_WEIGHT)
-    model.reset_metrics()
     class_weights = np.array([CLASS_WEIGHT.get(c, 1.0) for c in y])
     second = oracle.objective(x, y, class_weights)
     got = model.train_on_batch(x, y, class_weight=CLASS_WEIGHT)
@@ -645,22 +677,8 @@ def test_batches_by_hand():
     assert_same_bits(model.predict_on_batch(x), model.predict(x))
     assert_same_bits(model(x), model.predict(x))
 
-    whole = model.evaluate(x, y)
-    model.reset_metrics()
     model.test_on_batch(x[:20], y[:20])
-    assert model.test_on_batch(x[20:], y[20:]) == pytest.approx(whole, rel=1e-12)
-    model.reset_metrics()
-    assert model.test_on_batch(x, y) == pytest.approx(whole, rel=1e-12)
-
-
-def test_a_fit_begins_running_means_anew():
-    x, y = data()
-    model = make()
-    model.train_on_batch(x[:5], y[:5])
-    model.fit(x, y, **QUIET)
-    oracle = oracle_of(model)
-    expected = oracle.objective(x[5:9], y[5:9])
-    assert model.train_on_batch(x[5:9], y[5:9]) == pytest.approx(expected, rel=1e-10)
+    assert model.test_on_batch(x, y) == pytest.approx(model.evaluate(x, y), rel=1e-12)
 
 
 # Weights, freezing, sharing
@@ -950,9 +968,13 @@ def test_logs_of_a_batch_are_running_means_and_iterations_are_current():
 
     model.fit(x, y, batch_size=8, callbacks=[Watch()], **QUIET)
     expected = []
+    sums = {"loss": 0.0, "accuracy": 0.0}
     for first in range(0, N, 8):
-        logs = by_hand.train_on_batch(x[first : first + 8], y[first : first + 8], return_dict=True)
-        expected.append((logs, iterations(by_hand)))
+        a, b = x[first : first + 8], y[first : first + 8]
+        logs = by_hand.train_on_batch(a, b, return_dict=True)
+        sums = {name: total + len(a) * logs[name] for name, total in sums.items()}
+        means = {name: total / min(first + 8, N) for name, total in sums.items()}
+        expected.append((means, iterations(by_hand)))
     assert [i for _, i in seen] == [i for _, i in expected]
     for (got, _), (wanted, _) in zip(seen, expected, strict=True):
         assert got == pytest.approx(wanted, rel=1e-12)
@@ -1116,3 +1138,91 @@ def test_nan_in_the_data_is_visible():
     history = model.fit(x, y, **QUIET)
     assert math.isnan(history.history["loss"][0])
     assert np.isnan(model.get_weights()[0]).any()
+
+
+def test_a_frozen_kernel_lets_its_bias_learn():
+    x, y = data()
+    model, oracle_like = make(), make()
+    for m in (model, oracle_like):
+        m.fit(x, y, **QUIET)
+    kernel = model.layers[-1].kernel
+    kernel.trainable = False
+    before = kernel.numpy()
+    model.train_on_batch(x, y)
+    oracle_like.train_on_batch(x, y)
+    assert np.array_equal(kernel.numpy(), before)
+    # The bias moves by this batch's gradient, as it does beside a kernel that learns.
+    assert_same_bits(model.layers[-1].bias.numpy(), oracle_like.layers[-1].bias.numpy())
+
+
+def test_trainable_of_a_model_is_that_of_its_layers():
+    x, y = data()
+    model = make()
+    model.trainable = False
+    before = model.get_weights()
+    model.fit(x, y, **QUIET)
+    assert_same_bits(before, model.get_weights())
+    assert not model.trainable
+    model.trainable = True
+    assert all(layer.trainable for layer in model.layers)
+
+
+def test_loss_weights_scale_loss_and_gradient():
+    x, y = data()
+    plain, doubled = make(), make()
+    doubled.compile("sgd", doubled.loss, loss_weights=2.0)
+    assert doubled.evaluate(x, y) == pytest.approx(2 * plain.evaluate(x, y), rel=1e-12)
+    plain.optimizer.learning_rate = 2 * doubled.optimizer.learning_rate
+    for m in (plain, doubled):
+        m.fit(x, y, **QUIET)
+    for a, b in zip(plain.get_weights(), doubled.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-12)
+
+
+def test_metrics_of_one_name_are_told_apart():
+    x, y = data()
+    model = make()
+    twice = ["accuracy", "accuracy"]
+    model.compile("sgd", model.loss, metrics=twice, weighted_metrics=["accuracy"])
+    logs = model.evaluate(x, y, return_dict=True)
+    assert list(logs) == ["loss", "accuracy", "accuracy_1", "weighted_accuracy"]
+    assert len(model.evaluate(x, y)) == 4
+
+
+def test_a_layer_that_does_not_fit_leaves_the_model_built():
+    x, _ = data()
+    model = make()
+    before = model.predict(x)
+    other = "float32" if model.layers[0].dtype == "float64" else "float64"
+    with pytest.raises(TypeError):
+        model.add(Dense(3, dtype=other))
+    assert model.built
+    assert_same_bits(before, model.predict(x))
+
+
+@pytest.mark.parametrize(
+    "bad_x", [None, 3.0, [[1.0], [1.0, 2.0]], ["a", "b"], np.zeros((3, 4))], ids=str
+)
+def test_refused_data_do_not_build_a_model(bad_x):
+    x, y = data()
+    model = Sequential([Dense(8)])
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    with pytest.raises((TypeError, ValueError)):
+        model.fit(bad_x, y, **QUIET)
+    assert not model.built
+    model.fit(x.astype(np.float32), y, **QUIET)
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))])
+def test_copies_of_a_model_go_on_alike_and_apart(copied):
+    x, y = data()
+    model = make("adam", metrics=["accuracy"])
+    model.fit(x, y, **QUIET)
+    twin = copied(model)
+    assert_same_bits(model.predict(x), twin.predict(x))
+    before = model.get_weights()
+    twin.fit(x, y, **QUIET)
+    assert_same_bits(before, model.get_weights())
+    model.fit(x, y, **QUIET)
+    assert_same_bits(model.get_weights(), twin.get_weights())
+    assert iterations(model) == iterations(twin)

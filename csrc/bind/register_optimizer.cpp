@@ -2,6 +2,7 @@
 
 #include <pybind11/stl.h>
 
+#include "../cpu/dispatch.h"
 #include "../cpu/pool.h"
 #include "arrays.h"
 #include "register.h"
@@ -115,8 +116,9 @@ void OptimizerObject::check_gradient(std::size_t i, const py::object& given) con
 void OptimizerObject::step(double learning_rate, int64_t t) {
   if (gradients_.size() != tensors_.size()) throw py::value_error("no gradients were set");
   const double work = static_cast<double>(native_->elements());
+  const Kernels& table = kernels();
   py::gil_scoped_release release;
-  run_team(work, [&](Team& team) { native_->step(learning_rate, t, team); });
+  run_team(work, [&](Team& team) { native_->step(learning_rate, t, table, team); });
 }
 
 void register_optimizer(py::module_& m) {

@@ -105,12 +105,12 @@ class PlanObject {
     });
   }
 
-  void dense_backward_weights(int x, int dz, int dw, OptionalId db, bool accumulate) {
+  void dense_backward_weights(int x, int dz, OptionalId dw, OptionalId db, bool accumulate) {
     add([&](auto zero) {
       auto call = std::make_unique<DenseBackwardWeightsCall<decltype(zero)>>();
-      call->x = x, call->dz = dz, call->dw = dw, call->db = id_of(db);
+      call->x = x, call->dz = dz, call->dw = id_of(dw), call->db = id_of(db);
       call->accumulate = accumulate;
-      call->work_per_sample = product_work(x, dw);
+      call->work_per_sample = dw ? product_work(x, *dw) : sample_size(dz);
       return call;
     });
   }
@@ -180,12 +180,12 @@ class PlanObject {
     });
   }
 
-  void weighted_sum(int values, OptionalId weights, int slot, int count) {
+  void weighted_sum(int values, OptionalId weights, int slot, int count, double factor) {
     n_slots_ = std::max(n_slots_, slot + 1);
     add([&](auto zero) {
       auto call = std::make_unique<WeightedSumCall<decltype(zero)>>();
       call->values = values, call->weights = id_of(weights), call->slot = slot;
-      call->over = static_cast<MeanOver>(count);
+      call->over = static_cast<MeanOver>(count), call->factor = factor;
       return call;
     });
   }
@@ -351,7 +351,7 @@ void register_plan(py::module_& m) {
            arg("w"), none("z"), none("y"), arg("dx"), arg("packed"), arg("activation"),
            arg("hyper"), arg("accumulate"))
       .def("dense_backward_weights", &PlanObject::dense_backward_weights, py::kw_only(), arg("x"),
-           arg("dz"), arg("dw"), none("db"), arg("accumulate"))
+           arg("dz"), none("dw"), none("db"), arg("accumulate"))
       .def("activation_forward", &PlanObject::activation_forward, py::kw_only(), arg("x"), arg("y"),
            arg("activation"), arg("hyper"))
       .def("activation_backward", &PlanObject::activation_backward, py::kw_only(), none("x"),
@@ -365,7 +365,7 @@ void register_plan(py::module_& m) {
       .def("row_accuracy", &PlanObject::row_accuracy, py::kw_only(), arg("kind"), arg("threshold"),
            arg("target"), arg("prediction"), arg("values"))
       .def("weighted_sum", &PlanObject::weighted_sum, py::kw_only(), arg("values"), none("weights"),
-           arg("slot"), arg("count"))
+           arg("slot"), arg("count"), arg("factor"))
       .def("update", &PlanObject::update, arg("optimizer"))
       .def("run", &PlanObject::run, arg("sources"), arg("outputs"), arg("index"), arg("steps"),
            arg("learning_rates"), arg("sums"), arg("progress"), arg("seconds"));

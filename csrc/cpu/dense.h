@@ -137,7 +137,7 @@ void dense_backward_weights(const DenseBackwardWeights<T>& a, Team& team) {
   const auto end = [&](Tile<T>& tile, int64_t r, int64_t c, int rows, int cols) {
     store(tile, a.dw, r, c, rows, cols);
   };
-  for_tiles<T>(block, {a.x.data, 1, a.x.stride}, a.dz.rows, right, begin, end);
+  if (a.dw) for_tiles<T>(block, {a.x.data, 1, a.x.stride}, a.dz.rows, right, begin, end);
   if (a.db != nullptr) column_sums(a.dz, team.share(a.dz.cols, 64 / sizeof(T)), a.accumulate, a.db);
 }
 

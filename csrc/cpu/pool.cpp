@@ -192,8 +192,9 @@ class Pool {
   }
 
  private:
-  // Runs this member's part and notes how often it lost its core meanwhile.
-  void take_part(const std::function<void(Team&)>& job, int rank) {
+  // Runs this member's part and notes how often it lost its core meanwhile. A job must not throw:
+  // the others would wait for it for ever.
+  void take_part(const std::function<void(Team&)>& job, int rank) noexcept {
     const int64_t before = judged_ ? preemptions() : 0;
     Team team{rank, size_, &barrier_};
     job(team);

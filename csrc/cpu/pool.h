@@ -16,8 +16,8 @@ void set_threads(int n);
 bool flush_denormals();
 void set_flush_denormals(bool on);
 
-// Runs job(team) on the caller and, where `work` (elements or multiply-adds) is worth it, on
-// helpers. A caller that finds the helpers taken by another thread runs alone.
+// Runs job(team), which must not throw, on the caller and, where `work` (elements or multiply-adds)
+// is worth it, on helpers. A caller that finds the helpers taken by another thread runs alone.
 void run_team(double work, const std::function<void(Team&)>& job);
 
 }  // namespace onepass

@@ -238,6 +238,7 @@ struct WeightedSumCall final : Call {
   BufferId values, weights;
   int slot;
   MeanOver over;
+  double factor;
 
   void run(const Frame& f, Team& team) const override {
     if (team.rank != 0) return;
@@ -247,7 +248,7 @@ struct WeightedSumCall final : Call {
                                    team);
     const double n = static_cast<double>(rows);
     double* sums = f.replay.sums + 2 * slot;
-    sums[0] += over == MeanOver::kBatchSum ? batch[0] * n : batch[0];
+    sums[0] += factor * (over == MeanOver::kBatchSum ? batch[0] * n : batch[0]);
     sums[1] += over == MeanOver::kWeights ? batch[1] : n;
   }
   double work(int64_t rows) const override { return static_cast<double>(rows); }
@@ -258,7 +259,7 @@ struct UpdateCall final : Call {
 
   explicit UpdateCall(std::shared_ptr<Optimizer> o) : optimizer(std::move(o)) {}
   void run(const Frame& f, Team& team) const override {
-    optimizer->step(f.step.learning_rate, f.step.t, team);
+    optimizer->step(f.step.learning_rate, f.step.t, f.kernels, team);
   }
   double work(int64_t) const override { return static_cast<double>(optimizer->elements()); }
 };

@@ -4,7 +4,6 @@
 #include <limits>
 #include <stdexcept>
 
-#include "../cpu/dispatch.h"
 #include "../math/rules.h"
 
 namespace onepass {
@@ -51,8 +50,8 @@ class OptimizerOf final : public Optimizer {
   int64_t elements() const override { return elements_; }
   double global_norm() const override { return global_norm_; }
 
-  void step(double learning_rate, int64_t t, Team& team) override {
-    const KernelTable<T>& table = kernels().of<T>();
+  void step(double learning_rate, int64_t t, const Kernels& kernels, Team& team) override {
+    const KernelTable<T>& table = kernels.of<T>();
     const bool norms = settings_.clip_norm > 0.0 || settings_.global_clip_norm > 0.0;
     if (norms) {
       for (std::size_t k = 0; k < segments_.size(); ++k) {

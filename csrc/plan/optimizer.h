@@ -40,7 +40,7 @@ class Optimizer {
   virtual int64_t elements() const = 0;
 
   // Called by every member of the team. t counts steps from 1.
-  virtual void step(double learning_rate, int64_t t, Team& team) = 0;
+  virtual void step(double learning_rate, int64_t t, const Kernels& kernels, Team& team) = 0;
   // Norm of all gradients at the last step; NaN when the settings did not ask for it.
   virtual double global_norm() const = 0;
 

@@ -88,9 +88,10 @@ int64_t Program::run(const Replay& replay) const {
   const bool team_pays = step_work >= kStepWorthATeam;
   const auto start = std::chrono::steady_clock::now();
   int64_t done = 0;
-  bool stop = false;  // written by rank 0 before a barrier, read by all after it
+  const Kernels& table = kernels();  // here, where a bad ONEPASS_ISA may still throw
+  bool stop = false;                 // written by rank 0 before a barrier, read by all after it
   run_team(team_pays ? step_work * static_cast<double>(replay.n_steps) : 0.0, [&](Team& team) {
-    Frame frame{buffers_, *workspace, kernels(), replay, {}};
+    Frame frame{buffers_, *workspace, table, replay, {}};
     for (int64_t s = 0; s < replay.n_steps; ++s) {
       frame.step = replay.steps[s];
       for (std::size_t c = 0; c < calls_.size(); ++c) {

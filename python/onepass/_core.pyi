@@ -153,7 +153,7 @@ class Plan(metaclass=_Pybind11Type):
         accumulate: bool,
     ) -> None: ...
     def dense_backward_weights(
-        self, *, x: int, dz: int, dw: int, db: int | None = None, accumulate: bool
+        self, *, x: int, dz: int, dw: int | None = None, db: int | None = None, accumulate: bool
     ) -> None: ...
     def activation_forward(
         self, *, x: int, y: int, activation: int, hyper: Sequence[float]
@@ -189,7 +189,7 @@ class Plan(metaclass=_Pybind11Type):
         self, *, kind: int, threshold: float, target: int, prediction: int, values: int
     ) -> None: ...
     def weighted_sum(
-        self, *, values: int, weights: int | None = None, slot: int, count: int
+        self, *, values: int, weights: int | None = None, slot: int, count: int, factor: float
     ) -> None: ...
     def update(self, optimizer: Optimizer) -> None: ...
     def run(

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from onepass import _core
-from onepass.engine.storage import Floats, Variable, allocate
+from onepass.engine.storage import Floats, Variable, allocate, compact, reallocated
 from onepass.optimizers import Optimizer
 
 
@@ -14,11 +15,12 @@ class BoundOptimizer:
 
     def __init__(self, optimizer: Optimizer) -> None:
         self.optimizer = optimizer
-        self._states: dict[int, tuple[Variable, list[Floats]]] = {}
+        self._states: dict[Variable, list[Floats]] = {}
 
-    def native(self, variables: Sequence[Variable], dtype: str) -> _core.Optimizer:
+    def native(self, variables: Sequence[Variable]) -> _core.Optimizer:
         """Return a native optimizer of these variables, going on from their states."""
-        native = self.optimizer.create_native(dtype == "float64")
+        float64 = any(variable.dtype == "float64" for variable in variables)
+        native = self.optimizer.create_native(float64)
         for variable in variables:
             native.add(
                 variable.array,
@@ -29,12 +31,20 @@ class BoundOptimizer:
         return native
 
     def _states_of(self, variable: Variable) -> list[Floats]:
-        if id(variable) not in self._states:
+        if variable not in self._states:
             shapes = [variable.shape] * self.optimizer.rule.states
-            self._states[id(variable)] = (variable, allocate(shapes, variable.dtype))
-        return self._states[id(variable)][1]
+            self._states[variable] = allocate(shapes, variable.dtype)
+        return self._states[variable]
 
     @property
     def state_size(self) -> int:
         """Elements of all states."""
-        return sum(state.size for _, states in self._states.values() for state in states)
+        return sum(state.size for states in self._states.values() for state in states)
+
+    def __getstate__(self) -> dict[str, Any]:
+        pairs = [(v, [compact(state) for state in states]) for v, states in self._states.items()]
+        return {"optimizer": self.optimizer, "states": pairs}
+
+    def __setstate__(self, saved: dict[str, Any]) -> None:
+        self.optimizer = saved["optimizer"]
+        self._states = {v: reallocated(states) for v, states in saved["states"]}

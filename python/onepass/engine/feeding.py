@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from onepass._checks import number
 from onepass.engine.graph import Shape, SymbolicTensor
 
 Array = NDArray[Any]
@@ -48,10 +49,15 @@ def _readable(array: Array, dtype: str) -> Array:
     return array
 
 
-def _real_array(value: Any, name: str) -> Array:
-    array = np.asarray(value)
+def samples_of(value: Any, name: str = "y") -> Array:
+    """Return anything array-like that holds real numbers and has a batch dimension."""
+    try:
+        array = np.asarray(value)
+    except ValueError as error:  # ragged lists
+        raise ValueError(f"{name} must be an array: {error}") from error
     if array.dtype.kind not in "fiub":
-        raise TypeError(f"{name} must hold real numbers, got dtype {array.dtype}")
+        kind = type(value).__name__
+        raise TypeError(f"{name} must hold real numbers, got {kind} of dtype {array.dtype}")
     if array.ndim == 0:
         raise ValueError(f"{name} must have a batch dimension, got a single number")
     return array
@@ -69,7 +75,7 @@ def input_array(x: Any, tensor: SymbolicTensor, name: str = "x") -> Array:
     TypeError, ValueError
         If they are not numbers, or their shape differs.
     """
-    array = _real_array(x, name)
+    array = samples_of(x, name)
     if array.ndim == 1 and tensor.shape == (None, 1):
         array = array[:, None]
     if not _fits(array.shape, tensor.shape):
@@ -81,7 +87,7 @@ def input_array(x: Any, tensor: SymbolicTensor, name: str = "x") -> Array:
 
 def dense_target(y: Any, tensor: SymbolicTensor, name: str = "y") -> Array:
     """Check targets that look like the model's output."""
-    array = _real_array(y, name)
+    array = samples_of(y, name)
     if array.ndim == len(tensor.shape) - 1 and tensor.shape[-1] == 1:
         array = array[..., None]
     if not _fits(array.shape, tensor.shape):
@@ -94,7 +100,7 @@ def dense_target(y: Any, tensor: SymbolicTensor, name: str = "y") -> Array:
 
 def index_target(y: Any, tensor: SymbolicTensor, name: str = "y") -> Array:
     """Check class indices: whole numbers below the number of the output's columns."""
-    array = _real_array(y, name)
+    array = samples_of(y, name)
     if array.ndim == len(tensor.shape) and array.shape[-1] == 1:
         array = array[..., 0]
     classes = tensor.shape[-1]
@@ -127,7 +133,7 @@ def sample_weights(
     rows = (len(y), *(dim or 0 for dim in tensor.shape[1:-1]))
     weights = np.ones(rows, np.float64)
     if sample_weight is not None:
-        given = _real_array(sample_weight, "sample_weight")
+        given = samples_of(sample_weight, "sample_weight")
         if given.ndim == len(rows) + 1 and given.shape[-1] == 1:
             given = given[..., 0]
         if given.shape != rows and given.shape != rows[:1]:
@@ -152,11 +158,11 @@ def _class_weights(y: Array, class_weight: Mapping[int, float], tensor: Symbolic
     count = max(2, tensor.shape[-1] or 0)
     table = np.ones(count)
     for index, weight in class_weight.items():
-        if not 0 <= int(index) < count:
-            raise ValueError(
-                f"class_weight names class {index!r}, the model knows 0 to {count - 1}"
-            )
-        table[int(index)] = weight
+        if isinstance(index, bool) or not isinstance(index, (int, np.integer)):
+            raise TypeError(f"class_weight: classes must be ints, got {index!r}")
+        if not 0 <= index < count:
+            raise ValueError(f"class_weight names class {index}, the model knows 0 to {count - 1}")
+        table[index] = number(weight, f"class_weight[{index}]")
     if classes.size and not 0 <= classes.min() <= classes.max() < count:
         raise ValueError("class_weight needs targets that are class indices")
     return table[classes]

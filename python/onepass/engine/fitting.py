@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ from onepass import _random
 from onepass.callbacks import CallbackList
 from onepass.engine.feeding import Feed
 from onepass.engine.plan import Plan
-from onepass.engine.replay import Pass, batches
+from onepass.engine.replay import Integers, Pass, batches
 
 if TYPE_CHECKING:
     from onepass.callbacks.progress import Progress
@@ -46,6 +46,9 @@ class FitLoop:
     callbacks: CallbackList
     progress: Progress
 
+    def __post_init__(self) -> None:
+        self._stream = self._batches_for_ever()
+
     def run(self, initial_epoch: int, epochs: int) -> None:
         """Train from one epoch to another."""
         self.model.stop_training = False
@@ -62,10 +65,10 @@ class FitLoop:
 
     def _epoch(self, epoch: int, epochs: int) -> Logs:
         started = time.perf_counter()
-        steps = batches(self.feed.samples, self.batch_size, self.steps_per_epoch)
+        order, steps = self._next_steps()
         self.callbacks.on_epoch_begin(epoch)
         self.progress.epoch_begin(epoch, epochs, len(steps))
-        logs = self._train(steps)
+        logs = self._train(order, steps)
         seconds = time.perf_counter() - started
         if self.validation is not None and (epoch + 1) % self.validation.every == 0:
             results = self._validate(self.validation)
@@ -74,12 +77,36 @@ class FitLoop:
         self.callbacks.on_epoch_end(epoch, logs)
         return logs
 
-    def _train(self, steps: np.ndarray) -> Logs:
+    def _next_steps(self) -> tuple[Integers | None, Integers]:
+        """Return order and table of an epoch: a pass over the samples, or ``steps_per_epoch``.
+
+        In the latter case epochs go on where the last one stopped, and a new pass begins (in a new
+        order) whenever the samples run out.
+        """
+        if self.steps_per_epoch is None:
+            return self._new_order(), batches(self.feed.samples, self.batch_size)
+        rows = [next(self._stream) for _ in range(self.steps_per_epoch)]
+        table = np.zeros((len(rows), 3), np.int64)
+        table[:, 1] = [len(batch) for batch in rows]
+        table[1:, 0] = np.cumsum(table[:-1, 1])
+        return np.concatenate(rows), table
+
+    def _new_order(self) -> Integers | None:
+        return _random.generator().permutation(self.feed.samples) if self.shuffle else None
+
+    def _batches_for_ever(self) -> Iterator[Integers]:
+        while True:
+            order = self._new_order()
+            if order is None:
+                order = np.arange(self.feed.samples)
+            for start in range(0, self.feed.samples, self.batch_size):
+                yield order[start : start + self.batch_size]
+
+    def _train(self, order: Integers | None, steps: Integers) -> Logs:
         optimizer = self.model.optimizer
         assert optimizer is not None
         start = optimizer.iterations
         steps[:, 2] = np.arange(start + 1, start + 1 + len(steps))
-        order = _random.generator().permutation(self.feed.samples) if self.shuffle else None
         work = Pass(self.plan, self.feed, steps, order)
         hooks = self.callbacks if self.callbacks.needs_batches("train") else None
         try:

@@ -66,6 +66,10 @@ class Lowering:
             return buffer, False
         return self._parameter_gradients[id(variable)], True
 
+    def has_gradient(self, variable: Variable) -> bool:
+        """Whether a call writes this variable's gradient."""
+        return id(variable) in self._parameter_gradients
+
     def rows(self, name: str, cols: int = 1, rows_per_sample: int = 1) -> Buffer:
         """Return a new gapless buffer of rows."""
         return Buffer(name, "rows", cols, cols, rows_per_sample)

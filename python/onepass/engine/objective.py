@@ -25,8 +25,17 @@ class Objective:
 
     @property
     def slots(self) -> list[str]:
-        """Names of the sums, in the order of their slots."""
-        return ["loss", *(m.name for m in self.metrics), *(m.name for m in self.weighted_metrics)]
+        """Names of the sums, in the order of their slots; made distinct as Keras does."""
+        names = ["loss"]
+        for prefix, metrics in (("", self.metrics), ("weighted_", self.weighted_metrics)):
+            for metric in metrics:
+                name = base = metric.name if metric.name not in names else prefix + metric.name
+                repeat = 0
+                while name in names:
+                    repeat += 1
+                    name = f"{base}_{repeat}"
+                names.append(name)
+        return names
 
 
 @dataclass
@@ -70,12 +79,13 @@ def emit_objective(
         },
     )
     count = "batch_sum" if loss.reduction == "sum" else "rows"
-    low.emit("weighted_sum", {"values": values, **weights}, {}, {"slot": 0, "count": count})
+    attributes = {"slot": 0, "count": count, "factor": objective.factor}
+    low.emit("weighted_sum", {"values": values, **weights}, {}, attributes)
     slot = 1
     for metrics, reads in ((objective.metrics, {}), (objective.weighted_metrics, weights)):
         for metric in metrics:
             row_values = low.rows(metric.name, 1, rows)
             metric.lower(low, at.target, at.prediction, row_values)
-            attributes = {"slot": slot, "count": "weights"}
+            attributes = {"slot": slot, "count": "weights", "factor": 1.0}
             low.emit("weighted_sum", {"values": row_values, **reads}, {}, attributes)
             slot += 1

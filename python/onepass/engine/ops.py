@@ -64,11 +64,12 @@ class DenseOp(Op):
     def backward(self, low: Lowering, node: Node) -> None:
         (x,) = node.inputs
         dz, _ = low.gradient(node.output)
-        if low.is_trained(self.kernel):
-            dw, accumulate = low.parameter_gradient(self.kernel)
-            writes = {"dw": dw}
-            if self.bias is not None and low.is_trained(self.bias):
-                writes["db"], _ = low.parameter_gradient(self.bias)
+        writes = {}
+        accumulate = False
+        for role, variable in (("dw", self.kernel), ("db", self.bias)):
+            if variable is not None and low.is_trained(variable):
+                writes[role], accumulate = low.parameter_gradient(variable)
+        if writes:
             reads = {"x": low.value(x), "dz": dz}
             low.emit("dense_backward_weights", reads, writes, {"accumulate": accumulate})
         if low.needs_gradient(x):

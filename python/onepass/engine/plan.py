@@ -6,7 +6,7 @@ threads may replay it at once.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -59,7 +59,7 @@ def build_plan(
     objective: Objective | None = None,
     weighted: bool = False,
     trained: Sequence[Variable] = (),
-    optimizer: NativeOptimizer | None = None,
+    optimizer: Callable[[Sequence[Variable]], NativeOptimizer] | None = None,
     rewrites: tuple[Rewrite, ...] = REWRITES,
 ) -> Plan:
     """Record one mode of a graph as a native plan.
@@ -70,8 +70,8 @@ def build_plan(
     x, y : the graph's input and output
     objective : loss and metrics; needed unless predicting
     weighted : whether each batch brings sample weights
-    trained : variables that the optimizer holds, in its order
-    optimizer : steps at the end of a training step; without one, gradients are only computed
+    trained : variables that a training step changes, where the loss depends on them
+    optimizer : makes their native optimizer; without one, gradients are only computed
     rewrites : fusions to apply; () gives the plain plan
     """
     low = Lowering(nodes_between([x], [y]), trained if mode == "train" else ())
@@ -98,13 +98,19 @@ def build_plan(
     return Plan(tuple(calls), _native(calls, x.dtype == "float64"), slots)
 
 
-def _emit_update(low: Lowering, trained: Sequence[Variable], optimizer: NativeOptimizer) -> None:
+def _emit_update(
+    low: Lowering,
+    trained: Sequence[Variable],
+    optimizer: Callable[[Sequence[Variable]], NativeOptimizer],
+) -> None:
+    # A variable that the loss does not depend on has no gradient and stays as it is.
+    trained = [variable for variable in trained if low.has_gradient(variable)]
     gradients = [low.parameter_gradient(variable)[0] for variable in trained]
     low.emit(
         "update",
         {f"g{i}": gradient for i, gradient in enumerate(gradients)},
         {f"p{i}": low.parameter(variable) for i, variable in enumerate(trained)},
-        {"optimizer": optimizer},
+        {"optimizer": optimizer(trained)},
     )
 
 

@@ -16,6 +16,7 @@ from onepass.engine.feeding import Feed
 from onepass.engine.plan import Plan
 
 _SECONDS = 0.05  # of one native call
+_FIRST_STEPS = 16  # handed to the first native call; later ones get twice what the last one did
 
 Integers = NDArray[np.int64]
 
@@ -78,20 +79,25 @@ class Pass:
         limit : stop once so many steps are done
         """
         end = len(self.steps) if limit is None else min(limit, len(self.steps))
-        while self.done < end:
-            coming = self.steps[self.done : end]
-            learning_rates = (
-                np.zeros(len(coming)) if rates is None else rates(int(coming[0, 2]), len(coming))
-            )
+        known = np.zeros(0)  # learning rates from step `done` on, each asked for once
+        ahead = _FIRST_STEPS
+        while (start := self.done) < end:
+            wanted = min(ahead, end - start)
+            if wanted > len(known):
+                first_t, missing = int(self.steps[start + len(known), 2]), wanted - len(known)
+                more = np.zeros(missing) if rates is None else rates(first_t, missing)
+                known = np.concatenate([known, more])
             self.plan.native.run(
                 self.feed.sources,
                 list(self.outputs),
                 self.order,
-                coming,
-                learning_rates,
+                self.steps[start : start + wanted],
+                known[:wanted],
                 self.sums,
                 self.progress,
                 _SECONDS,
             )
+            known = known[self.done - start :]
+            ahead = max(_FIRST_STEPS, 2 * (self.done - start))
             if after is not None:
                 after()

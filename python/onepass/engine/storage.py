@@ -49,6 +49,21 @@ def allocate(shapes: Sequence[tuple[int, ...]], dtype: str) -> list[Floats]:
     return [_view(block, int(at), shape) for at, shape in zip(starts, shapes, strict=False)]
 
 
+def compact(array: Floats) -> Floats:
+    """Return a copy without padding."""
+    return np.array(array, order="C")
+
+
+def reallocated(values: Sequence[Floats]) -> list[Floats]:
+    """Return copies of arrays of one dtype in a block of memory of their own, rows padded."""
+    if not values:
+        return []
+    arrays = allocate([value.shape for value in values], str(values[0].dtype))
+    for array, value in zip(arrays, values, strict=True):
+        array[...] = value
+    return arrays
+
+
 class Variable:
     """A layer's tensor: name, shape, values in place.
 
@@ -98,7 +113,7 @@ class Variable:
 
     def numpy(self) -> Floats:
         """Return a compact copy of the values."""
-        return np.array(self.array, order="C")
+        return compact(self.array)
 
     def assign(self, value: Any) -> None:
         """Overwrite the values.
@@ -119,6 +134,15 @@ class Variable:
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Floats:
         return np.asarray(self.array, dtype=dtype)
+
+    def __getstate__(self) -> dict[str, Any]:
+        array = None if self._array is None else compact(self._array)
+        return {**vars(self), "_array": array, "_gradient": None}
+
+    def __setstate__(self, saved: dict[str, Any]) -> None:
+        vars(self).update(saved)
+        if self._array is not None:
+            (self._array,) = reallocated([self._array])
 
     def __repr__(self) -> str:
         return f"<Variable {self.name!r} shape={self.shape} dtype={self.dtype}>"

@@ -32,6 +32,16 @@ class Model(Trainer):
         """The layers in order."""
         raise NotImplementedError
 
+    @property
+    def trainable(self) -> bool:
+        """Whether any layer is trained; setting it sets all layers."""
+        return any(layer.trainable for layer in self.layers)
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        for layer in self.layers:
+            layer.trainable = bool(value)
+
     # -- weights ---------------------------------------------------------------------------------
 
     @property

@@ -60,12 +60,12 @@ class Sequential(Model):
         ValueError
             If its name is taken, it is an input but not first, or it does not fit the one before.
         """
-        before = (list(self._layers), self._input_tensor)
+        before = (list(self._layers), self._input_tensor, self._recorded)
         try:
             self._append(layer)
             self._changed()
         except BaseException:
-            self._layers, self._input_tensor = before
+            self._layers, self._input_tensor, self._recorded = before
             raise
 
     def pop(self) -> Layer:

@@ -18,6 +18,7 @@ from onepass.engine.feeding import (
     input_array,
     same_length,
     sample_weights,
+    samples_of,
 )
 from onepass.engine.fitting import FitLoop, Validation, evaluate
 from onepass.engine.objective import Objective
@@ -50,7 +51,9 @@ class Trainer:
         self._loss_weight = 1.0
         self._bound: BoundOptimizer | None = None
         self._plans: dict[tuple[Any, ...], Plan] = {}
-        self._running: dict[Mode, Pass] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_plans": {}, "history": None}  # plans are recorded anew
 
     # -- what models say --------------------------------------------------------------------------
 
@@ -114,11 +117,6 @@ class Trainer:
     def forget_plans(self) -> None:
         """Record anew at the next call: the layers or what they are trained for have changed."""
         self._plans.clear()
-        self._running.clear()
-
-    def reset_metrics(self) -> None:
-        """Begin the running means of ``train_on_batch`` and ``test_on_batch`` anew."""
-        self._running.clear()
 
     def _objective(self, y: SymbolicTensor) -> Objective:
         if self.loss is None:
@@ -135,10 +133,6 @@ class Trainer:
         if key not in self._plans:
             x, y = self.graph()
             objective = None if mode == "predict" else self._objective(y)
-            native = None
-            if mode == "train":
-                assert self._bound is not None
-                native = self._bound.native(trained, x.dtype)
             self._plans[key] = build_plan(
                 mode,
                 x,
@@ -146,7 +140,7 @@ class Trainer:
                 objective=objective,
                 weighted=weighted,
                 trained=trained,
-                optimizer=native,
+                optimizer=None if self._bound is None else self._bound.native,
             )
         return self._plans[key]
 
@@ -164,6 +158,8 @@ class Trainer:
             raise ValueError(f"{prefix}y is missing: this model needs targets")
         if self.loss is None:
             raise ValueError(_NO_LOSS.format(self.name))
+        if not self.built:  # build for good only if the data can be right
+            same_length(**{f"{prefix}x": samples_of(x, prefix + "x"), f"{prefix}y": samples_of(y)})
         inputs = self._input(x, prefix + "x")
         _, output = self.graph()
         check = index_target if self.loss.sparse else dense_target
@@ -171,13 +167,14 @@ class Trainer:
         weights = sample_weights(targets, sample_weight, class_weight, output)
         arrays = {f"{prefix}x": inputs, f"{prefix}y": targets, "sample_weight": weights}
         samples = same_length(**arrays)
+        if samples == 0:
+            raise ValueError(f"{prefix}x holds no samples")
         sources = [(array, 1.0) for array in (inputs, targets, weights) if array is not None]
         return Feed(sources, samples)
 
     def _input(self, x: Any, name: str = "x") -> Any:
         if not self.built:
-            shape = np.shape(x)
-            self.build_for(tuple(shape[1:]) or (1,))
+            self.build_for(samples_of(x, name).shape[1:] or (1,))
         return input_array(x, self.graph()[0], name)
 
     # -- training --------------------------------------------------------------------------------
@@ -224,8 +221,10 @@ class Trainer:
             Multiplied into the sample weights.
         sample_weight : (n,) array, optional
         initial_epoch : int
-        steps_per_epoch, validation_steps : int, optional
-            Stop a pass after so many batches.
+        steps_per_epoch : int, optional
+            Batches of an epoch; epochs then go on where the last one stopped.
+        validation_steps : int, optional
+            Batches to validate on.
         validation_batch_size : int, default ``batch_size``
         validation_freq : int, default 1
             Validate every so many epochs.
@@ -257,8 +256,10 @@ class Trainer:
         elif split:
             kept = int(feed.samples * (1 - split))
             validation_feed, feed = feed.rows(kept, feed.samples), feed.rows(0, kept)
-        if feed.samples == 0:
-            raise ValueError("fit: there are no training samples")
+        if feed.samples == 0 or (validation_feed is not None and validation_feed.samples == 0):
+            raise ValueError(
+                f"validation_split={split} leaves one side without samples: {len(x)} are too few"
+            )
         validation = None
         if validation_feed is not None:
             validation = Validation(
@@ -271,10 +272,9 @@ class Trainer:
         if validation is not None:
             self.plan_for("evaluate", validation.feed.weighted)
         history = History()
-        steps = len(batches(feed.samples, rows, per_epoch))
+        steps = per_epoch or len(batches(feed.samples, rows))
         params = {"verbose": shown, "epochs": epochs, "steps": steps}
         hooks = CallbackList(_with(callbacks, history), model=self, params=params)
-        self.reset_metrics()
         self.history = history
         FitLoop(
             self, plan, feed, rows, per_epoch, bool(shuffle), validation, hooks, Progress(shown)
@@ -391,7 +391,7 @@ class Trainer:
         Returns
         -------
         result : as ``evaluate``
-            Running means over the calls since ``reset_metrics``, as in Keras 3.
+            Of this batch, before the step.
         """
         feed = self._feed(x, y, sample_weight, class_weight)
         optimizer = self.optimizer
@@ -407,7 +407,7 @@ class Trainer:
     def test_on_batch(
         self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False
     ) -> Any:
-        """Return loss and metrics of one batch, running as in ``train_on_batch``."""
+        """Return loss and metrics of one batch."""
         work = self._single_batch("evaluate", self._feed(x, y, sample_weight))
         work.run()
         return _result(work.logs(), return_dict)
@@ -417,13 +417,7 @@ class Trainer:
         return self.predict(x)
 
     def _single_batch(self, mode: Mode, feed: Feed) -> Pass:
-        if feed.samples == 0:
-            raise ValueError("a batch must hold at least one sample")
-        work = Pass(self.plan_for(mode, feed.weighted), feed, batches(feed.samples, feed.samples))
-        if mode in self._running:
-            work.sums[...] = self._running[mode].sums
-        self._running[mode] = work
-        return work
+        return Pass(self.plan_for(mode, feed.weighted), feed, batches(feed.samples, feed.samples))
 
 
 def _listed(given: Any, name: str) -> list[Any]:

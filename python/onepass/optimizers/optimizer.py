@@ -190,8 +190,16 @@ class Optimizer(ABC):
         """
         if not callable(self._learning_rate):
             return np.full(n, self._learning_rate)
-        steps = range(first_t - 1, first_t - 1 + n)
-        return np.fromiter((self._learning_rate_at(step) for step in steps), np.float64, n)
+        rates = np.empty(n)
+        before = self._iterations
+        try:
+            for i in range(n):
+                # A callable may look at `iterations` instead of taking the step.
+                self._iterations = first_t - 1 + i
+                rates[i] = self._learning_rate_at(self._iterations)
+        finally:
+            self._iterations = before
+        return rates
 
     # Weight decay list.
 
