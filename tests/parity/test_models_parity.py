@@ -84,6 +84,7 @@ def pair(keras, hidden="relu", output="softmax", optimizer="sgd", **compile_argu
     """Return ours and Keras's model with the same weights."""
     activation, columns, loss = OUTPUTS[output]
     models = []
+    keras.utils.set_random_seed(3)  # the same weights whatever ran before
     for k in (onepass, keras):
         model = build(k, hidden, activation, columns)
         made = {
