@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import re
 import sys
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -20,20 +19,6 @@ pytestmark = pytest.mark.filterwarnings("ignore:__array__ impl:DeprecationWarnin
 
 N, COLS, CLASSES = 64, 7, 4
 SPARSE = "sparse_categorical_crossentropy"
-
-
-@pytest.fixture(scope="module")
-def keras():
-    pytest.importorskip("jax")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of its own imports
-        library = pytest.importorskip("keras")
-    if library.backend.backend() != "jax":
-        pytest.skip("keras was imported with another backend before")
-    before = library.config.floatx()
-    library.config.set_floatx("float64")
-    yield library
-    library.config.set_floatx(before)
 
 
 @pytest.fixture(autouse=True)

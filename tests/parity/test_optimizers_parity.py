@@ -1,7 +1,6 @@
 """Optimizers against torch's single-tensor classes and Keras, over 50 changing steps."""
 
 import inspect
-import warnings
 
 import numpy as np
 import pytest
@@ -125,20 +124,6 @@ def test_torch_defaults(name):
     else:
         assert (ours.beta_1, ours.beta_2) == theirs["betas"]
         assert ours.epsilon == theirs["eps"]
-
-
-@pytest.fixture(scope="module")
-def keras():
-    pytest.importorskip("jax")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of its own imports
-        library = pytest.importorskip("keras")
-    if library.backend.backend() != "jax":
-        pytest.skip("keras was imported with another backend before")
-    before = library.config.floatx()
-    library.config.set_floatx("float64")
-    yield library
-    library.config.set_floatx(before)
 
 
 @pytest.mark.parametrize("case", KERAS)

@@ -115,21 +115,25 @@ class Variable:
         """Return a compact copy of the values."""
         return compact(self.array)
 
-    def assign(self, value: Any) -> None:
-        """Overwrite the values.
-
-        Raises
-        ------
-        ValueError
-            If the shape differs; nothing is changed.
-        """
-        given = np.asarray(value)
+    def check(self, given: Floats) -> None:
+        """Raise ValueError or TypeError unless these values can be assigned."""
         if given.shape != self.shape:
             raise ValueError(
                 f"variable {self.name!r} has shape {self.shape}, got values of shape {given.shape}"
             )
         if given.dtype.kind not in "fiub":
             raise TypeError(f"variable {self.name!r} needs real numbers, got dtype {given.dtype}")
+
+    def assign(self, value: Any) -> None:
+        """Overwrite the values.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If the values are not real numbers or have another shape; nothing is changed.
+        """
+        given = np.asarray(value)
+        self.check(given)
         self.array[...] = given
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Floats:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from onepass import config, initializers
 from onepass.engine.graph import Shape, SymbolicTensor, recording_for
-from onepass.engine.storage import Floats, Variable, materialize
+from onepass.engine.storage import Variable, materialize
+from onepass.layers.weights import HasWeights
 
 _counts: Counter[str] = Counter()
 
@@ -32,7 +33,7 @@ def _snake_case(name: str) -> str:
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
 
 
-class Layer:
+class Layer(HasWeights):
     """A step of a model: describes its weights and records its operations.
 
     Subclasses override ``build`` (create weights with ``add_weight``) and ``call`` (apply
@@ -96,35 +97,9 @@ class Layer:
         return list(self._variables)
 
     @property
-    def weights(self) -> list[Variable]:
-        """The same as ``variables``."""
-        return self.variables
-
-    @property
     def trainable_variables(self) -> list[Variable]:
         """Weights that training changes."""
         return [v for v in self.variables if v.trainable] if self.trainable else []
-
-    @property
-    def non_trainable_variables(self) -> list[Variable]:
-        """Weights that training leaves alone."""
-        trained = {id(v) for v in self.trainable_variables}
-        return [v for v in self.variables if id(v) not in trained]
-
-    trainable_weights = trainable_variables
-    non_trainable_weights = non_trainable_variables
-
-    def get_weights(self) -> list[Floats]:
-        """Return copies of all weights."""
-        return [variable.numpy() for variable in self.variables]
-
-    def set_weights(self, weights: Iterable[Any]) -> None:
-        """Overwrite all weights, or none where a shape does not fit."""
-        assign_all(self.variables, weights, self.name)
-
-    def count_params(self) -> int:
-        """Return the number of elements of all weights."""
-        return sum(variable.size for variable in self.variables)
 
     # -- building and calling --------------------------------------------------------------------
 
@@ -198,21 +173,3 @@ def sample_shape(shape: Any) -> tuple[int, ...]:
         if dim < 1:
             raise ValueError(f"shape must hold positive dimensions only, got {given!r}")
     return tuple(int(dim) for dim in given)
-
-
-def assign_all(variables: Sequence[Variable], weights: Iterable[Any], owner: str) -> None:
-    """Assign arrays to variables, after all of them were found to fit."""
-    given = [np.asarray(weight) for weight in weights]
-    if len(given) != len(variables):
-        raise ValueError(f"{owner}: expected {len(variables)} weights, got {len(given)}")
-    for variable, value in zip(variables, given, strict=True):
-        if value.shape != variable.shape:
-            raise ValueError(
-                f"{owner}: weight {variable.name!r} has shape {variable.shape}, got {value.shape}"
-            )
-        if value.dtype.kind not in "fiub":
-            raise TypeError(
-                f"{owner}: weight {variable.name!r} needs real numbers, got dtype {value.dtype}"
-            )
-    for variable, value in zip(variables, given, strict=True):
-        variable.assign(value)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from onepass.layers.layer import Layer, assign_all
+from onepass.layers.layer import Layer
+from onepass.layers.weights import HasWeights
 from onepass.models.summary import plan_text, summary_text
 from onepass.models.trainer import Trainer
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from onepass.engine.storage import Floats, Variable
 
 
-class Model(Trainer):
+class Model(Trainer, HasWeights):
     """Base of all models. A subclass says how its layers make an output from an input.
 
     Attributes
@@ -49,42 +50,10 @@ class Model(Trainer):
         """All weights; one that several layers share counts once."""
         return _unique(v for layer in self.layers for v in layer.variables)
 
-    weights = variables
-
     @property
     def trainable_variables(self) -> list[Variable]:
         """Weights that ``fit`` changes."""
         return _unique(v for layer in self.layers for v in layer.trainable_variables)
-
-    @property
-    def non_trainable_variables(self) -> list[Variable]:
-        """Weights that ``fit`` leaves alone."""
-        trained = {id(v) for v in self.trainable_variables}
-        return [v for v in self.variables if id(v) not in trained]
-
-    trainable_weights = trainable_variables
-    non_trainable_weights = non_trainable_variables
-
-    def get_weights(self) -> list[Floats]:
-        """Return copies of all weights, layer by layer."""
-        self._require_built()
-        return [variable.numpy() for variable in self.variables]
-
-    def set_weights(self, weights: Iterable[Any]) -> None:
-        """Overwrite all weights, or none where a shape does not fit.
-
-        Raises
-        ------
-        TypeError, ValueError
-            If the number of arrays, a shape or a dtype does not fit.
-        """
-        self._require_built()
-        assign_all(self.variables, weights, self.name)
-
-    def count_params(self) -> int:
-        """Return the number of elements of all weights."""
-        self._require_built()
-        return sum(variable.size for variable in self.variables)
 
     def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
         """Return a layer by its name or its place."""
@@ -96,7 +65,7 @@ class Model(Trainer):
         known = [layer.name for layer in self.layers]
         raise ValueError(f"no layer is named {name!r}; there are {known}")
 
-    def _require_built(self) -> None:
+    def require_built(self) -> None:
         if not self.built:
             raise ValueError(
                 f"model {self.name!r} has no weights yet: begin with Input(shape), call "

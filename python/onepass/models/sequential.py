@@ -153,7 +153,7 @@ class Sequential(Model):
 
     def graph(self) -> tuple[SymbolicTensor, SymbolicTensor]:
         """Return the recorded input and output."""
-        self._require_built()
+        self.require_built()
         assert self._recorded is not None
         return self._recorded
 
