@@ -168,6 +168,47 @@ def test_ctrl_c_ends_training_soon_and_leaves_whole_steps(width, verbose):
     assert all(said["same"] for said in told), "the weights hold another number of steps"
 
 
+LONG_STEPS = """
+import signal
+
+def stop(*_):
+    raise KeyboardInterrupt
+
+signal.signal(signal.SIGALRM, stop)
+rng = np.random.default_rng(0)
+x = rng.normal(size=(2048, 1024)).astype(np.float32)
+y = rng.normal(size=(2048, 512)).astype(np.float32)
+
+def large():
+    utils.set_random_seed(1)
+    model = Sequential([Input((1024,)), Dense(2048, "relu"), Dense(2048, "relu"), Dense(512)])
+    model.compile("adam", "mse")
+    return model
+
+model, again = large(), large()
+for delay in (0.31, 0.27, 0.43):  # into the middle of steps of about 50 ms
+    before = model.optimizer.iterations
+    signal.setitimer(signal.ITIMER_REAL, delay)
+    try:
+        model.fit(x, y, batch_size=512, shuffle=False, epochs=1000, verbose=0)
+    except KeyboardInterrupt:
+        pass
+    steps = model.optimizer.iterations - before
+    if steps:
+        again.fit(x, y, batch_size=512, shuffle=False, steps_per_epoch=steps, verbose=0)
+    same = all(np.array_equal(a, b) for a, b in zip(model.get_weights(), again.get_weights()))
+    say(same=same, steps=steps)
+"""
+
+
+@linux
+@pytest.mark.parametrize("threads", ["1", "2"])
+def test_an_interrupt_within_a_long_step_undoes_that_step(threads):
+    told = run(LONG_STEPS, ONEPASS_NUM_THREADS=threads)
+    assert len(told) == 3
+    assert all(said["same"] for said in told), "the weights hold a part of a step"
+
+
 # Forks
 
 FORKED = """

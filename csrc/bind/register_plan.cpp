@@ -245,8 +245,16 @@ class PlanObject {
     // Written here, not returned: an interrupt may strike between the return and Python's next
     // line.
     int64_t* done = progress.mutable_data();
-    py::gil_scoped_release release;
-    *done += program_.run(replay);
+    // Signal handlers run in Python's main thread only; elsewhere the answer is no.
+    replay.interrupted = [] {
+      py::gil_scoped_acquire acquire;
+      return PyErr_CheckSignals() != 0;
+    };
+    {
+      py::gil_scoped_release release;
+      *done += program_.run(replay);
+    }
+    if (PyErr_Occurred() != nullptr) throw py::error_already_set();
   }
 
  private:

@@ -1,6 +1,7 @@
 #include "program.h"
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cstdlib>
 #include <cstring>
@@ -16,9 +17,44 @@ namespace {
 constexpr int64_t kAlign = 64;
 // A step below this much work is done by one thread: the barriers would cost more.
 constexpr double kStepWorthATeam = 1'000'000;
+// Steps with more work than this take milliseconds: Ctrl-C must not wait for their end.
+constexpr double kLongStep = 500'000'000;
 constexpr std::size_t kIdleWorkspaces = 4;
 
 int64_t aligned(int64_t bytes) { return (bytes + kAlign - 1) / kAlign * kAlign; }
+
+// Lets rank 0 stop all members at the same barrier. Barriers are counted, because a slow member may
+// look for the answer of one when rank 0 has already decided about the next.
+class StopSign {
+ public:
+  explicit StopSign(const Replay& replay) : replay_(replay), start_(Clock::now()), asked_(start_) {}
+
+  // Called by rank 0 before barrier number `barrier`. Asking takes Python's lock: only now and
+  // then.
+  void look_for_interrupt(int64_t barrier) {
+    const auto now = Clock::now();
+    if (now - asked_ < kAskEvery) return;
+    asked_ = now;
+    if (replay_.interrupted()) stop_at_.store(barrier, std::memory_order_relaxed);
+  }
+  void look_at_time(int64_t barrier) {
+    const std::chrono::duration<double> elapsed = Clock::now() - start_;
+    if (replay_.seconds > 0.0 && elapsed.count() > replay_.seconds) {
+      stop_at_.store(barrier, std::memory_order_relaxed);
+    }
+  }
+  // Called by every member behind that barrier.
+  bool stops(int64_t barrier) const { return stop_at_.load(std::memory_order_relaxed) == barrier; }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  static constexpr auto kAskEvery = std::chrono::milliseconds(60);
+
+  const Replay& replay_;
+  const Clock::time_point start_;
+  Clock::time_point asked_;
+  std::atomic<int64_t> stop_at_{-1};
+};
 
 int64_t bytes_of(const BufferSpec& spec, int64_t capacity) {
   const int64_t rows = spec.rows_per_sample > 0 ? spec.rows_per_sample * capacity : spec.rows;
@@ -86,25 +122,31 @@ int64_t Program::run(const Replay& replay) const {
   double step_work = 0.0;
   for (const auto& call : calls_) step_work += call->work(rows);
   const bool team_pays = step_work >= kStepWorthATeam;
-  const auto start = std::chrono::steady_clock::now();
-  int64_t done = 0;
   const Kernels& table = kernels();  // here, where a bad ONEPASS_ISA may still throw
-  bool stop = false;                 // written by rank 0 before a barrier, read by all after it
+  StopSign sign(replay);
+  const bool long_steps = replay.interrupted != nullptr && step_work >= kLongStep;
+  int64_t done = 0;
   run_team(team_pays ? step_work * static_cast<double>(replay.n_steps) : 0.0, [&](Team& team) {
     Frame frame{buffers_, *workspace, table, replay, {}};
+    int64_t barrier = 0;
     for (int64_t s = 0; s < replay.n_steps; ++s) {
       frame.step = replay.steps[s];
       for (std::size_t c = 0; c < calls_.size(); ++c) {
-        if (c > 0) team.sync();
+        if (c > 0) {  // the barrier at a step's end also opens the next one
+          ++barrier;
+          if (long_steps && team.rank == 0) sign.look_for_interrupt(barrier);
+          team.sync();
+          if (sign.stops(barrier)) return;
+        }
         calls_[c]->run(frame, team);
       }
+      ++barrier;
       if (team.rank == 0) {
         done = s + 1;
-        const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
-        stop = replay.seconds > 0.0 && elapsed.count() > replay.seconds;
+        sign.look_at_time(barrier);
       }
       team.sync();
-      if (stop) break;
+      if (sign.stops(barrier)) return;
     }
   });
   release(std::move(workspace));

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -57,6 +58,8 @@ struct Replay {
   int64_t n_steps = 0;
   double* sums = nullptr;
   double seconds = 0.0;  // stop at the first step's end after this long; 0: never
+  // Asked now and then within long steps; true ends the replay before the next call.
+  std::function<bool()> interrupted;
 };
 
 class Workspace;
@@ -106,7 +109,8 @@ class Program {
   const BufferSpec& buffer(BufferId id) const;
   int64_t n_buffers() const { return static_cast<int64_t>(buffers_.size()); }
 
-  // Runs the steps; returns how many were done (fewer when the time ran out).
+  // Runs the steps; returns how many were done (fewer when the time ran out or on an interrupt). A
+  // step that is interrupted has not updated anything: the update is a step's last call.
   int64_t run(const Replay& replay) const;
 
  private:
