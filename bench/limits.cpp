@@ -164,17 +164,28 @@ using Pass = void (*)(const std::vector<Line*>&, int64_t, int64_t);
 
 Pass find_pass(int reads, int updates, int writes) {
   switch (reads * 100 + updates * 10 + writes) {
-    case 100: return pass<1, 0, 0>;
-    case 200: return pass<2, 0, 0>;
-    case 101: return pass<1, 0, 1>;
-    case 201: return pass<2, 0, 1>;
-    case 301: return pass<3, 0, 1>;
-    case 110: return pass<1, 1, 0>;
-    case 120: return pass<1, 2, 0>;
-    case 130: return pass<1, 3, 0>;
-    case 140: return pass<1, 4, 0>;
-    case 150: return pass<1, 5, 0>;
-    default: return nullptr;
+    case 100:
+      return pass<1, 0, 0>;
+    case 200:
+      return pass<2, 0, 0>;
+    case 101:
+      return pass<1, 0, 1>;
+    case 201:
+      return pass<2, 0, 1>;
+    case 301:
+      return pass<3, 0, 1>;
+    case 110:
+      return pass<1, 1, 0>;
+    case 120:
+      return pass<1, 2, 0>;
+    case 130:
+      return pass<1, 3, 0>;
+    case 140:
+      return pass<1, 4, 0>;
+    case 150:
+      return pass<1, 5, 0>;
+    default:
+      return nullptr;
   }
 }
 
@@ -221,8 +232,7 @@ double limits_stream(int reads, int updates, int writes, int64_t lines, int thre
         for (int64_t p = 0; p < passes; ++p) run(arrays, rank * share, (rank + 1) * share);
       });
   std::free(memory);
-  return time / static_cast<double>(passes) * static_cast<double>(lines) /
-         static_cast<double>(own);
+  return time / static_cast<double>(passes) * static_cast<double>(lines) / static_cast<double>(own);
 }
 
 // Seconds for a line to go from one core to another and be seen there: half a round trip.

@@ -11,6 +11,15 @@
 #define ONEPASS_INLINE inline __attribute__((always_inline))
 #endif
 
+#define ONEPASS_PRAGMA(text) _Pragma(#text)
+#if defined(__clang__)
+#define ONEPASS_IVDEP ONEPASS_PRAGMA(clang loop vectorize(assume_safety))
+#define ONEPASS_UNROLL(n) ONEPASS_PRAGMA(unroll n)
+#else
+#define ONEPASS_IVDEP ONEPASS_PRAGMA(GCC ivdep)
+#define ONEPASS_UNROLL(n) ONEPASS_PRAGMA(GCC unroll n)
+#endif
+
 namespace onepass {
 
 struct Range {

@@ -280,3 +280,26 @@ def test_nothing_is_read_past_the_end(dtype) -> None:
 
 def test_every_activation_is_fused_here() -> None:
     assert set(ACTIVATIONS) == set(_formulas.ACTIVATIONS)
+
+
+@pytest.mark.parametrize("threads", [3, 5, 8])
+@pytest.mark.parametrize(
+    ("n", "i", "o"), [(70, 90, 110), (2000, 16, 8), (9, 40, 900), (33, 5, 700)]
+)
+def test_odd_teams_share_out_all_of_a_product(threads, n, i, o) -> None:
+    """More members than cores, uneven shares, shared and own packing: the bits of one thread."""
+    rng = np.random.default_rng(0)
+    x, w, dz = (rng.normal(size=shape).astype(np.float32) for shape in ((n, i), (i, o), (n, o)))
+
+    def products():
+        return [
+            kernels.dense_forward(x, w),
+            kernels.dense_backward_input(dz, w),
+            *kernels.dense_backward_weights(x, dz),
+        ]
+
+    _core.set_threads(1)
+    alone = products()
+    _core.set_threads(threads)
+    for got, expected in zip(products(), alone, strict=True):
+        np.testing.assert_array_equal(got, expected)

@@ -7,6 +7,7 @@ import re
 import numpy as np
 import pytest
 
+import onepass
 from onepass import Input, Sequential, activations, config, layers, losses, metrics, optimizers
 from onepass.callbacks import Callback
 from onepass.layers import Activation, Dense, Flatten
@@ -67,6 +68,32 @@ ON_A_MODEL = {
     "call one sample": (lambda m: m(X[0]), ValueError, ["x", "(4,)", "(n, 4)"]),
     "evaluate y": (lambda m: m.evaluate(X, Y[:4]), ValueError, ["x has 12", "y has 4"]),
     # Arguments of fit
+    "metrics as loss_weights": (
+        lambda m: m.compile("sgd", m.loss, ["accuracy"]),
+        TypeError,
+        ["loss_weights", "number", "list"],
+    ),
+    "metric typo": (
+        lambda m: m.compile("sgd", m.loss, metrics=["acuracy"]),
+        ValueError,
+        ["metric", "acuracy", "accuracy"],
+    ),
+    "eager": (lambda m: m.compile("sgd", m.loss, run_eagerly=True), ValueError, ["run_eagerly"]),
+    "plan typo": (lambda m: m.summary(plan="trian"), ValueError, ["plan", "trian", "train"]),
+    "built otherwise": (lambda m: m.build((None, 9)), ValueError, ["(None, 4)", "(None, 9)"]),
+    "Dense typo": (lambda m: layers.Dense(3, activaton="relu"), TypeError, ["Dense", "activaton"]),
+    "regularizer": (
+        lambda m: layers.Dense(3, kernel_regularizer="l2"),
+        ValueError,
+        ["kernel_regularizer", "not supported yet"],
+    ),
+    "functional": (lambda m: onepass.Model(inputs=1), NotImplementedError, ["Sequential"]),
+    "a layer for layers": (lambda m: onepass.Sequential(3), TypeError, ["layers", "list", "3"]),
+    "objects": (
+        lambda m: m.predict(np.full((2, 4), None)),
+        TypeError,
+        ["x", "object", "astype"],
+    ),
     "evaluate nothing": (lambda m: m.evaluate(X[:0], Y[:0]), ValueError, ["x", "no samples"]),
     "class_weight None": (
         lambda m: m.fit(X, Y, class_weight={1: None}),

@@ -122,10 +122,8 @@ class OurTraining:
         optimizer = self.model.optimizer
         assert optimizer is not None
         steps = self._steps[:limit].copy()
-        steps[:, 2] = np.arange(len(steps)) + optimizer.iterations + 1
         work = Pass(self._plan, self._feed, steps, order)
-        work.run(optimizer.step_learning_rates)
-        optimizer.iterations += work.done
+        work.run(optimizer)
 
     def run(self) -> None:
         """Train on all rows once, in the next order."""

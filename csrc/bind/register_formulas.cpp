@@ -7,6 +7,7 @@
 #include "../math/activations.h"
 #include "../math/losses.h"
 #include "../math/rules.h"
+#include "../plan/calls.h"
 #include "arrays.h"
 #include "register.h"
 
@@ -62,6 +63,16 @@ void register_formulas(py::module_& m) {
   m.def("activations", &activations);
   m.def("losses", &losses);
   m.def("rules", &rules);
+  m.def("accuracies", [] {
+    return py::dict(py::arg("binary") = static_cast<int>(Accuracy::kBinary),
+                    py::arg("categorical") = static_cast<int>(Accuracy::kCategorical),
+                    py::arg("sparse_categorical") = static_cast<int>(Accuracy::kSparseCategorical));
+  });
+  m.def("mean_divisors", [] {
+    return py::dict(py::arg("weights") = static_cast<int>(MeanOver::kWeights),
+                    py::arg("rows") = static_cast<int>(MeanOver::kRows),
+                    py::arg("batch_sum") = static_cast<int>(MeanOver::kBatchSum));
+  });
 }
 
 }  // namespace onepass::bind

@@ -225,6 +225,7 @@ void register_kernels(py::module_& m) {
         arg("prediction"), arg("values"));
   m.def("weighted_sum", &weighted_sum, arg("values"), arg("weights"));
   m.def("gather_rows", &gather_rows, arg("source"), arg("index"), arg("scale"), arg("out"));
+  m.def("packed_size", [](int64_t i, int64_t o) { return packed_size(i, o); }, arg("i"), arg("o"));
   m.def("sum_of_squares", &sum_of_squares, arg("x"));
   m.def("scale_clip", &scale_clip, arg("x"), arg("scale"), arg("low"), arg("high"));
 }

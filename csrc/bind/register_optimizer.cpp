@@ -74,7 +74,31 @@ void OptimizerObject::add(py::array p, const std::vector<py::array>& states, boo
   tensors_.push_back({p, address_of(p), layout, states});
 }
 
+std::unique_lock<std::mutex> OptimizerObject::claim() {
+  std::unique_lock lock(stepping_, std::try_to_lock);
+  if (!lock.owns_lock()) {
+    throw std::runtime_error("this optimizer is at a step in another thread");
+  }
+  return lock;
+}
+
 void OptimizerObject::set_gradients(const py::sequence& gradients) {
+  const auto lock = claim();
+  plan_gradients(gradients);
+}
+
+void OptimizerObject::step(double learning_rate, int64_t t) {
+  const auto lock = claim();
+  run(learning_rate, t);
+}
+
+void OptimizerObject::apply(const py::sequence& gradients, double learning_rate, int64_t t) {
+  const auto lock = claim();
+  plan_gradients(gradients);
+  run(learning_rate, t);
+}
+
+void OptimizerObject::plan_gradients(const py::sequence& gradients) {
   if (gradients.size() != tensors_.size()) {
     throw py::value_error("gradients: expected " + std::to_string(tensors_.size()) +
                           " arrays, got " + std::to_string(gradients.size()));
@@ -113,7 +137,7 @@ void OptimizerObject::check_gradient(std::size_t i, const py::object& given) con
   }
 }
 
-void OptimizerObject::step(double learning_rate, int64_t t) {
+void OptimizerObject::run(double learning_rate, int64_t t) {
   if (gradients_.size() != tensors_.size()) throw py::value_error("no gradients were set");
   const double work = static_cast<double>(native_->elements());
   const Kernels& table = kernels();
@@ -131,6 +155,7 @@ void register_optimizer(py::module_& m) {
       .def("add", &OptimizerObject::add, arg("p"), arg("states"), arg("decays"))
       .def("set_gradients", &OptimizerObject::set_gradients, arg("gradients"))
       .def("step", &OptimizerObject::step, arg("learning_rate"), arg("t"))
+      .def("apply", &OptimizerObject::apply, arg("gradients"), arg("learning_rate"), arg("t"))
       .def_property_readonly("global_norm", &OptimizerObject::global_norm);
 }
 

@@ -5,6 +5,7 @@
 #include <pybind11/pybind11.h>
 
 #include <memory>
+#include <mutex>
 #include <vector>
 
 #include "../plan/optimizer.h"
@@ -23,6 +24,10 @@ class OptimizerObject {
   // Checks all gradients, then plans their addresses.
   void set_gradients(const py::sequence& gradients);
   void step(double learning_rate, int64_t t);
+  // Both, as one: what another thread cannot come between.
+  void apply(const py::sequence& gradients, double learning_rate, int64_t t);
+  // For the time of a step, which runs without the GIL. Throws if another thread has it.
+  std::unique_lock<std::mutex> claim();
   double global_norm() const { return native_->global_norm(); }
   std::shared_ptr<Optimizer> native() const { return native_; }
 
@@ -36,7 +41,11 @@ class OptimizerObject {
   void check(const py::array& a, const char* name) const;
   void check_gradient(std::size_t i, const py::object& given) const;
 
+  void plan_gradients(const py::sequence& gradients);
+  void run(double learning_rate, int64_t t);
+
   bool float64_;
+  std::mutex stepping_;
   std::shared_ptr<Optimizer> native_;
   std::vector<Tensor> tensors_;
   std::vector<py::array> gradients_;

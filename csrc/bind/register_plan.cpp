@@ -98,6 +98,10 @@ class PlanObject {
     add([&](auto zero) {
       auto call = std::make_unique<DenseBackwardInputCall<decltype(zero)>>();
       call->dz = dz, call->w = w, call->z = id_of(z), call->y = id_of(y), call->dx = dx;
+      const BufferSpec& kernel = program_.buffer(w);
+      if (program_.buffer(packed).cols < packed_size(kernel.rows, kernel.cols)) {
+        throw py::value_error("packed is too small");
+      }
       call->packed = packed, call->accumulate = accumulate;
       call->activation = activation_of(activation, hyper);
       call->work_per_sample = product_work(dx, w);
@@ -234,7 +238,7 @@ class PlanObject {
         throw py::value_error("a step reaches beyond the data");
       }
     }
-    check_order(order, sources);
+    if (!index.is_none()) check_order(order, table, sources);
     for (const OutputSpec& spec : outputs_) {
       replay.outputs.push_back(output_view(outputs[spec.number], spec, table));
     }
@@ -250,6 +254,8 @@ class PlanObject {
       py::gil_scoped_acquire acquire;
       return PyErr_CheckSignals() != 0;
     };
+    std::vector<std::unique_lock<std::mutex>> claims;
+    for (const auto& optimizer : optimizers_) claims.push_back(optimizer->claim());
     {
       py::gil_scoped_release release;
       *done += program_.run(replay);
@@ -279,13 +285,19 @@ class PlanObject {
     if (spec.is_index) require_dtype<int32_t>(a, name.c_str());
   }
 
-  // Every row that the order names must exist in every source.
+  // Every row that the steps name must exist in every source.
   static void check_order(const py::array_t<int64_t, py::array::c_style>& order,
-                          const Sources& sources) {
-    if (order.size() == 0) return;
-    const auto [low, high] = std::minmax_element(order.data(), order.data() + order.size());
+                          const std::vector<Step>& table, const Sources& sources) {
+    int64_t low = 0, high = -1;
+    for (const Step& step : table) {
+      const int64_t* rows = order.data() + step.first;
+      for (int64_t r = 0; r < step.rows; ++r) {
+        low = std::min(low, rows[r]);
+        high = std::max(high, rows[r]);
+      }
+    }
     for (const auto& source : sources) {
-      if (*low < 0 || *high >= source.first.shape(0)) {
+      if (low < 0 || high >= source.first.shape(0)) {
         throw py::index_error("index names a row that a source does not have");
       }
     }

@@ -33,7 +33,7 @@ void activation_forward(const ActivationForward<T>& a, Team& team) {
           const auto own = h;  // may not alias y: vectorised even where this is not inlined
           const T* x = a.x.row(r);
           T* y = a.y.row(r);
-#pragma GCC ivdep
+          ONEPASS_IVDEP
           for (int64_t i = begin; i < end; ++i) y[i] = F::value(x[i], own);
         },
         a.x, a.y);
@@ -54,10 +54,10 @@ void activation_backward(const ActivationBackward<T>& a, Team& team) {
           const T* dy = a.dy.row(r);
           T* dx = a.dx.row(r);
           if (a.accumulate) {
-#pragma GCC ivdep
+            ONEPASS_IVDEP
             for (int64_t i = begin; i < end; ++i) dx[i] += dy[i] * F::derivative(x[i], y[i], own);
           } else {
-#pragma GCC ivdep
+            ONEPASS_IVDEP
             for (int64_t i = begin; i < end; ++i) dx[i] = dy[i] * F::derivative(x[i], y[i], own);
           }
         },

@@ -30,7 +30,7 @@ void elementwise_loss(const Loss<T>& a, Team& team) {
       const T scale = static_cast<T>(a.scale * weight / static_cast<double>(cols));
       T* g = a.gradient.row(r);
       // The gradient may overwrite the prediction: each element is read before it is written.
-#pragma GCC ivdep
+      ONEPASS_IVDEP
       for (int64_t c = 0; c < cols; ++c) g[c] = scale * F::gradient(y[c], p[c], h);
     }
   }

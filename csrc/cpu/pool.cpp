@@ -9,6 +9,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <csignal>
+#include <cstdint>
 #include <cstdlib>
 #include <exception>
 #include <memory>
@@ -123,15 +124,15 @@ std::atomic<int> wanted_threads{0};
 
 }  // namespace
 
-// Sense by counting: the barrier is open for generation g once g * size arrivals were seen.
+// The last to arrive begins the next generation, which the others wait for.
 struct alignas(64) Barrier {
   std::atomic<int> arrived{0};
-  alignas(64) std::atomic<int> generation{0};
+  alignas(64) std::atomic<uint32_t> generation{0};  // wraps around
   int size = 1;
 };
 
 void wait_at(Barrier& barrier) {
-  const int generation = barrier.generation.load(std::memory_order_acquire);
+  const uint32_t generation = barrier.generation.load(std::memory_order_acquire);
   if (barrier.arrived.fetch_add(1, std::memory_order_acq_rel) + 1 == barrier.size) {
     barrier.arrived.store(0, std::memory_order_relaxed);
     barrier.generation.store(generation + 1, std::memory_order_release);
@@ -219,7 +220,7 @@ class Pool {
     sigset_t all;
     sigfillset(&all);
     pthread_sigmask(SIG_BLOCK, &all, nullptr);  // signals belong to the caller's threads
-    int seen = 0;
+    uint32_t seen = 0;
     while (true) {
       seen = next_ticket(seen);
       if (stop_) return;
@@ -231,10 +232,10 @@ class Pool {
     }
   }
 
-  int next_ticket(int seen) {
+  uint32_t next_ticket(uint32_t seen) {
     const auto until = Clock::now() + kSpinTime;
     for (int spins = 0;; ++spins) {
-      const int ticket = ticket_.load(std::memory_order_acquire);
+      const uint32_t ticket = ticket_.load(std::memory_order_acquire);
       if (ticket != seen) return ticket;
       relax();
       if (spins % 64 == 63 && Clock::now() > until) break;
@@ -251,7 +252,7 @@ class Pool {
   std::vector<std::thread> helpers_;
   Barrier barrier_;
   const std::function<void(Team&)>* job_ = nullptr;
-  alignas(64) std::atomic<int> ticket_{0};
+  alignas(64) std::atomic<uint32_t> ticket_{0};  // of the current job; wraps around
   alignas(64) std::atomic<int> running_{0};
   std::atomic<int> asleep_{0};
   std::mutex mutex_;

@@ -31,31 +31,31 @@ void multiply_tile(Left<T> a, const T* b, int64_t b_stride, int64_t depth, int t
                    Tile<T>& tile) {
   using S = Simd<T>;
   typename S::V sum[R][NV];
-#pragma GCC unroll 8
+  ONEPASS_UNROLL(8)
   for (int r = 0; r < R; ++r) {
-#pragma GCC unroll 3
+    ONEPASS_UNROLL(3)
     for (int v = 0; v < NV; ++v) sum[r][v] = S::load(&tile.at[r][v * S::kWidth]);
   }
   const T* a_k = a.data;
   for (int64_t k = 0; k < depth; ++k) {
     typename S::V row[NV];
-#pragma GCC unroll 3
+    ONEPASS_UNROLL(3)
     for (int v = 0; v < NV; ++v) {
       const T* p = b + v * S::kWidth;
       row[v] = Part && v == NV - 1 ? S::load(p, tail) : S::load(p);
     }
-#pragma GCC unroll 8
+    ONEPASS_UNROLL(8)
     for (int r = 0; r < R; ++r) {
       const typename S::V x = S::broadcast(a_k[r * a.row]);
-#pragma GCC unroll 3
+      ONEPASS_UNROLL(3)
       for (int v = 0; v < NV; ++v) sum[r][v] = S::fma(x, row[v], sum[r][v]);
     }
     a_k += a.depth;
     b += b_stride;
   }
-#pragma GCC unroll 8
+  ONEPASS_UNROLL(8)
   for (int r = 0; r < R; ++r) {
-#pragma GCC unroll 3
+    ONEPASS_UNROLL(3)
     for (int v = 0; v < NV; ++v) S::store(&tile.at[r][v * S::kWidth], sum[r][v]);
   }
 }

@@ -9,10 +9,12 @@
 namespace onepass {
 namespace {
 
-double clip_factor(double clip, double norm) {
-  // As Keras: a norm that is not finite makes the step visibly NaN, not silently zero.
-  if (!std::isfinite(norm)) return std::numeric_limits<double>::quiet_NaN();
-  return norm > clip ? clip / norm : 1.0;
+// As Keras: an infinite norm of one tensor makes its finite elements 0 and its infinite ones NaN.
+double clip_factor(double clip, double norm) { return norm <= clip ? 1.0 : clip / norm; }
+
+// As Keras: a norm over all tensors that is not finite makes the step visibly NaN.
+double global_clip_factor(double clip, double norm) {
+  return std::isfinite(norm) ? clip_factor(clip, norm) : std::numeric_limits<double>::quiet_NaN();
 }
 
 template <class T>
@@ -89,7 +91,7 @@ class OptimizerOf final : public Optimizer {
     if (norms && !segments_.empty()) {
       global_norm_ = norm_of(0, segments_.size());
       if (settings_.global_clip_norm > 0.0) {
-        shared_scale = clip_factor(settings_.global_clip_norm, global_norm_);
+        shared_scale = global_clip_factor(settings_.global_clip_norm, global_norm_);
       }
     }
     for (std::size_t k = 0; k < segments_.size(); ++k) {

@@ -20,6 +20,7 @@ constexpr double kStepWorthATeam = 1'000'000;
 // Steps with more work than this take milliseconds: Ctrl-C must not wait for their end.
 constexpr double kLongStep = 500'000'000;
 constexpr std::size_t kIdleWorkspaces = 4;
+constexpr int64_t kIdleBytes = int64_t{1} << 24;
 
 int64_t aligned(int64_t bytes) { return (bytes + kAlign - 1) / kAlign * kAlign; }
 
@@ -66,8 +67,8 @@ int64_t bytes_of(const BufferSpec& spec, int64_t capacity) {
 void Workspace::Free::operator()(void* p) const { std::free(p); }
 
 Workspace::Workspace(const std::vector<BufferSpec>& buffers, int64_t capacity)
-    : capacity_(capacity) {
-  int64_t total = kAlign;
+    : capacity_(capacity), bytes_(kAlign) {
+  int64_t& total = bytes_;
   for (const auto& spec : buffers) {
     if (spec.owns_memory()) total += bytes_of(spec, capacity);
   }
@@ -111,7 +112,14 @@ std::unique_ptr<Workspace> Program::acquire(int64_t rows) const {
 
 void Program::release(std::unique_ptr<Workspace> workspace) const {
   std::lock_guard lock(mutex_);
-  if (idle_.size() < kIdleWorkspaces) idle_.push_back(std::move(workspace));
+  idle_.push_back(std::move(workspace));
+  // The last one used is kept whatever its size, others only while they are small.
+  int64_t others = 0;
+  for (std::size_t i = 0; i + 1 < idle_.size(); ++i) others += idle_[i]->bytes();
+  while (idle_.size() > kIdleWorkspaces || (idle_.size() > 1 && others > kIdleBytes)) {
+    others -= idle_.front()->bytes();
+    idle_.erase(idle_.begin());
+  }
 }
 
 int64_t Program::run(const Replay& replay) const {

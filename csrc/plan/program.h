@@ -91,13 +91,14 @@ class Workspace {
  public:
   Workspace(const std::vector<BufferSpec>& buffers, int64_t capacity);
   int64_t capacity() const { return capacity_; }
+  int64_t bytes() const { return bytes_; }
   void* at(BufferId id) const { return at_[id]; }
 
  private:
   struct Free {
     void operator()(void* p) const;
   };
-  int64_t capacity_;
+  int64_t capacity_, bytes_;
   std::unique_ptr<void, Free> block_;
   std::vector<void*> at_;
 };

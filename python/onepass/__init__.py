@@ -8,6 +8,7 @@ import sys
 
 from onepass import (
     activations,
+    backend,
     callbacks,
     config,
     datasets,
@@ -25,12 +26,30 @@ from onepass.models import Model, Sequential
 
 __version__ = "0.1.0"
 keras = sys.modules[__name__]
+# So that ``from onepass.keras.layers import Dense`` finds these very modules.
+sys.modules[f"{__name__}.keras"] = keras
+for _name in (
+    "activations",
+    "backend",
+    "callbacks",
+    "config",
+    "datasets",
+    "initializers",
+    "layers",
+    "losses",
+    "metrics",
+    "models",
+    "optimizers",
+    "utils",
+):
+    sys.modules[f"{__name__}.keras.{_name}"] = sys.modules[f"{__name__}.{_name}"]
 
 __all__ = [
     "Input",
     "Model",
     "Sequential",
     "activations",
+    "backend",
     "callbacks",
     "config",
     "datasets",

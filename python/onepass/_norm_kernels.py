@@ -90,11 +90,14 @@ def clip_by_norm_(x: Array, clipnorm: float) -> float:
 
     Notes
     -----
-    A norm that is not finite makes all of x NaN. Where the norm is not above clipnorm, x is not
-    written to.
+    As in Keras, an infinite norm makes finite elements 0 and infinite ones NaN; a NaN makes all
+    NaN. Where the norm is not above clipnorm, x is not written to.
     """
     limit = _checks.positive(clipnorm, "clipnorm")
-    return _scale_to(limit, [_checks.writeable_rows(x, "x")])
+    rows = [_checks.writeable_rows(x, "x")]
+    norm = global_norm(rows)
+    _scale_to(limit, norm, rows)
+    return norm
 
 
 def clip_by_global_norm_(arrays: Sequence[Array], global_clipnorm: float) -> float:
@@ -135,19 +138,17 @@ def clip_by_global_norm_(arrays: Sequence[Array], global_clipnorm: float) -> flo
         for j in range(k):
             if _checks.overlap(rows[j], rows[k]):
                 raise ValueError(f"arrays[{k}] must not overlap arrays[{j}], got shared memory")
-    return _scale_to(limit, rows)
-
-
-def _scale_to(limit: float, rows: Sequence[Array]) -> float:
-    """Scale matrices in place so that their common norm is at most ``limit``; return the norm."""
     norm = global_norm(rows)
-    factor = limit / norm if norm > limit else 1.0
-    if not math.isfinite(norm):
-        factor = math.nan  # a visible NaN rather than silent zeros
+    _scale_to(limit, norm if math.isfinite(norm) else math.nan, rows)
+    return norm
+
+
+def _scale_to(limit: float, norm: float, rows: Sequence[Array]) -> None:
+    """Scale matrices of this norm in place so that it is at most ``limit``."""
+    factor = 1.0 if norm <= limit else limit / norm
     # A factor below float32's normal range would be flushed to 0: then it is applied in two parts.
     parts = [_SMALL, factor / _SMALL] if factor < _SMALL else [factor]
     if factor != 1.0:
         for run in (run for matrix in rows for run in _checks.runs(matrix)):
             for part in parts:
                 _core.scale_clip(run, part, -math.inf, math.inf)
-    return norm

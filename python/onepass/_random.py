@@ -16,8 +16,3 @@ def seed(value: int | None) -> None:
     """Start the generator anew; None takes a seed from the operating system."""
     global _generator
     _generator = np.random.default_rng(value)
-
-
-def new_seed() -> int:
-    """Draw a seed of 63 bits from the generator."""
-    return int(_generator.integers(1 << 63))

@@ -7,13 +7,14 @@ from typing import Any, cast
 
 import numpy as np
 
-from onepass import kernels
+from onepass import _checks, kernels
 from onepass.engine.graph import SymbolicTensor, record
 from onepass.engine.ops import ActivationOp, SoftmaxOp
 
 __all__ = ["get", "leaky_relu", "linear", "relu", "serialize", "sigmoid", "softmax", "tanh"]
 
 Activation = Callable[[Any], Any]
+_SLOPE = _checks.HYPER_RANGES["negative_slope"].default
 
 
 def _apply(name: str, x: Any, **hyper: Any) -> Any:
@@ -37,7 +38,7 @@ def relu(x: Any) -> Any:
     return _apply("relu", x)
 
 
-def leaky_relu(x: Any, negative_slope: float = 0.2) -> Any:
+def leaky_relu(x: Any, negative_slope: float = _SLOPE) -> Any:
     """Return ``x`` where positive, ``negative_slope * x`` elsewhere (negative_slope >= 0)."""
     if not negative_slope >= 0:
         raise ValueError(f"leaky_relu: negative_slope must be >= 0, got {negative_slope!r}")

@@ -6,18 +6,20 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+import onepass
+
 
 def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, got {value}")
-    return value
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 1 on, got {text!r}")
+    return int(text)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="onepass", description="Train and serve multilayer perceptrons with fused kernels."
     )
+    parser.add_argument("--version", action="version", version=onepass.__version__)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("info", help="show version, instruction set, threads and CUDA state")
     train = commands.add_parser(

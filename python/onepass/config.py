@@ -84,8 +84,6 @@ def set_threads(n: int) -> None:
         count = operator.index(n)
     except TypeError:
         raise TypeError(f"set_threads: n must be an int, got {type(n).__name__}") from None
-    if not 1 <= count <= 1024:
-        raise ValueError(f"set_threads: n must be from 1 to 1024, got {count}")
     _core.set_threads(count)
 
 

@@ -339,6 +339,13 @@ def get(identifier: object) -> Callable[..., Array]:
     )
 
 
+def serialize(initializer: Callable[..., Any]) -> Any:
+    """Return what ``get`` makes this initializer from: a dict, or a plain callable as it is."""
+    if not isinstance(initializer, Initializer):
+        return initializer
+    return {"class_name": type(initializer).__name__, "config": initializer.get_config()}
+
+
 def _truncated(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
     """Draw standard normal values within [-2, 2]; about one in 22 is drawn again."""
     values = rng.standard_normal(math.prod(shape))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -186,12 +187,22 @@ class SparseCategoricalCrossentropy(_Crossentropy):
         super().__init__(from_logits, 0.0, reduction, name)
 
 
+_CLASSES: tuple[Callable[[], Loss], ...] = (
+    MeanSquaredError,
+    BinaryCrossentropy,
+    CategoricalCrossentropy,
+    SparseCategoricalCrossentropy,
+)
+_ALIASES: dict[str, Callable[..., Loss]] = {
+    "mse": MeanSquaredError,
+    "MSE": MeanSquaredError,
+    "bce": BinaryCrossentropy,
+    "BCE": BinaryCrossentropy,
+}
 _BY_NAME: dict[str, Callable[[], Loss]] = {
-    "mean_squared_error": MeanSquaredError,
-    "mse": lambda: MeanSquaredError(name="mse"),
-    "binary_crossentropy": BinaryCrossentropy,
-    "categorical_crossentropy": CategoricalCrossentropy,
-    "sparse_categorical_crossentropy": SparseCategoricalCrossentropy,
+    **{kind().name: kind for kind in _CLASSES},
+    **{type(kind()).__name__: kind for kind in _CLASSES},
+    **{alias: partial(kind, name=alias) for alias, kind in _ALIASES.items()},
 }
 
 

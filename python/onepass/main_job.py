@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from dataclasses import dataclass
@@ -56,8 +57,8 @@ def load_task(folder: str | None) -> Task:
     try:
         (x, y), test = datasets.fashion_mnist.load_data(folder)
     except FileNotFoundError:
-        if folder is not None:
-            raise
+        if folder is not None or os.environ.get("ONEPASS_DATA"):
+            raise  # data were asked for: training on others would only look like success
         (x, y), test = datasets.digits.load_data()
         name, scale, held_out, hidden, epochs = "digits", 16.0, 137, (100, 50), 30
     else:

@@ -127,18 +127,31 @@ def get(identifier: str | Metric | Loss, loss: Loss, cols: int) -> Metric:
     ValueError
         If the name is unknown, or the metric reads another kind of target than the loss.
     """
+    check(identifier)
     if isinstance(identifier, Metric):
         metric = identifier
     elif isinstance(identifier, losses.Loss):
         metric = MeanLoss(identifier)
-    elif isinstance(identifier, str):
-        metric = _by_name(identifier, loss, cols)
     else:
+        metric = _by_name(identifier, loss, cols)
+    _check_target(metric, loss)
+    return metric
+
+
+def names() -> list[str]:
+    """Return the names that ``get`` knows."""
+    return sorted(["accuracy", "acc", *_ACCURACIES, *losses.names()])
+
+
+def check(identifier: object) -> None:
+    """Raise unless this is a metric, a loss or a known name."""
+    if isinstance(identifier, str):
+        if identifier not in names():
+            raise ValueError(f"unknown metric {identifier!r}; known: {names()}")
+    elif not isinstance(identifier, (Metric, losses.Loss)):
         raise TypeError(
             f"metrics: expected names, metrics or losses, got {type(identifier).__name__}"
         )
-    _check_target(metric, loss)
-    return metric
 
 
 def _by_name(name: str, loss: Loss, cols: int) -> Metric:
@@ -148,10 +161,7 @@ def _by_name(name: str, loss: Loss, cols: int) -> Metric:
         return BinaryAccuracy(name) if cols == 1 else CategoricalAccuracy(name)
     if name in _ACCURACIES:
         return _ACCURACIES[name](name)
-    if name in losses.names():
-        return MeanLoss(losses.get(name), name)
-    known = sorted(["accuracy", *_ACCURACIES, *losses.names()])
-    raise ValueError(f"unknown metric {name!r}; known: {known}")
+    return MeanLoss(losses.get(name), name)
 
 
 def _check_target(metric: Metric, loss: Loss) -> None:

@@ -24,7 +24,8 @@ def clip_by_global_norm(arrays: Sequence[Array], global_clipnorm: float) -> list
 
 
 def clip_by_norm(x: Array, clipnorm: float) -> Array:
-    return clip_by_global_norm([x], clipnorm)[0]
+    with np.errstate(invalid="ignore"):
+        return x * clipnorm / np.maximum(global_norm([x]), clipnorm)
 
 
 def weighted_sum(values: Array, weights: Array) -> tuple[float, float]:

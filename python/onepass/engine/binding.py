@@ -19,6 +19,7 @@ class BoundOptimizer:
 
     def native(self, variables: Sequence[Variable]) -> _core.Optimizer:
         """Return a native optimizer of these variables, going on from their states."""
+        self.optimizer.claim(self)
         float64 = any(variable.dtype == "float64" for variable in variables)
         native = self.optimizer.create_native(float64)
         for variable in variables:
@@ -37,9 +38,14 @@ class BoundOptimizer:
         return self._states[variable]
 
     @property
+    def states(self) -> list[Floats]:
+        """All states, variable by variable."""
+        return [state for states in self._states.values() for state in states]
+
+    @property
     def state_size(self) -> int:
         """Elements of all states."""
-        return sum(state.size for states in self._states.values() for state in states)
+        return sum(state.size for state in self.states)
 
     def __getstate__(self) -> dict[str, Any]:
         pairs = [(v, [compact(state) for state in states]) for v, states in self._states.items()]

@@ -57,7 +57,8 @@ def samples_of(value: Any, name: str = "y") -> Array:
         raise ValueError(f"{name} must be an array: {error}") from error
     if array.dtype.kind not in "fiub":
         kind = type(value).__name__
-        raise TypeError(f"{name} must hold real numbers, got {kind} of dtype {array.dtype}")
+        hint = '; convert it with .astype("float32")' if array.dtype == object else ""
+        raise TypeError(f"{name} must hold real numbers, got {kind} of dtype {array.dtype}{hint}")
     if array.ndim == 0:
         raise ValueError(f"{name} must have a batch dimension, got a single number")
     return array
@@ -75,6 +76,8 @@ def input_array(x: Any, tensor: SymbolicTensor, name: str = "x") -> Array:
     TypeError, ValueError
         If they are not numbers, or their shape differs.
     """
+    if isinstance(x, (list, tuple)) and len(x) == 1 and np.ndim(x[0]) == tensor.ndim:
+        x = x[0]  # a list of the one input, as Keras takes it
     array = samples_of(x, name)
     if array.ndim == 1 and tensor.shape == (None, 1):
         array = array[:, None]
@@ -118,32 +121,32 @@ def index_target(y: Any, tensor: SymbolicTensor, name: str = "y") -> Array:
             f"{name} must hold class indices from 0 to {classes - 1} (the model has {classes} "
             f"outputs), got {worst}"
         )
-    return np.ascontiguousarray(array, np.int32)
+    return np.array(array, np.int32, order="C")  # a copy: what was checked must stay so
 
 
-def sample_weights(
-    y: Array,
-    sample_weight: Any,
-    class_weight: Mapping[int, float] | None,
-    tensor: SymbolicTensor,
-) -> Array | None:
-    """Return one weight a row of the output: sample weights times class weights, if any."""
-    if sample_weight is None and class_weight is None:
+def sample_weights(y: Array, sample_weight: Any, tensor: SymbolicTensor) -> Array | None:
+    """Return one weight a row of the output, if any are given."""
+    if sample_weight is None:
         return None
     rows = (len(y), *(dim or 0 for dim in tensor.shape[1:-1]))
-    weights = np.ones(rows, np.float64)
-    if sample_weight is not None:
-        given = samples_of(sample_weight, "sample_weight")
-        if given.ndim == len(rows) + 1 and given.shape[-1] == 1:
-            given = given[..., 0]
-        if given.shape != rows and given.shape != rows[:1]:
-            raise ValueError(
-                f"sample_weight has shape {given.shape}, expected {rows[:1]}: one number a sample"
-            )
-        weights *= given.reshape(given.shape + (1,) * (len(rows) - given.ndim))
-    if class_weight is not None:
-        weights *= _class_weights(y, class_weight, tensor)
-    return np.ascontiguousarray(weights)
+    given = samples_of(sample_weight, "sample_weight")
+    if given.ndim == len(rows) + 1 and given.shape[-1] == 1:
+        given = given[..., 0]
+    if given.shape != rows and given.shape != rows[:1]:
+        raise ValueError(
+            f"sample_weight has shape {given.shape}, expected {rows[:1]}: one number a sample"
+        )
+    weights = given.reshape(given.shape + (1,) * (len(rows) - given.ndim))
+    return np.ascontiguousarray(np.broadcast_to(weights, rows), np.float64)
+
+
+def class_weighted(feed: Feed, class_weight: Mapping[int, float], tensor: SymbolicTensor) -> Feed:
+    """Return a training feed whose sample weights are multiplied by those of their classes."""
+    y = feed.sources[1][0]
+    weights = _class_weights(y, class_weight, tensor)
+    if feed.weighted:
+        weights = weights * feed.sources[2][0]
+    return Feed([*feed.sources[:2], (np.ascontiguousarray(weights), 1.0)], feed.samples)
 
 
 def _class_weights(y: Array, class_weight: Mapping[int, float], tensor: SymbolicTensor) -> Array:

@@ -68,11 +68,11 @@ class FitLoop:
         order, steps = self._next_steps()
         self.callbacks.on_epoch_begin(epoch)
         self.progress.epoch_begin(epoch, epochs, len(steps))
-        logs = self._train(order, steps)
+        logs = dict(sorted(self._train(order, steps).items()))  # in Keras's order
         seconds = time.perf_counter() - started
         if self.validation is not None and (epoch + 1) % self.validation.every == 0:
             results = self._validate(self.validation)
-            logs.update({f"val_{name}": value for name, value in results.items()})
+            logs.update({f"val_{name}": value for name, value in sorted(results.items())})
         self.progress.epoch_end(logs, seconds)
         self.callbacks.on_epoch_end(epoch, logs)
         return logs
@@ -103,33 +103,18 @@ class FitLoop:
                 yield order[start : start + self.batch_size]
 
     def _train(self, order: Integers | None, steps: Integers) -> Logs:
-        optimizer = self.model.optimizer
-        assert optimizer is not None
-        start = optimizer.iterations
-        steps[:, 2] = np.arange(start + 1, start + 1 + len(steps))
         work = Pass(self.plan, self.feed, steps, order)
-        hooks = self.callbacks if self.callbacks.needs_batches("train") else None
-        try:
-            if hooks is None:
-                work.run(optimizer.step_learning_rates, self._shower(work))
-            else:
-                self._train_with_hooks(work, hooks, start)
-        finally:
-            # Also after an interrupt: the weights hold exactly these steps.
-            optimizer.iterations = start + work.done
-        return work.logs()
-
-    def _train_with_hooks(self, work: Pass, hooks: CallbackList, start: int) -> None:
-        optimizer = self.model.optimizer
-        assert optimizer is not None
         show = self._shower(work)
-        for step in range(len(work.steps)):
-            hooks.on_train_batch_begin(step)
-            work.run(optimizer.step_learning_rates, show, limit=step + 1)
-            optimizer.iterations = start + work.done
-            hooks.on_train_batch_end(step, work.logs())
+        if not self.callbacks.needs_batches("train"):
+            work.run(self.model.optimizer, show)
+            return work.logs()
+        for step in range(len(steps)):
+            self.callbacks.on_train_batch_begin(step)
+            work.run(self.model.optimizer, show, limit=step + 1)
+            self.callbacks.on_train_batch_end(step, work.logs())
             if self.model.stop_training:
                 break
+        return work.logs()
 
     def _shower(self, work: Pass) -> Callable[[], None] | None:
         if not self.progress.live:

@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from onepass import _core
 from onepass._formulas import ACTIVATIONS, hyper_values
 from onepass.engine.graph import Shape
 from onepass.engine.storage import Variable
 
 if TYPE_CHECKING:
+    from onepass.engine.calls import Buffer
     from onepass.engine.graph import Node
     from onepass.engine.lowering import Lowering
 
@@ -64,27 +66,24 @@ class DenseOp(Op):
     def backward(self, low: Lowering, node: Node) -> None:
         (x,) = node.inputs
         dz, _ = low.gradient(node.output)
-        writes = {}
-        accumulate = False
+        # One call, unless only one of the two gradients was written before and must be added to.
+        parts: dict[bool, dict[str, Buffer]] = {}
         for role, variable in (("dw", self.kernel), ("db", self.bias)):
             if variable is not None and low.is_trained(variable):
-                writes[role], accumulate = low.parameter_gradient(variable)
-        if writes:
+                buffer, accumulate = low.parameter_gradient(variable)
+                parts.setdefault(accumulate, {})[role] = buffer
+        for accumulate, writes in parts.items():
             reads = {"x": low.value(x), "dz": dz}
             low.emit("dense_backward_weights", reads, writes, {"accumulate": accumulate})
         if low.needs_gradient(x):
             dx, accumulate = low.gradient_to_write(x)
-            rows, cols = self.kernel.shape
-            packed = low.scratch((rows + _PANEL) * cols)
+            packed = low.scratch(_core.packed_size(*self.kernel.shape))
             low.emit(
                 "dense_backward_input",
                 {"dz": dz, "w": low.parameter(self.kernel)},
                 {"dx": dx, "packed": packed},
                 {"activation": "linear", "hyper": [], "accumulate": accumulate},
             )
-
-
-_PANEL = 64  # columns of the widest packed panel; kPanel in csrc/kernels.h
 
 
 class ActivationOp(Op):

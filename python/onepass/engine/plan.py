@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
 Mode = Literal["train", "evaluate", "predict"]
 
-_COUNTS = {"weights": 0, "rows": 1, "batch_sum": 2}
-_ACCURACIES = {"binary": 0, "categorical": 1, "sparse_categorical": 2}
+_COUNTS = _core.mean_divisors()
+_ACCURACIES = _core.accuracies()
 
 
 @dataclass(frozen=True)

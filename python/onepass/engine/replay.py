@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from onepass.engine.feeding import Feed
 from onepass.engine.plan import Plan
+
+if TYPE_CHECKING:
+    from onepass.optimizers import Optimizer
 
 _SECONDS = 0.05  # of one native call
 _FIRST_STEPS = 16  # handed to the first native call; later ones get twice what the last one did
@@ -66,7 +69,7 @@ class Pass:
 
     def run(
         self,
-        rates: Callable[[int, int], NDArray[np.float64]] | None = None,
+        optimizer: Optimizer | None = None,
         after: Callable[[], None] | None = None,
         limit: int | None = None,
     ) -> None:
@@ -74,7 +77,7 @@ class Pass:
 
         Parameters
         ----------
-        rates : rates(first step, number of steps) -> learning rates
+        optimizer : its learning rates and step counts are used, and its iterations go on
         after : called after each native call
         limit : stop once so many steps are done
         """
@@ -83,21 +86,30 @@ class Pass:
         ahead = _FIRST_STEPS
         while (start := self.done) < end:
             wanted = min(ahead, end - start)
-            if wanted > len(known):
-                first_t, missing = int(self.steps[start + len(known), 2]), wanted - len(known)
-                more = np.zeros(missing) if rates is None else rates(first_t, missing)
+            coming = self.steps[start : start + wanted]
+            if optimizer is not None:
+                first_t = optimizer.iterations + 1
+                coming[:, 2] = np.arange(first_t, first_t + wanted)
+                missing = max(0, wanted - len(known))
+                more = optimizer.step_learning_rates(first_t + len(known), missing)
                 known = np.concatenate([known, more])
-            self.plan.native.run(
-                self.feed.sources,
-                list(self.outputs),
-                self.order,
-                self.steps[start : start + wanted],
-                known[:wanted],
-                self.sums,
-                self.progress,
-                _SECONDS,
-            )
-            known = known[self.done - start :]
-            ahead = max(_FIRST_STEPS, 2 * (self.done - start))
+            try:
+                self.plan.native.run(
+                    self.feed.sources,
+                    list(self.outputs),
+                    self.order,
+                    coming,
+                    known[:wanted] if optimizer is not None else np.zeros(wanted),
+                    self.sums,
+                    self.progress,
+                    _SECONDS,
+                )
+            finally:
+                # Also after an interrupt: the weights hold exactly these steps.
+                done = self.done - start
+                if optimizer is not None:
+                    optimizer.iterations += done
+            known = known[done:]
+            ahead = max(_FIRST_STEPS, 2 * done)
             if after is not None:
                 after()

@@ -137,7 +137,7 @@ class Variable:
         self.array[...] = given
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Floats:
-        return np.asarray(self.array, dtype=dtype)
+        return np.array(self.array, dtype=dtype, copy=copy)
 
     def __getstate__(self) -> dict[str, Any]:
         array = None if self._array is None else compact(self._array)

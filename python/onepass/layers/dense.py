@@ -13,6 +13,14 @@ from onepass.engine.ops import DenseOp
 from onepass.engine.storage import Variable
 from onepass.layers.layer import Layer
 
+_NOT_YET = (
+    "kernel_regularizer",
+    "bias_regularizer",
+    "activity_regularizer",
+    "kernel_constraint",
+    "bias_constraint",
+)
+
 
 class Dense(Layer):
     """``activation(x w + b)`` over the last dimension.
@@ -26,6 +34,8 @@ class Dense(Layer):
     use_bias : bool, default True
     kernel_initializer : str or Initializer, default "glorot_uniform"
     bias_initializer : str or Initializer, default "zeros"
+    kernel_regularizer, bias_regularizer, activity_regularizer, kernel_constraint, bias_constraint
+        Only None: they are not supported yet.
     **kwargs
         See ``Layer``.
 
@@ -49,9 +59,17 @@ class Dense(Layer):
         use_bias: bool = True,
         kernel_initializer: Any = "glorot_uniform",
         bias_initializer: Any = "zeros",
+        kernel_regularizer: None = None,
+        bias_regularizer: None = None,
+        activity_regularizer: None = None,
+        kernel_constraint: None = None,
+        bias_constraint: None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        for name in _NOT_YET:
+            if locals()[name] is not None:
+                raise ValueError(f"Dense: {name} is not supported yet, leave it at None")
         if isinstance(units, bool) or not isinstance(units, (int, np.integer)):
             raise TypeError(f"Dense: units must be an int, got {type(units).__name__}")
         if units < 1:
@@ -88,6 +106,6 @@ class Dense(Layer):
             "units": self.units,
             "activation": activations.serialize(self.activation),
             "use_bias": self.use_bias,
-            "kernel_initializer": self.kernel_initializer,
-            "bias_initializer": self.bias_initializer,
+            "kernel_initializer": initializers.serialize(self.kernel_initializer),
+            "bias_initializer": initializers.serialize(self.bias_initializer),
         }

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ import numpy as np
 from onepass import config, initializers
 from onepass.engine.graph import Shape, SymbolicTensor, recording_for
 from onepass.engine.storage import Variable, materialize
-from onepass.layers.weights import HasWeights
+from onepass.layers.weights import HasWeights, unique
 
 _counts: Counter[str] = Counter()
 
@@ -58,7 +59,10 @@ class Layer(HasWeights):
         dtype: str | None = None,
         trainable: bool = True,
         input_shape: Sequence[int] | None = None,
+        **unknown: Any,
     ) -> None:
+        for argument in unknown:
+            raise TypeError(f"{type(self).__name__}() got an unexpected argument {argument!r}")
         if dtype not in (None, "float32", "float64"):
             raise ValueError(
                 f"{type(self).__name__}: dtype must be 'float32' or 'float64', got {dtype!r}"
@@ -67,6 +71,7 @@ class Layer(HasWeights):
         self.dtype = dtype or config.floatx()
         self.trainable = trainable
         self.built = False
+        self._building = False
         self.input_shape_argument = None if input_shape is None else sample_shape(input_shape)
         self.output_shape: Shape | None = None
         self._variables: list[Variable] = []
@@ -94,17 +99,29 @@ class Layer(HasWeights):
     @property
     def variables(self) -> list[Variable]:
         """All weights, trainable or not, in order of creation."""
-        return list(self._variables)
+        own = list(self._variables)
+        return unique(own + [v for layer in self._sublayers() for v in layer.variables])
 
     @property
     def trainable_variables(self) -> list[Variable]:
         """Weights that training changes."""
-        return [v for v in self.variables if v.trainable] if self.trainable else []
+        if not self.trainable:
+            return []
+        own = [v for v in self._variables if v.trainable]
+        return unique(own + [v for layer in self._sublayers() for v in layer.trainable_variables])
+
+    def _sublayers(self) -> Iterator[Layer]:
+        """Layers kept as attributes or in lists that are."""
+        for value in vars(self).values():
+            for item in value if isinstance(value, (list, tuple)) else [value]:
+                if isinstance(item, Layer):
+                    yield item
 
     # -- building and calling --------------------------------------------------------------------
 
     def build(self, input_shape: Shape) -> None:
         """Create weights for inputs of this shape (batch included)."""
+        self.built = True
 
     def call(self, inputs: Any) -> Any:
         """Apply the layer to a symbolic tensor."""
@@ -116,7 +133,8 @@ class Layer(HasWeights):
                 f"layer {self.name!r} must be called on a symbolic tensor such as Input(shape), "
                 f"got {type(inputs).__name__}; put it into a model to apply it to arrays"
             )
-        self.ensure_built(inputs.shape)
+        if not self.built:
+            self.build(inputs.shape)
         with recording_for(self.name):
             output = self.call(inputs)
         self.output_shape = output.shape
@@ -124,17 +142,10 @@ class Layer(HasWeights):
             output.name = self.name
         return output
 
-    def ensure_built(self, input_shape: Shape) -> None:
-        """Build once; a failure leaves the layer unbuilt."""
-        if self.built:
-            return
-        try:
-            self.build(input_shape)
-            materialize(self._variables)
-        except BaseException:
-            self._variables.clear()
-            raise
-        self.built = True
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "build" in vars(cls):
+            cls.build = _complete(vars(cls)["build"])  # type: ignore[assignment, method-assign]
 
     # -- configuration ---------------------------------------------------------------------------
 
@@ -149,6 +160,31 @@ class Layer(HasWeights):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name!r} built={self.built}>"
+
+
+def _complete(build: Callable[[Any, Shape], None]) -> Callable[[Any, Shape], None]:
+    """Let ``build`` run once, give its weights values, and leave nothing behind when it fails."""
+
+    @functools.wraps(build)
+    def complete(self: Layer, input_shape: Shape) -> None:
+        if self.built:
+            return
+        if self._building:  # super().build() within build()
+            build(self, input_shape)
+            return
+        self._building = True
+        try:
+            build(self, input_shape)
+            materialize(self._variables)
+        except BaseException:
+            self._variables.clear()
+            self.built = False
+            raise
+        finally:
+            self._building = False
+        self.built = True
+
+    return complete
 
 
 def sample_shape(shape: Any) -> tuple[int, ...]:

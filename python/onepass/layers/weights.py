@@ -10,6 +10,11 @@ import numpy as np
 from onepass.engine.storage import Floats, Variable
 
 
+def unique(variables: Iterable[Variable]) -> list[Variable]:
+    """Return variables once each, in order of first appearance."""
+    return list({id(variable): variable for variable in variables}.values())
+
+
 class HasWeights:
     """Base of everything with weights. A subclass names them; the rest follows."""
 

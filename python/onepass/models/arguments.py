@@ -27,6 +27,13 @@ def optional_whole(value: Any, name: str, least: int) -> int | None:
     return None if value is None else whole(value, name, least)
 
 
+def batch_rows(batch_size: Any, steps: int | None, samples: int, default: int = 32) -> int:
+    """Return rows of a batch: as given, else so many that ``steps`` batches hold all samples."""
+    if batch_size is not None:
+        return whole(batch_size, "batch_size", 1)
+    return default if steps is None else max(1, -(-samples // steps))
+
+
 def verbosity(value: Any, automatic: int) -> int:
     """Return 0, 1 or 2; "auto" is ``automatic``."""
     if isinstance(value, str) and value == "auto":

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from onepass.layers.layer import Layer
-from onepass.layers.weights import HasWeights
+from onepass.layers.weights import HasWeights, unique
 from onepass.models.summary import plan_text, summary_text
 from onepass.models.trainer import Trainer
 
@@ -28,6 +28,13 @@ class Model(Trainer, HasWeights):
         Of the last ``fit``.
     """
 
+    def __init__(self, *arguments: Any, name: str = "", **options: Any) -> None:
+        if arguments or options or type(self).graph is Trainer.graph:
+            raise NotImplementedError(
+                "functional and subclassed models are not there yet: use Sequential"
+            )
+        super().__init__(name)
+
     @property
     def layers(self) -> list[Layer]:
         """The layers in order."""
@@ -48,12 +55,12 @@ class Model(Trainer, HasWeights):
     @property
     def variables(self) -> list[Variable]:
         """All weights; one that several layers share counts once."""
-        return _unique(v for layer in self.layers for v in layer.variables)
+        return unique(v for layer in self.layers for v in layer.variables)
 
     @property
     def trainable_variables(self) -> list[Variable]:
         """Weights that ``fit`` changes."""
-        return _unique(v for layer in self.layers for v in layer.trainable_variables)
+        return unique(v for layer in self.layers for v in layer.trainable_variables)
 
     def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
         """Return a layer by its name or its place."""
@@ -101,13 +108,13 @@ class Model(Trainer, HasWeights):
             Print the kernel calls instead that one step makes; True is the training step if the
             model is compiled, else prediction.
         """
+        if plan not in (False, True, "train", "evaluate", "predict"):
+            raise ValueError(
+                f"summary: plan must be a bool, 'train', 'evaluate' or 'predict', got {plan!r}"
+            )
         if plan:
             mode: Mode = plan if isinstance(plan, str) else "train" if self.loss else "predict"
             print_fn(plan_text(self.name, mode, self.plan_for(mode)))
             return
         states = 0 if self._bound is None else self._bound.state_size
         print_fn(summary_text(self, line_length, show_trainable, states))
-
-
-def _unique(variables: Iterable[Variable]) -> list[Variable]:
-    return list({id(variable): variable for variable in variables}.values())

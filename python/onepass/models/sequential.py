@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from onepass import config
-from onepass.engine.graph import SymbolicTensor, input_tensor
+from onepass.engine.graph import SymbolicTensor, input_tensor, nodes_between
 from onepass.layers.input import InputLayer
 from onepass.layers.layer import Layer, sample_shape, unique_name
 from onepass.models.model import Model
@@ -35,10 +35,12 @@ class Sequential(Model):
         layers: Iterable[Layer | SymbolicTensor | InputLayer] | None = None,
         name: str | None = None,
     ) -> None:
-        super().__init__(name or unique_name("sequential"))
+        super().__init__(name=name or unique_name("sequential"))
         self._layers: list[Layer] = []
         self._input_tensor: SymbolicTensor | None = None
         self._recorded: tuple[SymbolicTensor, SymbolicTensor] | None = None
+        if layers is not None and not isinstance(layers, Iterable):
+            raise TypeError(f"Sequential: layers must be a list, got {layers!r}")
         for layer in layers or ():
             self._append(layer)
         self._record_if_possible()
@@ -119,7 +121,13 @@ class Sequential(Model):
             ``Input``.
         """
         if input_shape is not None:
-            self.build_for(tuple(dim if dim is not None else 0 for dim in input_shape[1:]))
+            sample = tuple(dim if dim is not None else 0 for dim in input_shape[1:])
+            if self.built and sample != self.input_shape[1:]:
+                raise ValueError(
+                    f"build: the model is built for inputs of shape {self.input_shape}, "
+                    f"got {tuple(input_shape)}"
+                )
+            self.build_for(sample)
         elif not self.built:
             raise ValueError("build: give input_shape=(None, ...), or begin with Input(shape)")
 
@@ -149,6 +157,13 @@ class Sequential(Model):
                     "give both the same dtype= or use config.set_floatx"
                 )
             tensor = layer(tensor)
+        held = {id(variable) for variable in self.variables}
+        for node in nodes_between([self._input_tensor], [tensor]):
+            if any(id(variable) not in held for variable in node.op.variables()):
+                raise ValueError(
+                    f"layer {node.owner!r} uses weights that it does not hold: make layers and "
+                    "weights in __init__ or build() and keep them as attributes"
+                )
         self._recorded = (self._input_tensor, tensor)
 
     def graph(self) -> tuple[SymbolicTensor, SymbolicTensor]:

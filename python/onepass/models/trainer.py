@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from onepass import losses, metrics, optimizers
+from onepass import losses, optimizers
+from onepass import metrics as metrics_module
+from onepass._checks import number
 from onepass.callbacks import CallbackList, History
 from onepass.callbacks.progress import Progress
 from onepass.engine.binding import BoundOptimizer
 from onepass.engine.feeding import (
     Feed,
+    class_weighted,
     dense_target,
     index_target,
     input_array,
@@ -24,7 +27,7 @@ from onepass.engine.fitting import FitLoop, Validation, evaluate
 from onepass.engine.objective import Objective
 from onepass.engine.plan import Mode, Plan, build_plan
 from onepass.engine.replay import Pass, batches
-from onepass.models.arguments import fraction, optional_whole, verbosity, whole
+from onepass.models.arguments import batch_rows, fraction, optional_whole, verbosity, whole
 
 if TYPE_CHECKING:
     from onepass.engine.graph import SymbolicTensor
@@ -84,6 +87,10 @@ class Trainer:
         loss_weights: float | None = None,
         metrics: Sequence[str | Metric | Loss] | None = None,
         weighted_metrics: Sequence[str | Metric | Loss] | None = None,
+        run_eagerly: bool = False,
+        steps_per_execution: int = 1,
+        jit_compile: str | bool = "auto",
+        auto_scale_loss: bool = True,
     ) -> None:
         """Say how to train.
 
@@ -96,6 +103,10 @@ class Trainer:
         metrics : sequence of str, Metric or Loss, optional
             Reported, with all samples counting alike.
         weighted_metrics : the same, weighted by the sample weights
+        run_eagerly : bool
+            Only False: a model is always recorded.
+        steps_per_execution, jit_compile, auto_scale_loss
+            Keras's, without effect: plans run many steps natively anyway, in float32 or float64.
 
         Raises
         ------
@@ -107,7 +118,11 @@ class Trainer:
         plain, weighted = _listed(metrics, "metrics"), _listed(weighted_metrics, "weighted_metrics")
         if new_loss is not None and new_loss.reduction in ("none", None):
             raise ValueError("compile: training needs a loss with a reduction, got reduction=None")
-        factor = 1.0 if loss_weights is None else float(loss_weights)
+        factor = 1.0 if loss_weights is None else number(loss_weights, "loss_weights")
+        if run_eagerly:
+            raise ValueError("compile: run_eagerly=True is not possible, models are recorded")
+        for metric in [*plain, *weighted]:
+            metrics_module.check(metric)
         if self._bound is None or self._bound.optimizer is not new_optimizer:
             self._bound = BoundOptimizer(new_optimizer)
         self.optimizer, self.loss, self._loss_weight = new_optimizer, new_loss, factor
@@ -122,8 +137,8 @@ class Trainer:
         if self.loss is None:
             raise ValueError(_NO_LOSS.format(self.name))
         loss, cols = self.loss, y.shape[-1] or 0
-        plain = [metrics.get(m, loss, cols) for m in self._metrics]
-        weighted = [metrics.get(m, loss, cols) for m in self._weighted_metrics]
+        plain = [metrics_module.get(m, loss, cols) for m in self._metrics]
+        weighted = [metrics_module.get(m, loss, cols) for m in self._weighted_metrics]
         return Objective(loss, plain, weighted, self._loss_weight)
 
     def plan_for(self, mode: Mode, weighted: bool = False) -> Plan:
@@ -151,7 +166,6 @@ class Trainer:
         x: Any,
         y: Any,
         sample_weight: Any = None,
-        class_weight: Mapping[int, float] | None = None,
         prefix: str = "",
     ) -> Feed:
         if y is None:
@@ -164,7 +178,7 @@ class Trainer:
         _, output = self.graph()
         check = index_target if self.loss.sparse else dense_target
         targets = check(y, output, prefix + "y")
-        weights = sample_weights(targets, sample_weight, class_weight, output)
+        weights = sample_weights(targets, sample_weight, output)
         arrays = {f"{prefix}x": inputs, f"{prefix}y": targets, "sample_weight": weights}
         samples = same_length(**arrays)
         if samples == 0:
@@ -206,7 +220,8 @@ class Trainer:
             float32, float64 and uint8 are read in place, other numbers converted once.
         y : (n, ...) array
             Rows like the output, or class indices for a sparse loss.
-        batch_size : int, default 32
+        batch_size : int, optional
+            Default 32, or so many that ``steps_per_epoch`` batches hold all samples.
         epochs : int, default 1
             Number of the last epoch, counted from ``initial_epoch``.
         verbose : {"auto", 0, 1, 2}
@@ -245,10 +260,10 @@ class Trainer:
         training within about 0.1 s and leaves the weights of the last whole step.
         """
         epochs, first = whole(epochs, "epochs", 0), whole(initial_epoch, "initial_epoch", 0)
-        rows = whole(32 if batch_size is None else batch_size, "batch_size", 1)
+        batch_rows(batch_size, None, 1)
         per_epoch = optional_whole(steps_per_epoch, "steps_per_epoch", 1)
         shown = verbosity(verbose, 1)
-        feed = self._feed(x, y, sample_weight, class_weight)
+        feed = self._feed(x, y, sample_weight)
         split = fraction(validation_split, "validation_split")
         validation_feed = None
         if validation_data is not None:
@@ -260,14 +275,16 @@ class Trainer:
             raise ValueError(
                 f"validation_split={split} leaves one side without samples: {len(x)} are too few"
             )
+        if class_weight is not None:  # of the training samples only
+            feed = class_weighted(feed, class_weight, self.graph()[1])
+        rows = batch_rows(batch_size, per_epoch, feed.samples)
         validation = None
+        every = whole(validation_freq, "validation_freq", 1)
         if validation_feed is not None:
-            validation = Validation(
-                validation_feed,
-                optional_whole(validation_batch_size, "validation_batch_size", 1) or rows,
-                optional_whole(validation_steps, "validation_steps", 1),
-                whole(validation_freq, "validation_freq", 1),
-            )
+            limit = optional_whole(validation_steps, "validation_steps", 1)
+            asked = batch_size if validation_batch_size is None else validation_batch_size
+            validation_rows = batch_rows(asked, limit, validation_feed.samples)
+            validation = Validation(validation_feed, validation_rows, limit, every)
         plan = self.plan_for("train", feed.weighted)
         if validation is not None:
             self.plan_for("evaluate", validation.feed.weighted)
@@ -308,10 +325,11 @@ class Trainer:
         -------
         result : float, or list of the loss and each metric, or dict by name if ``return_dict``
         """
-        rows = whole(32 if batch_size is None else batch_size, "batch_size", 1)
+        batch_rows(batch_size, None, 1)
         limit = optional_whole(steps, "steps", 1)
         shown = verbosity(verbose, 0)
         feed = self._feed(x, y, sample_weight)
+        rows = batch_rows(batch_size, limit, feed.samples)
         self.plan_for("evaluate", feed.weighted)
         hooks = CallbackList(callbacks, model=self)
         progress = Progress(shown)
@@ -348,10 +366,11 @@ class Trainer:
         -------
         y : (n, ...) array of the model's float type
         """
-        rows = whole(_PREDICT_ROWS if batch_size is None else batch_size, "batch_size", 1)
         progress = Progress(verbosity(verbose, 0))
         limit = optional_whole(steps, "steps", 1)
+        batch_rows(batch_size, None, 1)
         samples = self._input(x)
+        rows = batch_rows(batch_size, limit, len(samples), _PREDICT_ROWS)
         output = self.graph()[1]
         table = batches(len(samples), rows, limit)
         n = int(table[:, 1].sum())
@@ -393,15 +412,11 @@ class Trainer:
         result : as ``evaluate``
             Of this batch, before the step.
         """
-        feed = self._feed(x, y, sample_weight, class_weight)
-        optimizer = self.optimizer
-        assert optimizer is not None
+        feed = self._feed(x, y, sample_weight)
+        if class_weight is not None:
+            feed = class_weighted(feed, class_weight, self.graph()[1])
         work = self._single_batch("train", feed)
-        work.steps[:, 2] = optimizer.iterations + 1
-        try:
-            work.run(optimizer.step_learning_rates)
-        finally:
-            optimizer.iterations += work.done
+        work.run(self.optimizer)
         return _result(work.logs(), return_dict)
 
     def test_on_batch(
@@ -423,7 +438,7 @@ class Trainer:
 def _listed(given: Any, name: str) -> list[Any]:
     if given is None:
         return []
-    if isinstance(given, (str, metrics.Metric, losses.Loss)):
+    if isinstance(given, (str, metrics_module.Metric, losses.Loss)):
         raise TypeError(f"{name} must be a list, got {given!r}; write {name}=[{given!r}]")
     return list(given)
 

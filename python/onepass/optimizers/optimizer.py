@@ -11,7 +11,7 @@ import math
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple, Self, Unpack
+from typing import Any, NamedTuple, Protocol, Self, Unpack
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +31,14 @@ from onepass.optimizers._arguments import (
 from onepass.optimizers._arrays import Array, Memory, checked_parameters, is_plain
 
 LearningRate = float | Callable[..., float]
+
+
+class HasStates(Protocol):
+    """Who keeps the states of an optimizer's parameters: a model."""
+
+    @property
+    def states(self) -> list[Array]:
+        """All of them."""
 
 
 class StepResult(NamedTuple):
@@ -114,7 +122,9 @@ class Optimizer(ABC):
         self._not_decayed_names: list[re.Pattern[str]] = []
         self._native: _core.Optimizer | None = None
         self._bound = False
+        self._owner: HasStates | None = None
         self._parameters: list[Array] = []
+        self._decayed: list[bool] = []
         self._states: list[Array] = []
         self._gradients: list[Array] = []
 
@@ -267,7 +277,21 @@ class Optimizer(ABC):
     @property
     def variables(self) -> list[Array]:
         """The state arrays, parameter by parameter: for Adam m and v of the first, and so on."""
-        return list(self._states)
+        return list(self._states if self._owner is None else self._owner.states)
+
+    def claim(self, owner: HasStates) -> None:
+        """Tie the optimizer to the model whose states it steps.
+
+        Raises
+        ------
+        ValueError
+            If another model or list of arrays has it.
+        """
+        if self._owner is not owner and self._bound:
+            raise ValueError(
+                f"this {type(self).__name__} already belongs to other parameters; make a new one"
+            )
+        self._owner = owner
 
     # Steps without a model.
 
@@ -296,23 +320,27 @@ class Optimizer(ABC):
                 f"this {type(self).__name__} is already built for other parameters; "
                 "make a new optimizer for these"
             )
-        excluded = self._excluded(parameters)
+        self._decayed = [i not in self._excluded(parameters) for i in range(len(parameters))]
         float64 = bool(parameters) and parameters[0].dtype == np.float64
         states = [
-            [_core.aligned_zeros(p.size, float64).reshape(p.shape) for _ in range(self.rule.states)]
+            _core.aligned_zeros(p.size, float64).reshape(p.shape)
             for p in parameters
+            for _ in range(self.rule.states)
         ]
+        self._bind(parameters, states)
+
+    def _bind(self, parameters: list[Array], states: list[Array]) -> None:
+        """Make the native optimizer of these arrays."""
+        slots = self.rule.states
         named = [(f"parameters[{i}]", p) for i, p in enumerate(parameters)]
-        self._memory = Memory(
-            named
-            + [(f"the state of parameters[{i}]", s) for i, own in enumerate(states) for s in own]
-        )
-        native = self.create_native(float64)
+        named += [(f"the state of parameters[{i // slots}]", s) for i, s in enumerate(states)]
+        self._memory = Memory(named)
+        native = self.create_native(bool(parameters) and parameters[0].dtype == np.float64)
         for i, p in enumerate(parameters):
-            native.add(p, states[i], i not in excluded)
+            native.add(p, states[i * slots : (i + 1) * slots], self._decayed[i])
         self._native = native
         self._parameters = parameters
-        self._states = [s for own in states for s in own]
+        self._states = states
 
     def _excluded(self, parameters: list[Array]) -> set[int]:
         if self._not_decayed_names:
@@ -358,8 +386,7 @@ class Optimizer(ABC):
             )
         gradients = self._usable(list(grads))
         learning_rate = self.learning_rate
-        self._native.set_gradients(gradients)
-        self._native.step(learning_rate, self._iterations + 1)
+        self._native.apply(gradients, learning_rate, self._iterations + 1)
         self._iterations += 1
         return StepResult(self._global_norm(), False)
 
@@ -405,6 +432,16 @@ class Optimizer(ABC):
     def from_config(cls, config: Mapping[str, Any]) -> Self:
         """Make an optimizer from what `get_config` returned."""
         return cls(**config)
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = {**vars(self), "_native": None, "_gradients": []}
+        state.pop("_memory", None)
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        if self._owner is None and self._bound:  # built on arrays, whose copies it now holds
+            self._bind(self._parameters, self._states)
 
     def __repr__(self) -> str:
         given = (
