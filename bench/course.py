@@ -29,8 +29,8 @@ Trainer = tuple[Callable[[], None], Callable[[Pair], float]]
 def load() -> tuple[Pair, Pair, Pair]:
     """Training, validation and test set as the course makes them: pixels / 255 in float64."""
     (x, y), (x_test, y_test) = keras.datasets.fashion_mnist.load_data()
-    x, x_test = x / 255.0, x_test / 255.0
-    return (x[:-5000], y[:-5000]), (x[-5000:], y[-5000:]), (x_test, y_test)
+    pixels = x / 255.0
+    return (pixels[:-5000], y[:-5000]), (pixels[-5000:], y[-5000:]), (x_test / 255.0, y_test)
 
 
 def ours(seed: int, data: Pair) -> Trainer:
@@ -70,7 +70,7 @@ def torchs(seed: int, data: Pair) -> Trainer:
     x, y = torch.from_numpy(data[0]).float(), torch.from_numpy(data[1]).long()
 
     def epoch() -> None:
-        for rows in torch.randperm(len(x)).split(32):
+        for rows in torch.split(torch.randperm(len(x)), 32):
             optimizer.zero_grad()
             loss_of(model(x[rows]), y[rows]).backward()
             optimizer.step()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from onepass.layers.layer import Layer
 from onepass.layers.weights import HasWeights, unique
+from onepass.models.compiled import Compiled
 from onepass.models.summary import plan_text, summary_text
 from onepass.models.trainer import Trainer
 
@@ -29,7 +30,7 @@ class Model(Trainer, HasWeights):
     """
 
     def __init__(self, *arguments: Any, name: str = "", **options: Any) -> None:
-        if arguments or options or type(self).graph is Trainer.graph:
+        if arguments or options or type(self).graph is Compiled.graph:
             raise NotImplementedError(
                 "functional and subclassed models are not there yet: use Sequential"
             )

@@ -7,12 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from onepass import losses, optimizers
-from onepass import metrics as metrics_module
-from onepass._checks import number
 from onepass.callbacks import CallbackList, History
 from onepass.callbacks.progress import Progress
-from onepass.engine.binding import BoundOptimizer
 from onepass.engine.feeding import (
     Feed,
     class_weighted,
@@ -24,140 +20,19 @@ from onepass.engine.feeding import (
     samples_of,
 )
 from onepass.engine.fitting import FitLoop, Validation, evaluate
-from onepass.engine.objective import Objective
-from onepass.engine.plan import Mode, Plan, build_plan
+from onepass.engine.plan import Mode
 from onepass.engine.replay import Pass, batches
 from onepass.models.arguments import batch_rows, fraction, optional_whole, verbosity, whole
+from onepass.models.compiled import NO_LOSS, Compiled
 
 if TYPE_CHECKING:
-    from onepass.engine.graph import SymbolicTensor
-    from onepass.engine.storage import Floats, Variable
-    from onepass.losses import Loss
-    from onepass.metrics import Metric
-    from onepass.optimizers import Optimizer
+    from onepass.engine.storage import Floats
 
-_NO_LOSS = "model {0!r} has no loss: call compile(optimizer, loss) first"
 _PREDICT_ROWS = 512  # of one step, unless the caller says; results do not depend on it
 
 
-class Trainer:
-    """What a model does with data. The model itself says what it is: graph and variables."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.optimizer: Optimizer | None = None
-        self.loss: Loss | None = None
-        self.stop_training = False
-        self.history: History | None = None
-        self._metrics: Sequence[str | Metric | Loss] = ()
-        self._weighted_metrics: Sequence[str | Metric | Loss] = ()
-        self._loss_weight = 1.0
-        self._bound: BoundOptimizer | None = None
-        self._plans: dict[tuple[Any, ...], Plan] = {}
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_plans": {}, "history": None}  # plans are recorded anew
-
-    # -- what models say --------------------------------------------------------------------------
-
-    @property
-    def trainable_variables(self) -> list[Variable]:
-        """Weights that ``fit`` changes."""
-        raise NotImplementedError
-
-    def graph(self) -> tuple[SymbolicTensor, SymbolicTensor]:
-        """Return the recorded input and output; the model must be built."""
-        raise NotImplementedError
-
-    def build_for(self, sample_shape: tuple[int, ...]) -> None:
-        """Build for samples of this shape if that was not done yet."""
-        raise NotImplementedError
-
-    @property
-    def built(self) -> bool:
-        """Whether all weights exist."""
-        raise NotImplementedError
-
-    # -- compiling -------------------------------------------------------------------------------
-
-    def compile(
-        self,
-        optimizer: str | Optimizer = "rmsprop",
-        loss: str | Loss | None = None,
-        loss_weights: float | None = None,
-        metrics: Sequence[str | Metric | Loss] | None = None,
-        weighted_metrics: Sequence[str | Metric | Loss] | None = None,
-        run_eagerly: bool = False,
-        steps_per_execution: int = 1,
-        jit_compile: str | bool = "auto",
-        auto_scale_loss: bool = True,
-    ) -> None:
-        """Say how to train.
-
-        Parameters
-        ----------
-        optimizer : str or Optimizer
-        loss : str or Loss
-        loss_weights : float, optional
-            Factor of the loss.
-        metrics : sequence of str, Metric or Loss, optional
-            Reported, with all samples counting alike.
-        weighted_metrics : the same, weighted by the sample weights
-        run_eagerly : bool
-            Only False: a model is always recorded.
-        steps_per_execution, jit_compile, auto_scale_loss
-            Keras's, without effect: plans run many steps natively anyway, in float32 or float64.
-
-        Raises
-        ------
-        TypeError, ValueError
-            If a name is unknown; nothing is changed then.
-        """
-        new_optimizer = optimizers.get(optimizer)
-        new_loss = None if loss is None else losses.get(loss)
-        plain, weighted = _listed(metrics, "metrics"), _listed(weighted_metrics, "weighted_metrics")
-        if new_loss is not None and new_loss.reduction in ("none", None):
-            raise ValueError("compile: training needs a loss with a reduction, got reduction=None")
-        factor = 1.0 if loss_weights is None else number(loss_weights, "loss_weights")
-        if run_eagerly:
-            raise ValueError("compile: run_eagerly=True is not possible, models are recorded")
-        for metric in [*plain, *weighted]:
-            metrics_module.check(metric)
-        if self._bound is None or self._bound.optimizer is not new_optimizer:
-            self._bound = BoundOptimizer(new_optimizer)
-        self.optimizer, self.loss, self._loss_weight = new_optimizer, new_loss, factor
-        self._metrics, self._weighted_metrics = plain, weighted
-        self.forget_plans()
-
-    def forget_plans(self) -> None:
-        """Record anew at the next call: the layers or what they are trained for have changed."""
-        self._plans.clear()
-
-    def _objective(self, y: SymbolicTensor) -> Objective:
-        if self.loss is None:
-            raise ValueError(_NO_LOSS.format(self.name))
-        loss, cols = self.loss, y.shape[-1] or 0
-        plain = [metrics_module.get(m, loss, cols) for m in self._metrics]
-        weighted = [metrics_module.get(m, loss, cols) for m in self._weighted_metrics]
-        return Objective(loss, plain, weighted, self._loss_weight)
-
-    def plan_for(self, mode: Mode, weighted: bool = False) -> Plan:
-        """Return the plan of a mode, recorded when it is first needed."""
-        trained = self.trainable_variables if mode == "train" else []
-        key = (mode, weighted, *(id(variable) for variable in trained))
-        if key not in self._plans:
-            x, y = self.graph()
-            objective = None if mode == "predict" else self._objective(y)
-            self._plans[key] = build_plan(
-                mode,
-                x,
-                y,
-                objective=objective,
-                weighted=weighted,
-                trained=trained,
-                optimizer=None if self._bound is None else self._bound.native,
-            )
-        return self._plans[key]
+class Trainer(Compiled):
+    """What a model does with data."""
 
     # -- data ------------------------------------------------------------------------------------
 
@@ -171,7 +46,7 @@ class Trainer:
         if y is None:
             raise ValueError(f"{prefix}y is missing: this model needs targets")
         if self.loss is None:
-            raise ValueError(_NO_LOSS.format(self.name))
+            raise ValueError(NO_LOSS.format(self.name))
         if not self.built:  # build for good only if the data can be right
             same_length(**{f"{prefix}x": samples_of(x, prefix + "x"), f"{prefix}y": samples_of(y)})
         inputs = self._input(x, prefix + "x")
@@ -263,28 +138,18 @@ class Trainer:
         batch_rows(batch_size, None, 1)
         per_epoch = optional_whole(steps_per_epoch, "steps_per_epoch", 1)
         shown = verbosity(verbose, 1)
-        feed = self._feed(x, y, sample_weight)
         split = fraction(validation_split, "validation_split")
-        validation_feed = None
-        if validation_data is not None:
-            validation_feed = self._validation_feed(validation_data)
-        elif split:
-            kept = int(feed.samples * (1 - split))
-            validation_feed, feed = feed.rows(kept, feed.samples), feed.rows(0, kept)
-        if feed.samples == 0 or (validation_feed is not None and validation_feed.samples == 0):
-            raise ValueError(
-                f"validation_split={split} leaves one side without samples: {len(x)} are too few"
-            )
+        feed, held_out = self._training_data(x, y, sample_weight, split, validation_data)
         if class_weight is not None:  # of the training samples only
             feed = class_weighted(feed, class_weight, self.graph()[1])
         rows = batch_rows(batch_size, per_epoch, feed.samples)
         validation = None
         every = whole(validation_freq, "validation_freq", 1)
-        if validation_feed is not None:
+        if held_out is not None:
             limit = optional_whole(validation_steps, "validation_steps", 1)
             asked = batch_size if validation_batch_size is None else validation_batch_size
-            validation_rows = batch_rows(asked, limit, validation_feed.samples)
-            validation = Validation(validation_feed, validation_rows, limit, every)
+            held_out_rows = batch_rows(asked, limit, held_out.samples)
+            validation = Validation(held_out, held_out_rows, limit, every)
         plan = self.plan_for("train", feed.weighted)
         if validation is not None:
             self.plan_for("evaluate", validation.feed.weighted)
@@ -297,6 +162,22 @@ class Trainer:
             self, plan, feed, rows, per_epoch, bool(shuffle), validation, hooks, Progress(shown)
         ).run(first, epochs)
         return history
+
+    def _training_data(
+        self, x: Any, y: Any, sample_weight: Any, split: float, validation_data: Any
+    ) -> tuple[Feed, Feed | None]:
+        """Return what to train on and what to validate on."""
+        feed = self._feed(x, y, sample_weight)
+        if validation_data is not None:
+            return feed, self._validation_feed(validation_data)
+        if not split:
+            return feed, None
+        kept = int(feed.samples * (1 - split))
+        if kept in (0, feed.samples):
+            raise ValueError(
+                f"validation_split={split} leaves one side without samples: {len(x)} are too few"
+            )
+        return feed.rows(0, kept), feed.rows(kept, feed.samples)
 
     def _validation_feed(self, data: Sequence[Any]) -> Feed:
         if not isinstance(data, (tuple, list)) or len(data) not in (2, 3):
@@ -433,14 +314,6 @@ class Trainer:
 
     def _single_batch(self, mode: Mode, feed: Feed) -> Pass:
         return Pass(self.plan_for(mode, feed.weighted), feed, batches(feed.samples, feed.samples))
-
-
-def _listed(given: Any, name: str) -> list[Any]:
-    if given is None:
-        return []
-    if isinstance(given, (str, metrics_module.Metric, losses.Loss)):
-        raise TypeError(f"{name} must be a list, got {given!r}; write {name}=[{given!r}]")
-    return list(given)
 
 
 def _with(callbacks: Any, history: History) -> list[Any]:

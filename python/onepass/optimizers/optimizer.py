@@ -9,9 +9,9 @@ from __future__ import annotations
 import inspect
 import math
 import re
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol, Self, Unpack
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Protocol, Self, Unpack
 
 import numpy as np
 import numpy.typing as npt
@@ -28,7 +28,8 @@ from onepass.optimizers._arguments import (
     one_convention,
     refuse_not_yet,
 )
-from onepass.optimizers._arrays import Array, Memory, checked_parameters, is_plain
+from onepass.optimizers._arrays import Array
+from onepass.optimizers.array_steps import ArraySteps
 
 LearningRate = float | Callable[..., float]
 
@@ -41,18 +42,7 @@ class HasStates(Protocol):
         """All of them."""
 
 
-class StepResult(NamedTuple):
-    """What a step reports.
-
-    ``global_norm`` is the norm of all gradients before clipping, or None when neither ``clipnorm``
-    nor ``global_clipnorm`` needed it; ``skipped`` says that no parameter changed.
-    """
-
-    global_norm: float | None
-    skipped: bool
-
-
-class Optimizer(ABC):
+class Optimizer(ArraySteps):
     """Base class of the optimizers.
 
     A subclass names a compiled rule and its options; everything around the rule happens here.
@@ -252,6 +242,26 @@ class Optimizer(ABC):
             return variable is None
         return not any(pattern.search(name) for pattern in self._not_decayed_names)
 
+    def _excluded(self, parameters: list[Array]) -> set[int]:
+        if self._not_decayed_names:
+            raise ValueError(
+                "var_names cannot exclude plain arrays, they have no names: use var_list"
+            )
+        excluded = set()
+        for item in self._not_decayed:
+            if isinstance(item, int | np.integer) and 0 <= item < len(parameters):
+                excluded.add(int(item))
+                continue
+            found = [i for i, p in enumerate(parameters) if p is item]
+            if not found:
+                what = "an array" if isinstance(item, np.ndarray) else repr(item)
+                raise ValueError(
+                    f"exclude_from_weight_decay names {what}, which is not one of the "
+                    f"{len(parameters)} parameters or their indices"
+                )
+            excluded.update(found)
+        return excluded
+
     # Native side.
 
     def create_native(self, float64: bool) -> _core.Optimizer:
@@ -293,126 +303,6 @@ class Optimizer(ABC):
             )
         self._owner = owner
 
-    # Steps without a model.
-
-    def build(self, arrays: Sequence[Array]) -> None:
-        """Bind the optimizer to arrays, which `apply` then updates in place.
-
-        Parameters
-        ----------
-        arrays : list or tuple of NumPy arrays
-            All float32 or all float64, of any shape; writeable, C-contiguous, not overlapping.
-
-        Raises
-        ------
-        TypeError, ValueError
-            If an array cannot be updated in place, or the optimizer was built before for others.
-
-        Notes
-        -----
-        The arrays are kept, not copied: they must not be resized. States start at zero.
-        """
-        parameters = checked_parameters(arrays)
-        if self._bound:
-            if self._native is not None and _same(parameters, self._parameters):
-                return
-            raise ValueError(
-                f"this {type(self).__name__} is already built for other parameters; "
-                "make a new optimizer for these"
-            )
-        self._decayed = [i not in self._excluded(parameters) for i in range(len(parameters))]
-        float64 = bool(parameters) and parameters[0].dtype == np.float64
-        states = [
-            _core.aligned_zeros(p.size, float64).reshape(p.shape)
-            for p in parameters
-            for _ in range(self.rule.states)
-        ]
-        self._bind(parameters, states)
-
-    def _bind(self, parameters: list[Array], states: list[Array]) -> None:
-        """Make the native optimizer of these arrays."""
-        slots = self.rule.states
-        named = [(f"parameters[{i}]", p) for i, p in enumerate(parameters)]
-        named += [(f"the state of parameters[{i // slots}]", s) for i, s in enumerate(states)]
-        self._memory = Memory(named)
-        native = self.create_native(bool(parameters) and parameters[0].dtype == np.float64)
-        for i, p in enumerate(parameters):
-            native.add(p, states[i * slots : (i + 1) * slots], self._decayed[i])
-        self._native = native
-        self._parameters = parameters
-        self._states = states
-
-    def _excluded(self, parameters: list[Array]) -> set[int]:
-        if self._not_decayed_names:
-            raise ValueError(
-                "var_names cannot exclude plain arrays, they have no names: use var_list"
-            )
-        excluded = set()
-        for item in self._not_decayed:
-            if isinstance(item, int | np.integer) and 0 <= item < len(parameters):
-                excluded.add(int(item))
-                continue
-            found = [i for i, p in enumerate(parameters) if p is item]
-            if not found:
-                what = "an array" if isinstance(item, np.ndarray) else repr(item)
-                raise ValueError(
-                    f"exclude_from_weight_decay names {what}, which is not one of the "
-                    f"{len(parameters)} parameters or their indices"
-                )
-            excluded.update(found)
-        return excluded
-
-    def apply(self, grads: Iterable[Array]) -> StepResult:
-        """Do one step on the arrays given to `build`, in place.
-
-        Parameters
-        ----------
-        grads : iterable of NumPy arrays
-            One a parameter, in order, of its shape and dtype. They are not written to; one that is
-            not C-contiguous is copied first.
-
-        Returns
-        -------
-        result : StepResult
-
-        Raises
-        ------
-        TypeError, ValueError
-            If a gradient does not fit its parameter or overlaps one; then nothing has changed.
-        """
-        if self._native is None:
-            raise ValueError(
-                f"{type(self).__name__}.apply needs parameters: call build(arrays) first"
-            )
-        gradients = self._usable(list(grads))
-        learning_rate = self.learning_rate
-        self._native.apply(gradients, learning_rate, self._iterations + 1)
-        self._iterations += 1
-        return StepResult(self._global_norm(), False)
-
-    def _usable(self, grads: list[Array]) -> list[Array]:
-        """Return gradients that a sweep can read; their shapes and dtypes are checked natively."""
-        if _same(grads, self._gradients):
-            return self._gradients
-        usable = []
-        for i, g in enumerate(grads):
-            if not isinstance(g, np.ndarray):
-                raise TypeError(f"gradients[{i}] must be a NumPy array, got {type(g).__name__}")
-            if not is_plain(g):
-                g = g.copy(order="C")
-            owner = self._memory.owner(g)
-            if owner is not None:
-                raise ValueError(f"gradients[{i}] overlaps {owner} in memory")
-            usable.append(g)
-        # A copy is not the array that was given, so the next step makes a new one.
-        self._gradients = usable
-        return usable
-
-    def _global_norm(self) -> float | None:
-        if self.clipnorm is None and self.global_clipnorm is None:
-            return None
-        return self._native.global_norm if self._native and self._parameters else 0.0
-
     # Configuration.
 
     def get_config(self) -> dict[str, Any]:
@@ -448,10 +338,6 @@ class Optimizer(ABC):
             f"{k}={v!r}" for k, v in self.get_config().items() if v is not None and k != "name"
         )
         return f"{type(self).__name__}({', '.join(given)})"
-
-
-def _same(a: list[Array], b: list[Array]) -> bool:
-    return len(a) == len(b) and all(x is y for x, y in zip(a, b, strict=True))
 
 
 def _takes_argument(function: Callable[..., object]) -> bool:
