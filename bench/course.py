@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 import onepass as keras
+from bench.report import environment
 
 Pair = tuple[np.ndarray, np.ndarray]
 Trainer = tuple[Callable[[], None], Callable[[Pair], float]]
@@ -131,7 +132,8 @@ def main() -> int:
     mine, theirs = result["onepass"], result["torch"]
     fine = [compare(key, mine[key], theirs[key]) for key in ("validation", "test")]
     if options.json:
-        options.json.write_text(json.dumps(result, indent=1) + "\n")
+        facts = {"environment": environment([keras.config.threads()]), **result}
+        options.json.write_text(json.dumps(facts, indent=1) + "\n")
     return 0 if all(fine) else 1
 
 
