@@ -9,7 +9,6 @@ which also tells how ``digits.npz`` was made.
 """
 
 import io
-from importlib import resources
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +33,8 @@ def load_data() -> tuple[Split, Split]:
         uint8 arrays of shapes (1437, 8, 8), (1437,), (360, 8, 8) and (360,). Pixels are 0 to
         16 (not 255), labels 0 to 9. The arrays are new at each call.
     """
+    from importlib import resources  # late: it imports much
+
     raw = resources.files("onepass.datasets").joinpath("digits.npz").read_bytes()
     with np.load(io.BytesIO(raw), allow_pickle=False) as file:
         images: NDArray[np.uint8] = file["images"]
