@@ -12,6 +12,8 @@ settings.register_profile("local", deadline=None, max_examples=40)
 settings.register_profile("ci", deadline=None, max_examples=40, derandomize=True)
 settings.register_profile("sanitize", deadline=None, max_examples=15, derandomize=True)
 settings.register_profile("thorough", deadline=None, max_examples=1000)
+# Real teams at every size: by default small work is done by one thread, which would prove little.
+_core.set_team_thresholds(0, 0)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "local"))
 
 

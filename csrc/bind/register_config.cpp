@@ -32,6 +32,7 @@ void register_config(py::module_& m) {
   m.def("compiled_isas", &compiled_isas);
   m.def("threads", &threads);
   m.def("set_threads", &set_threads, py::arg("n"));
+  m.def("set_team_thresholds", &set_team_thresholds, py::arg("awake"), py::arg("asleep"));
   m.def("flush_denormals", &flush_denormals);
   m.def("set_flush_denormals", &set_flush_denormals, py::arg("on"));
   m.def(

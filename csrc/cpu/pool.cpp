@@ -30,9 +30,10 @@ namespace {
 constexpr int kMaxThreads = 1024;
 // A helper spins this long for its next job; waking it from sleep costs about 50 us.
 constexpr auto kSpinTime = std::chrono::microseconds(100);
-// Work (multiply-adds or elements) from which an awake, or a sleeping, helper pays.
-constexpr double kWorkAwake = 65'000;
-constexpr double kWorkAsleep = 1'500'000;
+// Work (multiply-adds or elements) from which an awake, or a sleeping, helper pays: waking one
+// costs 50 us and more, so alone the work must take about 200 us.
+std::atomic<double> work_awake{65'000};
+std::atomic<double> work_asleep{20'000'000};
 
 // About 50 us of spinning, then let others have the core.
 constexpr int kSpins = 4000;
@@ -59,37 +60,35 @@ inline void relax() {
 #endif
 }
 
-// Sets flush-to-zero for this thread while it lives and restores the caller's mode.
+// Flushes denormals, or keeps them, on this thread while it lives; then restores the mode it found.
+// Both ways explicitly: a helper inherits its creator's mode, and results must not depend on who
+// does the work.
 class DenormalGuard {
  public:
-  explicit DenormalGuard(bool on) : on_(on) {
-    if (!on_) return;
-#if defined(__x86_64__)
-    saved_ = _mm_getcsr();
-    _mm_setcsr(saved_ | 0x8040);  // flush results, read denormals as zero
-#elif defined(__aarch64__)
-    asm volatile("mrs %0, fpcr" : "=r"(saved_));
-    asm volatile("msr fpcr, %0" ::"r"(saved_ | (1ull << 24)));
-#endif
+  explicit DenormalGuard(bool on) : saved_(mode()) {
+    set_mode(on ? saved_ | kFlush : saved_ & ~kFlush);
   }
-  ~DenormalGuard() {
-    if (!on_) return;
-#if defined(__x86_64__)
-    _mm_setcsr(saved_);
-#elif defined(__aarch64__)
-    asm volatile("msr fpcr, %0" ::"r"(saved_));
-#endif
-  }
+  ~DenormalGuard() { set_mode(saved_); }
   DenormalGuard(const DenormalGuard&) = delete;
   DenormalGuard& operator=(const DenormalGuard&) = delete;
 
  private:
-  bool on_;
 #if defined(__x86_64__)
-  unsigned saved_ = 0;
-#else
-  unsigned long long saved_ = 0;
+  using Mode = unsigned;
+  static constexpr Mode kFlush = 0x8040;  // flush results, read denormals as zero
+  static Mode mode() { return _mm_getcsr(); }
+  static void set_mode(Mode m) { _mm_setcsr(m); }
+#elif defined(__aarch64__)
+  using Mode = uint64_t;
+  static constexpr Mode kFlush = uint64_t{1} << 24;
+  static Mode mode() {
+    Mode m;
+    asm volatile("mrs %0, fpcr" : "=r"(m));
+    return m;
+  }
+  static void set_mode(Mode m) { asm volatile("msr fpcr, %0" ::"r"(m)); }
 #endif
+  Mode saved_;
 };
 
 std::atomic<bool> flush{true};
@@ -324,18 +323,24 @@ void set_threads(int n) {
   wanted_threads.store(n, std::memory_order_relaxed);
 }
 
+void set_team_thresholds(double awake, double asleep) {
+  work_awake.store(awake);
+  work_asleep.store(asleep);
+}
+
 bool flush_denormals() { return flush.load(); }
 void set_flush_denormals(bool on) { flush.store(on); }
 
 void run_team(double work, const std::function<void(Team&)>& job) {
   DenormalGuard guard(flush.load(std::memory_order_relaxed));
   const int n = threads();
-  if (n > 1 && work >= kWorkAwake) {
+  if (n > 1 && work >= work_awake.load(std::memory_order_relaxed)) {
     Shared& holder = shared_pool();
     std::unique_lock own(holder.owner, std::try_to_lock);
     if (own.owns_lock()) {
       Pool& pool = holder.of_size(n);
-      if ((work >= kWorkAsleep || pool.awake()) && !pool.stands_back()) {
+      if ((work >= work_asleep.load(std::memory_order_relaxed) || pool.awake()) &&
+          !pool.stands_back()) {
         pool.run(work, job);
         return;
       }

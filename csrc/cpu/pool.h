@@ -13,6 +13,10 @@ int threads();
 // Throws std::invalid_argument unless 1 <= n <= 1024.
 void set_threads(int n);
 
+// Work from which awake, and sleeping, helpers take part. Results never depend on it; tests set 0
+// to have real teams at every size.
+void set_team_thresholds(double awake, double asleep);
+
 bool flush_denormals();
 void set_flush_denormals(bool on);
 
