@@ -26,24 +26,6 @@ from onepass.models import Model, Sequential
 
 __version__ = "0.1.0"
 keras = sys.modules[__name__]
-# So that ``from onepass.keras.layers import Dense`` finds these very modules.
-sys.modules[f"{__name__}.keras"] = keras
-for _name in (
-    "activations",
-    "backend",
-    "callbacks",
-    "config",
-    "datasets",
-    "initializers",
-    "layers",
-    "losses",
-    "metrics",
-    "models",
-    "optimizers",
-    "utils",
-):
-    sys.modules[f"{__name__}.keras.{_name}"] = sys.modules[f"{__name__}.{_name}"]
-
 __all__ = [
     "Input",
     "Model",
@@ -63,3 +45,9 @@ __all__ = [
     "optimizers",
     "utils",
 ]
+
+# So that ``from onepass.keras.layers import Dense`` finds these very modules.
+sys.modules[f"{__name__}.keras"] = keras
+for _name in __all__:
+    if f"{__name__}.{_name}" in sys.modules and _name != "keras":
+        sys.modules[f"{__name__}.keras.{_name}"] = sys.modules[f"{__name__}.{_name}"]
