@@ -86,7 +86,26 @@ class DenseOp(Op):
             )
 
 
-class ActivationOp(Op):
+class _ActivationLike(Op):
+    """One input of the output's shape, whose gradient follows from the output and its gradient."""
+
+    def backward(self, low: Lowering, node: Node) -> None:
+        (x,) = node.inputs
+        if not low.needs_gradient(x):
+            return
+        dy, _ = low.gradient(node.output)
+        dx, accumulate = low.gradient_to_write(x)
+        reads = {"y": low.value(node.output), "dy": dy}
+        self.emit_backward(low, node, reads, dx, accumulate)
+
+    def emit_backward(
+        self, low: Lowering, node: Node, reads: dict[str, Buffer], dx: Buffer, accumulate: bool
+    ) -> None:
+        """Emit the call that writes ``dx``."""
+        raise NotImplementedError
+
+
+class ActivationOp(_ActivationLike):
     """An elementwise activation of the compiled list."""
 
     def __init__(self, name: str, hyper: Mapping[str, float]) -> None:
@@ -102,20 +121,16 @@ class ActivationOp(Op):
             {"activation": self.name, "hyper": self.hyper},
         )
 
-    def backward(self, low: Lowering, node: Node) -> None:
-        (x,) = node.inputs
-        if not low.needs_gradient(x):
-            return
-        dy, _ = low.gradient(node.output)
-        dx, accumulate = low.gradient_to_write(x)
-        reads = {"y": low.value(node.output), "dy": dy}
+    def emit_backward(
+        self, low: Lowering, node: Node, reads: dict[str, Buffer], dx: Buffer, accumulate: bool
+    ) -> None:
         if self.formula.needs_input:
-            reads["x"] = low.value(x)
+            reads = {**reads, "x": low.value(node.inputs[0])}
         attributes = {"activation": self.name, "hyper": self.hyper, "accumulate": accumulate}
         low.emit("activation_backward", reads, {"dx": dx}, attributes)
 
 
-class SoftmaxOp(Op):
+class SoftmaxOp(_ActivationLike):
     """Softmax over the last dimension."""
 
     name = "softmax"
@@ -123,13 +138,9 @@ class SoftmaxOp(Op):
     def forward(self, low: Lowering, node: Node) -> None:
         low.emit("softmax", {"x": low.value(node.inputs[0])}, {"y": low.value(node.output)})
 
-    def backward(self, low: Lowering, node: Node) -> None:
-        (x,) = node.inputs
-        if not low.needs_gradient(x):
-            return
-        dy, _ = low.gradient(node.output)
-        dx, accumulate = low.gradient_to_write(x)
-        reads = {"y": low.value(node.output), "dy": dy}
+    def emit_backward(
+        self, low: Lowering, node: Node, reads: dict[str, Buffer], dx: Buffer, accumulate: bool
+    ) -> None:
         low.emit("softmax_backward", reads, {"dx": dx}, {"accumulate": accumulate})
 
 

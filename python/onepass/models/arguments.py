@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from onepass._checks import number
+
 
 def whole(value: Any, name: str, least: int) -> int:
     """Return a whole number of at least ``least``.
@@ -47,8 +49,7 @@ def verbosity(value: Any, automatic: int) -> int:
 
 def fraction(value: Any, name: str) -> float:
     """Return a number from 0 (included) to 1 (excluded)."""
-    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)):
-        raise TypeError(f"{name} must be a number, got {type(value).__name__}")
-    if not 0 <= value < 1:
-        raise ValueError(f"{name} must be in [0, 1), got {value}")
-    return float(value)
+    result = number(value, name, 0.0, 1.0)
+    if result == 1.0:
+        raise ValueError(f"{name} must be below 1, got {value}")
+    return result
