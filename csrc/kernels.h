@@ -49,7 +49,6 @@ struct DenseBackwardInput {
   Matrix<T> dx;
   ActivationSpec activation;
   bool accumulate;  // dx += instead of dx =; then the activation must be linear
-  T* packed;        // scratch for w^T: packed_size() elements, shared by the team
 };
 
 // dw = x^T dz, db = column sums of dz; either may be absent.
@@ -229,8 +228,10 @@ struct Kernels {
   }
 };
 
-// Elements of scratch that dense_backward_input needs for the transpose of an (i, o) kernel.
-inline constexpr int64_t kPanel = 64;  // no tile is wider
-ONEPASS_INLINE int64_t packed_size(int64_t i, int64_t o) { return (i + kPanel) * o; }
+// Whether a team shares a rows x cols product by columns, `line` elements of one cache line at a
+// time, or else by rows.
+ONEPASS_INLINE bool splits_by_columns(int64_t rows, int64_t cols, int64_t line, int members) {
+  return cols >= members * line || cols >= rows;
+}
 
 }  // namespace onepass

@@ -29,10 +29,14 @@ struct Range {
 struct Barrier;
 void wait_at(Barrier& barrier);  // cpu/pool.cpp
 
+// Bytes of work area that every member of a team brings along, aligned to a cache line.
+inline constexpr int64_t kScratchBytes = 640 << 10;
+
 struct Team {
   int rank;
   int size;
   Barrier* barrier;
+  void* scratch;
 
   // Every member waits here for all others; their writes are then visible.
   ONEPASS_INLINE void sync() {

@@ -457,7 +457,7 @@ def backward_pair(accumulate=False, product_accumulates=False):
     product = Call(
         "dense_backward_input",
         {"dz": dz, "w": w},
-        {"dx": dy, "packed": rows("packed")},
+        {"dx": dy},
         {"activation": "linear", "hyper": [], "accumulate": product_accumulates},
     )
     act = Call(

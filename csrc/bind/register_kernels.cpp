@@ -48,16 +48,13 @@ void dense_backward_input(py::array dz, py::array w, py::object z, py::object y,
                           int activation, const Hyper& hyper, bool accumulate) {
   by_dtype(dz, "dz", [&](auto zero) {
     using T = decltype(zero);
-    DenseBackwardInput<T> a{matrix_of<T>(dz, "dz"),
-                            matrix_of<T>(w, "w"),
-                            optional_matrix<T>(z, "z"),
-                            optional_matrix<T>(y, "y"),
-                            output_of<T>(dx, "dx"),
-                            activation_of(activation, hyper),
-                            accumulate,
-                            nullptr};
-    const py::array packed = py::array_t<T>(packed_size(a.w.rows, a.w.cols));
-    a.packed = static_cast<T*>(const_cast<void*>(packed.data()));
+    const DenseBackwardInput<T> a{matrix_of<T>(dz, "dz"),
+                                  matrix_of<T>(w, "w"),
+                                  optional_matrix<T>(z, "z"),
+                                  optional_matrix<T>(y, "y"),
+                                  output_of<T>(dx, "dx"),
+                                  activation_of(activation, hyper),
+                                  accumulate};
     run_kernel(&KernelTable<T>::dense_backward_input, a, product_work(a.dz, a.w.rows));
   });
 }
@@ -225,7 +222,6 @@ void register_kernels(py::module_& m) {
         arg("prediction"), arg("values"));
   m.def("weighted_sum", &weighted_sum, arg("values"), arg("weights"));
   m.def("gather_rows", &gather_rows, arg("source"), arg("index"), arg("scale"), arg("out"));
-  m.def("packed_size", [](int64_t i, int64_t o) { return packed_size(i, o); }, arg("i"), arg("o"));
   m.def("sum_of_squares", &sum_of_squares, arg("x"));
   m.def("scale_clip", &scale_clip, arg("x"), arg("scale"), arg("low"), arg("high"));
 }

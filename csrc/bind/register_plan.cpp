@@ -42,10 +42,6 @@ class PlanObject {
     return program_.add_buffer({rows_per_sample, 0, cols, cols, base.item_size, base.fixed, of});
   }
 
-  int scratch(int64_t size) {
-    return program_.add_buffer({0, 1, size, size, item_size(), nullptr, kNone});
-  }
-
   int fixed(py::array a) {
     return float64_ ? fixed_of<double>(std::move(a)) : fixed_of<float>(std::move(a));
   }
@@ -93,16 +89,12 @@ class PlanObject {
     });
   }
 
-  void dense_backward_input(int dz, int w, OptionalId z, OptionalId y, int dx, int packed,
-                            int activation, const Hyper& hyper, bool accumulate) {
+  void dense_backward_input(int dz, int w, OptionalId z, OptionalId y, int dx, int activation,
+                            const Hyper& hyper, bool accumulate) {
     add([&](auto zero) {
       auto call = std::make_unique<DenseBackwardInputCall<decltype(zero)>>();
       call->dz = dz, call->w = w, call->z = id_of(z), call->y = id_of(y), call->dx = dx;
-      const BufferSpec& kernel = program_.buffer(w);
-      if (program_.buffer(packed).cols < packed_size(kernel.rows, kernel.cols)) {
-        throw py::value_error("packed is too small");
-      }
-      call->packed = packed, call->accumulate = accumulate;
+      call->accumulate = accumulate;
       call->activation = activation_of(activation, hyper);
       call->work_per_sample = product_work(dx, w);
       return call;
@@ -361,15 +353,14 @@ void register_plan(py::module_& m) {
           arg("cols"), arg("stride"), arg("rows_per_sample"))
       .def("index_buffer", &PlanObject::index_buffer, arg("rows_per_sample"))
       .def("view", &PlanObject::view, arg("of"), arg("cols"), arg("rows_per_sample"))
-      .def("scratch", &PlanObject::scratch, arg("size"))
       .def("fixed", &PlanObject::fixed, arg("array"))
       .def("gather", &PlanObject::gather, arg("source"), arg("out"))
       .def("output", &PlanObject::output, arg("source"), arg("output"))
       .def("dense_forward", &PlanObject::dense_forward, py::kw_only(), arg("x"), arg("w"),
            none("b"), none("z"), arg("y"), arg("activation"), arg("hyper"))
       .def("dense_backward_input", &PlanObject::dense_backward_input, py::kw_only(), arg("dz"),
-           arg("w"), none("z"), none("y"), arg("dx"), arg("packed"), arg("activation"),
-           arg("hyper"), arg("accumulate"))
+           arg("w"), none("z"), none("y"), arg("dx"), arg("activation"), arg("hyper"),
+           arg("accumulate"))
       .def("dense_backward_weights", &PlanObject::dense_backward_weights, py::kw_only(), arg("x"),
            arg("dz"), none("dw"), none("db"), arg("accumulate"))
       .def("activation_forward", &PlanObject::activation_forward, py::kw_only(), arg("x"), arg("y"),

@@ -2,20 +2,50 @@
 #pragma once
 
 #include "../math/activations.h"
-#include "product.h"
+#include "blocks.h"
 
 namespace onepass::ONEPASS_ISA {
 namespace {
 
-// tile = act(tile), over the whole tile: a constant count vectorises without a tail.
+template <class T>
+void store(const Tile<T>& tile, Matrix<T> to, int64_t r, int64_t c, int cols) {
+  using S = Simd<T>;
+  const int tail = cols - (tile.vectors - 1) * S::kWidth;
+  for (int i = 0; i < tile.rows; ++i) {
+    T* row = to.row(r + i) + c;
+    for (int v = 0; v < tile.vectors - 1; ++v) {
+      S::store(row + v * S::kWidth, S::load(tile.row(i) + v * S::kWidth));
+    }
+    const int last = (tile.vectors - 1) * S::kWidth;
+    S::store(row + last, S::load(tile.row(i) + last), tail);
+  }
+}
+
+// The part of a matrix under a tile; zeros beyond the matrix's edge.
+template <class T>
+void load(Tile<T>& tile, Matrix<const T> from, int64_t r, int64_t c, int cols) {
+  using S = Simd<T>;
+  const int tail = cols - (tile.vectors - 1) * S::kWidth;
+  for (int i = 0; i < tile.rows; ++i) {
+    const T* row = from.row(r + i) + c;
+    for (int v = 0; v < tile.vectors - 1; ++v) {
+      S::store(tile.row(i) + v * S::kWidth, S::load(row + v * S::kWidth));
+    }
+    const int last = (tile.vectors - 1) * S::kWidth;
+    S::store(tile.row(i) + last, S::load(row + last, tail));
+  }
+}
+
+// tile = act(tile)
 template <class T>
 void activate(const ActivationSpec& spec, Tile<T>& tile) {
-  if (spec.id == 0) return;
   math::Activations::visit(spec.id, [&](auto formula) {
     using F = decltype(formula);
     const auto h = math::hyper_from<F, T>(spec.hyper);
-    T* at = &tile.at[0][0];
-    for (int i = 0; i < Tile<T>::kRows * Tile<T>::kCols; ++i) at[i] = F::value(at[i], h);
+    T* at = tile.at;
+    const int n = tile.size();
+    ONEPASS_IVDEP
+    for (int i = 0; i < n; ++i) at[i] = F::value(at[i], h);
   });
 }
 
@@ -26,10 +56,12 @@ void scale_by_derivative(const ActivationSpec& spec, const Tile<T>& z, const Til
   math::Activations::visit(spec.id, [&](auto formula) {
     using F = decltype(formula);
     const auto h = math::hyper_from<F, T>(spec.hyper);
-    T* at = &tile.at[0][0];
-    const T* z_at = &z.at[0][0];
-    const T* y_at = &y.at[0][0];
-    for (int i = 0; i < Tile<T>::kRows * Tile<T>::kCols; ++i) {
+    T* at = tile.at;
+    const T* z_at = z.at;
+    const T* y_at = y.at;
+    const int n = tile.size();
+    ONEPASS_IVDEP
+    for (int i = 0; i < n; ++i) {
       at[i] *= F::derivative(F::kNeedsInput ? z_at[i] : y_at[i], y_at[i], h);
     }
   });
@@ -38,106 +70,67 @@ void scale_by_derivative(const ActivationSpec& spec, const Tile<T>& z, const Til
 template <class T>
 void dense_forward(const DenseForward<T>& a, Team& team) {
   const Block block = split<T>(a.y.rows, a.y.cols, team);
-  const auto right = [&](int64_t c, int) {
-    return Matrix<const T>{a.w.data + c, a.w.rows, a.w.cols, a.w.stride};
-  };
-  const auto begin = [&](Tile<T>& tile, int64_t, int64_t c, int rows, int cols) {
-    clear(tile);
-    if (a.b == nullptr) return;
-    for (int i = 0; i < rows; ++i) {
-      for (int j = 0; j < cols; ++j) tile.at[i][j] = a.b[c + j];
-    }
-  };
-  const auto end = [&](Tile<T>& tile, int64_t r, int64_t c, int rows, int cols) {
-    if (a.z) store(tile, a.z, r, c, rows, cols);
-    activate(a.activation, tile);
-    store(tile, a.y, r, c, rows, cols);
-  };
-  for_tiles<T>(block, {a.x.data, a.x.stride, 1}, a.x.cols, right, begin, end);
-}
-
-// packed[k][j] = w[c + j][k] for a band of `cols` columns of w^T, zero up to a whole vector.
-template <class T>
-int64_t pack_transposed(Matrix<const T> w, int64_t c, int cols, T* packed) {
-  constexpr int width = Simd<T>::kWidth;
-  const int64_t stride = (cols + width - 1) / width * width;
-  constexpr int64_t line = 64 / sizeof(T);
-  for (int64_t k = 0; k < w.cols; k += line) {
-    const int64_t k_end = k + line < w.cols ? k + line : w.cols;
-    for (int j = 0; j < cols; ++j) {
-      const T* row = w.row(c + j);
-      for (int64_t q = k; q < k_end; ++q) packed[q * stride + j] = row[q];
-    }
-    for (int64_t q = k; q < k_end; ++q) {
-      for (int64_t j = cols; j < stride; ++j) packed[q * stride + j] = T(0);
-    }
+  const Product<T> product{{a.x.data, a.x.stride, 1}, a.x.cols, a.z ? a.z : a.y, a.b, false};
+  const Straight<T> right{a.w, block.rows};
+  if (a.activation.id == 0 && !a.z) {
+    multiply_block(product, right, block, team.scratch, Direct{});
+    return;
   }
-  return stride;
+  multiply_block(product, right, block, team.scratch,
+                 [&](Tile<T>& tile, int64_t r, int64_t c, int cols) {
+                   if (a.z) store(tile, a.z, r, c, cols);
+                   activate(a.activation, tile);
+                   store(tile, a.y, r, c, cols);
+                 });
 }
 
 template <class T>
 void dense_backward_input(const DenseBackwardInput<T>& a, Team& team) {
   const Block block = split<T>(a.dx.rows, a.dx.cols, team);
-  const int64_t depth = a.dz.cols;
-  // A band of columns is packed by its owner; bands of rows share all of it. Each writes the same
-  // values to its own place or, for rows, needs its own copy: pack once, then wait.
-  const bool shared = block.by_rows && team.size > 1;
-  const auto place = [&](int64_t c) { return a.packed + c * depth; };
-  if (shared) {
-    int64_t panel = 0;
-    for (int64_t c = 0; c < a.dx.cols; c += Tile<T>::kCols, ++panel) {
-      const int64_t left = a.dx.cols - c;
-      const int cols = static_cast<int>(left < Tile<T>::kCols ? left : Tile<T>::kCols);
-      if (panel % team.size == team.rank) pack_transposed(a.w, c, cols, place(c));
-    }
-    team.sync();
+  const Product<T> product{{a.dz.data, a.dz.stride, 1}, a.dz.cols, a.dx, nullptr, a.accumulate};
+  const Turned<T> right{a.w};
+  if (a.activation.id == 0) {
+    multiply_block(product, right, block, team.scratch, Direct{});
+    return;
   }
-  const auto right = [&](int64_t c, int cols) {
-    constexpr int width = Simd<T>::kWidth;
-    const int64_t stride =
-        shared ? (cols + width - 1) / width * width : pack_transposed(a.w, c, cols, place(c));
-    return Matrix<const T>{place(c), depth, stride, stride};
-  };
-  const auto begin = [&](Tile<T>& tile, int64_t r, int64_t c, int rows, int cols) {
-    a.accumulate ? load(tile, read_only(a.dx), r, c, rows, cols) : clear(tile);
-  };
-  const auto end = [&](Tile<T>& tile, int64_t r, int64_t c, int rows, int cols) {
-    if (a.activation.id != 0) {
-      Tile<T> z, y;
-      load(y, a.y, r, c, rows, cols);
-      if (a.z) load(z, a.z, r, c, rows, cols);
-      scale_by_derivative(a.activation, a.z ? z : y, y, tile);
-    }
-    store(tile, a.dx, r, c, rows, cols);
-  };
-  for_tiles<T>(block, {a.dz.data, a.dz.stride, 1}, depth, right, begin, end);
+  multiply_block(product, right, block, team.scratch,
+                 [&](Tile<T>& tile, int64_t r, int64_t c, int cols) {
+                   Tile<T> z, y;
+                   z.rows = y.rows = tile.rows;
+                   z.vectors = y.vectors = tile.vectors;
+                   load(y, a.y, r, c, cols);
+                   if (a.z) load(z, a.z, r, c, cols);
+                   scale_by_derivative(a.activation, a.z ? z : y, y, tile);
+                   store(tile, a.dx, r, c, cols);
+                 });
 }
 
 // db[c] (+)= sum over rows, in ascending order.
 template <class T>
 void column_sums(Matrix<const T> dz, Range cols, bool accumulate, T* db) {
-  if (!accumulate) {
-    for (int64_t c = cols.begin; c < cols.end; ++c) db[c] = T(0);
-  }
-  for (int64_t r = 0; r < dz.rows; ++r) {
-    const T* row = dz.row(r);
-    for (int64_t c = cols.begin; c < cols.end; ++c) db[c] += row[c];
+  constexpr int kStep = 64;
+  for (int64_t c = cols.begin; c < cols.end; c += kStep) {
+    T sums[kStep] = {};
+    const int64_t n = cols.end - c < kStep ? cols.end - c : kStep;
+    for (int64_t i = 0; i < n && accumulate; ++i) sums[i] = db[c + i];
+    for (int64_t r = 0; r < dz.rows; ++r) {
+      const T* row = dz.row(r) + c;
+      if (n == kStep) {
+        for (int i = 0; i < kStep; ++i) sums[i] += row[i];
+      } else {
+        for (int64_t i = 0; i < n; ++i) sums[i] += row[i];
+      }
+    }
+    for (int64_t i = 0; i < n; ++i) db[c + i] = sums[i];
   }
 }
 
 template <class T>
 void dense_backward_weights(const DenseBackwardWeights<T>& a, Team& team) {
   const Block block = split<T>(a.dw.rows, a.dw.cols, team);
-  const auto right = [&](int64_t c, int) {
-    return Matrix<const T>{a.dz.data + c, a.dz.rows, a.dz.cols, a.dz.stride};
-  };
-  const auto begin = [&](Tile<T>& tile, int64_t r, int64_t c, int rows, int cols) {
-    a.accumulate ? load(tile, read_only(a.dw), r, c, rows, cols) : clear(tile);
-  };
-  const auto end = [&](Tile<T>& tile, int64_t r, int64_t c, int rows, int cols) {
-    store(tile, a.dw, r, c, rows, cols);
-  };
-  if (a.dw) for_tiles<T>(block, {a.x.data, 1, a.x.stride}, a.dz.rows, right, begin, end);
+  const Product<T> product{{a.x.data, 1, a.x.stride}, a.dz.rows, a.dw, nullptr, a.accumulate};
+  const Straight<T> right{a.dz, block.rows};
+  if (a.dw) multiply_block(product, right, block, team.scratch, Direct{});
   if (a.db != nullptr) column_sums(a.dz, team.share(a.dz.cols, 64 / sizeof(T)), a.accumulate, a.db);
 }
 

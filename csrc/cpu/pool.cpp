@@ -93,6 +93,23 @@ class DenormalGuard {
 
 std::atomic<bool> flush{true};
 
+// The work area that a member brings to every team.
+struct Free {
+  void operator()(void* p) const { std::free(p); }
+};
+using Area = std::unique_ptr<void, Free>;
+
+Area new_area() {
+  Area area(std::aligned_alloc(64, kScratchBytes));
+  if (area == nullptr) throw std::bad_alloc();
+  return area;
+}
+
+void* area_of_this_thread() {
+  thread_local const Area area = new_area();
+  return area.get();
+}
+
 int parse_threads(const char* name) {
   const char* text = std::getenv(name);
   if (text == nullptr || *text == '\0') return 0;
@@ -149,9 +166,10 @@ class Pool {
  public:
   explicit Pool(int wanted) : wanted_(wanted) {
     helpers_.reserve(wanted - 1);
+    for (int rank = 1; rank < wanted; ++rank) areas_.push_back(new_area());
     try {
       for (int rank = 1; rank < wanted; ++rank) {
-        helpers_.emplace_back([this, rank] { serve(rank); });
+        helpers_.emplace_back([this, rank] { serve(rank, areas_[rank - 1].get()); });
       }
     } catch (const std::system_error&) {
       // The system grants no more threads: results are the same with those that there are.
@@ -174,6 +192,7 @@ class Pool {
   bool stands_back() const { return Clock::now() < alone_until_; }
 
   void run(double work, const std::function<void(Team&)>& job) {
+    void* const area = area_of_this_thread();
     job_ = &job;
     judged_ = work >= kWorkJudged;
     barrier_.size = size_;
@@ -184,7 +203,7 @@ class Pool {
       wake_.notify_all();
     }
     const auto start = judged_ ? Clock::now() : Clock::time_point{};
-    take_part(job, 0);
+    take_part(job, 0, area);
     for (int spins = 0; running_.load(std::memory_order_acquire) > 0; ++spins) {
       spins < kSpins ? relax() : static_cast<void>(sched_yield());
     }
@@ -194,9 +213,9 @@ class Pool {
  private:
   // Runs this member's part and notes how often it lost its core meanwhile. A job must not throw:
   // the others would wait for it for ever.
-  void take_part(const std::function<void(Team&)>& job, int rank) noexcept {
+  void take_part(const std::function<void(Team&)>& job, int rank, void* area) noexcept {
     const int64_t before = judged_ ? preemptions() : 0;
-    Team team{rank, size_, &barrier_};
+    Team team{rank, size_, &barrier_, area};
     job(team);
     if (judged_) lost_.fetch_add(preemptions() - before, std::memory_order_relaxed);
   }
@@ -215,7 +234,7 @@ class Pool {
     pause_ = std::min(2 * pause_, kLongestPause);
   }
 
-  void serve(int rank) {
+  void serve(int rank, void* area) {
     sigset_t all;
     sigfillset(&all);
     pthread_sigmask(SIG_BLOCK, &all, nullptr);  // signals belong to the caller's threads
@@ -225,7 +244,7 @@ class Pool {
       if (stop_) return;
       {
         DenormalGuard guard(flush.load(std::memory_order_relaxed));
-        take_part(*job_, rank);
+        take_part(*job_, rank, area);
       }
       running_.fetch_sub(1, std::memory_order_release);
     }
@@ -247,7 +266,8 @@ class Pool {
   }
 
   const int wanted_;
-  int size_ = 1;  // read by helpers only after the first ticket
+  int size_ = 1;             // read by helpers only after the first ticket
+  std::vector<Area> areas_;  // of the helpers
   std::vector<std::thread> helpers_;
   Barrier barrier_;
   const std::function<void(Team&)>* job_ = nullptr;
@@ -346,7 +366,7 @@ void run_team(double work, const std::function<void(Team&)>& job) {
       }
     }
   }
-  Team alone{0, 1, nullptr};
+  Team alone{0, 1, nullptr, area_of_this_thread()};
   job(alone);
 }
 

@@ -91,7 +91,7 @@ struct DenseForwardCall final : Call {
 
 template <class T>
 struct DenseBackwardInputCall final : Call {
-  BufferId dz, w, z, y, dx, packed;
+  BufferId dz, w, z, y, dx;
   ActivationSpec activation;
   bool accumulate;
   double work_per_sample;
@@ -99,7 +99,7 @@ struct DenseBackwardInputCall final : Call {
   void run(const Frame& f, Team& team) const override {
     f.kernels.of<T>().dense_backward_input(
         {f.matrix<const T>(dz), f.matrix<const T>(w), f.matrix<const T>(z), f.matrix<const T>(y),
-         f.matrix<T>(dx), activation, accumulate, f.data<T>(packed)},
+         f.matrix<T>(dx), activation, accumulate},
         team);
   }
   double work(int64_t rows) const override { return static_cast<double>(rows) * work_per_sample; }

@@ -67,7 +67,6 @@ void dense(const KernelTable<T>& table) {
       Grid<T> x(s.m, s.i, layout), w(s.i, s.o, layout), b(1, s.o), z(s.m, s.o, layout);
       Grid<T> y(s.m, s.o, layout), dz(s.m, s.o, layout), dx(s.m, s.i, layout);
       Grid<T> dw(s.i, s.o, layout), db(1, s.o), input(s.m, s.i, layout, 4.0);
-      Scratch<T> packed(packed_size(s.i, s.o));
       // Optional arguments are left out in one of the layouts.
       const bool with_b = layout != Layout::kReversed, with_z = layout != Layout::kDense;
       const auto product = [&](int64_t r, int64_t c) {
@@ -93,27 +92,25 @@ void dense(const KernelTable<T>& table) {
         Grid<T> value = values_of(input, layout, formula, spec);
         const bool needs_z = A::kNeedsInput || with_z;
         const DenseBackwardInput<T> backward{
-            dz.read(),    w.read(),     needs_z ? input.read() : Matrix<const T>{},
-            value.read(), dx.view(),    spec,
-            false,        packed.data()};
+            dz.read(),    w.read(),  needs_z ? input.read() : Matrix<const T>{},
+            value.read(), dx.view(), spec,
+            false};
         const auto slope = [&](int64_t r, int64_t c) {
           return input_gradient(r, c) * A::derivative(input(r, c), value(r, c), h);
         };
         expect(
             describe("dense_backward_input", s, which, A::kName),
             [&](Team& team) { table.dense_backward_input(backward, team); },
-            Output(dx, 4.0 + s.o, slope, Across::kMayDiffer), std::ref(packed));
+            Output(dx, 4.0 + s.o, slope, Across::kMayDiffer));
       });
 
-      const DenseBackwardInput<T> add{dz.read(), w.read(), {},   {},
-                                      dx.view(), {},       true, packed.data()};
+      const DenseBackwardInput<T> add{dz.read(), w.read(), {}, {}, dx.view(), {}, true};
       expect(
           describe("dense_backward_input", s, which, "accumulate"),
           [&](Team& team) { table.dense_backward_input(add, team); },
           Output(
               dx, 4.0 + s.o, [&](int64_t r, int64_t c) { return dx(r, c) + input_gradient(r, c); },
-              Across::kMayDiffer),
-          std::ref(packed));
+              Across::kMayDiffer));
 
       for (const bool accumulate : {false, true}) {
         const DenseBackwardWeights<T> weights{x.read(), dz.read(), dw.view(),
@@ -296,7 +293,10 @@ void run_team(int size, const std::function<void(Team&)>& job) {
   Barrier barrier(size);
   const bool first_is_late = tally.runs / 2 % 2 == 0;
   const auto member = [&](int rank) {
-    Team team{rank, size, &barrier};
+    std::vector<char> scratch(onepass::kScratchBytes + 64);
+    const auto address =
+        (reinterpret_cast<std::uintptr_t>(scratch.data()) + 63) & ~std::uintptr_t{63};
+    Team team{rank, size, &barrier, reinterpret_cast<void*>(address)};
     team.sync();
     if (size > 1 && (rank == 0) == first_is_late) {
       std::this_thread::sleep_for(std::chrono::microseconds(20));

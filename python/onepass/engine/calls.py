@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-Kind = Literal["rows", "index", "fixed", "scratch", "view"]
+Kind = Literal["rows", "index", "fixed", "view"]
 
 
 @dataclass(eq=False)
@@ -18,7 +18,7 @@ class Buffer:
 
     ``rows``: ``rows_per_sample`` rows of ``cols`` for each sample, ``stride`` elements apart;
     ``index``: int32 class indices; ``fixed``: an existing array (parameters, gradients);
-    ``scratch``: ``cols`` elements; ``view``: another buffer's memory under another shape.
+    ``view``: another buffer's memory under another shape.
     """
 
     name: str

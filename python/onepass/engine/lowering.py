@@ -78,10 +78,6 @@ class Lowering:
         """Return a new buffer of class indices."""
         return Buffer(name, "index", 1, 1, rows_per_sample)
 
-    def scratch(self, size: int) -> Buffer:
-        """Return a new buffer of loose elements."""
-        return Buffer("scratch", "scratch", size, size)
-
     # -- what needs a gradient -------------------------------------------------------------------
 
     def is_trained(self, variable: Variable) -> bool:

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from onepass import _core
 from onepass._formulas import ACTIVATIONS, hyper_values
 from onepass.engine.graph import Shape
 from onepass.engine.storage import Variable
@@ -77,11 +76,10 @@ class DenseOp(Op):
             low.emit("dense_backward_weights", reads, writes, {"accumulate": accumulate})
         if low.needs_gradient(x):
             dx, accumulate = low.gradient_to_write(x)
-            packed = low.scratch(_core.packed_size(*self.kernel.shape))
             low.emit(
                 "dense_backward_input",
                 {"dz": dz, "w": low.parameter(self.kernel)},
-                {"dx": dx, "packed": packed},
+                {"dx": dx},
                 {"activation": "linear", "hyper": [], "accumulate": accumulate},
             )
 

@@ -133,8 +133,6 @@ def _buffer_id(plan: _core.Plan, ids: dict[Buffer, int], buffer: Buffer) -> int:
             ids[buffer] = plan.fixed(buffer.array)
         elif buffer.kind == "index":
             ids[buffer] = plan.index_buffer(buffer.rows_per_sample)
-        elif buffer.kind == "scratch":
-            ids[buffer] = plan.scratch(buffer.cols)
         elif buffer.base is not None:
             base = _buffer_id(plan, ids, buffer.base)
             ids[buffer] = plan.view(base, buffer.cols, buffer.rows_per_sample)

@@ -1,0 +1,275 @@
+// How a dense product is walked: blocks of depth and rows sized for the caches, panels of columns,
+// tiles; and what is packed on the way.
+#pragma once
+
+#include <type_traits>
+
+#include "product.h"
+
+namespace onepass::ONEPASS_ISA {
+namespace {
+
+constexpr int64_t kLineBytes = 64;
+
+// Below this a matrix is read where it lies: it stays in the second-level cache.
+constexpr int64_t kUnpackedBytes = int64_t{2} << 20;
+// A panel is packed, and the next one fetched ahead, where so many tiles share the work.
+constexpr int64_t kTilesWorthPacking = 3;
+
+// What one member computes: C = start + A B, on a block of C.
+template <class T>
+struct Product {
+  Left<T> a;
+  int64_t depth;
+  Matrix<T> c;      // takes the result, and partial sums between blocks of the depth
+  const T* bias;    // what each row starts from, or nullptr
+  bool accumulate;  // start from what c holds
+};
+
+// A member's work area: a packed panel of B and a packed block of A's rows.
+template <class T>
+struct Packed {
+  static constexpr int64_t kDepth = 512;
+  static constexpr int64_t kHeight = Simd<T>::kRows;
+  static constexpr int64_t kCols = Simd<T>::kWidth * Simd<T>::kVectors;
+  static constexpr int64_t kRightSize = kDepth * kCols;
+  static constexpr int64_t kLeftSize = kScratchBytes / int64_t{sizeof(T)} - kRightSize;
+  static constexpr int64_t kRows = kLeftSize / kDepth / kHeight * kHeight;
+  T* right;
+  T* left;
+
+  explicit Packed(void* scratch)
+      : right(static_cast<T*>(scratch)), left(static_cast<T*>(scratch) + kRightSize) {}
+};
+
+// B as it lies in memory; the first tile that reads a panel packs it on the way, where asked.
+template <class T>
+struct Straight {
+  static constexpr bool kTurned = false;
+  Matrix<const T> b;
+  bool pack;
+
+  // Small matrices need no packing, unless their rows fall into the same sets of the first cache.
+  Straight(Matrix<const T> b, Range rows) : b(b) {
+    const int64_t stride = b.stride * int64_t{sizeof(T)};
+    const bool pays = rows.end - rows.begin >= kTilesWorthPacking * Packed<T>::kHeight;
+    pack = pays && (stride * b.rows > kUnpackedBytes || stride % 1024 == 0);
+  }
+  ONEPASS_INLINE Right<T> panel(Range depth, int64_t c, int, T*) const {
+    return {b.row(depth.begin) + c, b.stride};
+  }
+  ONEPASS_INLINE void prefetch(Range depth, int64_t c, int cols) const {
+    for (int64_t k = depth.begin; k < depth.end; ++k) {
+      const T* row = b.row(k) + c;
+      for (int j = 0; j < cols; j += kLineBytes / sizeof(T)) __builtin_prefetch(row + j, 0, 2);
+    }
+  }
+};
+
+// B = W^T, packed before it is read.
+template <class T>
+struct Turned {
+  static constexpr bool kTurned = true;
+  Matrix<const T> w;
+  static constexpr bool pack = false;
+
+  // packed[k][j] = w[c + j][depth.begin + k], whole vectors a row, zeros beyond `cols`.
+  Right<T> panel(Range depth, int64_t c, int cols, T* packed) const {
+    constexpr int width = Simd<T>::kWidth;
+    const int64_t stride = (cols + width - 1) / width * width;
+    T* to = packed;
+    for (int64_t k = depth.begin; k < depth.end; k += width, to += width * stride) {
+      const int deep = static_cast<int>(depth.end - k < width ? depth.end - k : width);
+      for (int j = 0; j < cols; j += width) {
+        const T* from = w.row(c + j) + k;
+        deep == width&& cols - j >= width
+            ? turn_square<true>(from, width, width, to + j, stride)
+            : turn_square<false>(from, cols - j, deep, to + j, stride);
+      }
+    }
+    return {packed, stride};
+  }
+  ONEPASS_INLINE void prefetch(Range depth, int64_t c, int cols) const {
+    constexpr int64_t line = kLineBytes / sizeof(T);
+    for (int j = 0; j < cols; ++j) {
+      const T* row = w.row(c + j);
+      for (int64_t k = depth.begin; k < depth.end; k += line) __builtin_prefetch(row + k, 0, 2);
+    }
+  }
+
+ private:
+  // to[k][j] = from[j][k] for k < deep and j < rows, of which a vector's count are taken.
+  template <bool Whole>
+  ONEPASS_INLINE void turn_square(const T* from, int rows, int deep, T* to, int64_t stride) const {
+    using S = Simd<T>;
+    typename S::V square[S::kWidth];
+    ONEPASS_UNROLL(16)
+    for (int j = 0; j < S::kWidth; ++j) {
+      square[j] = typename S::V{};
+      if (Whole) square[j] = S::load(from + j * w.stride);
+      if (!Whole && j < rows) square[j] = S::load(from + j * w.stride, deep);
+    }
+    transpose<T>(square);
+    ONEPASS_UNROLL(16)
+    for (int k = 0; k < S::kWidth; ++k) {
+      if (Whole || k < deep) S::store(to + k * stride, square[k]);
+    }
+  }
+};
+
+// An A whose rows are neighbours in memory and whose depth strides far touches a new page for each
+// step of the depth.
+template <class T>
+bool left_needs_packing(const Product<T>& p, Block block) {
+  constexpr int64_t half_page = 2048;
+  return p.a.row == 1 && p.a.depth * int64_t{sizeof(T)} >= half_page && p.depth >= 64 &&
+         block.cols.end - block.cols.begin >= 8 * Packed<T>::kCols;
+}
+
+// packed[tile][k][i] = A(rows.begin + tile * height + i, depth.begin + k)
+template <class T>
+void pack_left(Left<T> a, Range rows, Range depth, T* packed) {
+  constexpr int64_t height = Packed<T>::kHeight;
+  constexpr int64_t step = 8;  // of the depth: neighbouring tiles share the lines that they read
+  const int64_t tile_size = (depth.end - depth.begin) * height;
+  for (int64_t k = depth.begin; k < depth.end; k += step) {
+    const int64_t k_end = k + step < depth.end ? k + step : depth.end;
+    T* tile = packed + (k - depth.begin) * height;
+    for (int64_t r = rows.begin; r < rows.end; r += height, tile += tile_size) {
+      const int64_t n = rows.end - r < height ? rows.end - r : height;
+      for (int64_t q = k; q < k_end; ++q) {
+        const T* from = a.data + r * a.row + q * a.depth;
+        T* to = tile + (q - k) * height;
+        if (n == height) {
+          for (int64_t i = 0; i < height; ++i) to[i] = from[i];
+        } else {
+          for (int64_t i = 0; i < n; ++i) to[i] = from[i];
+        }
+      }
+    }
+  }
+}
+
+struct Direct {};  // an epilogue that has nothing to do
+
+// Walks a member's block of one product. `finish(tile, r, c, cols)` takes each tile of the result
+// and stores what it makes of it; with Direct tiles are stored as they are.
+template <class T, class B, class Finish>
+class Walk {
+ public:
+  Walk(const Product<T>& product, const B& b, Block block, void* scratch, Finish finish)
+      : product_(product),
+        b_(b),
+        block_(block),
+        area_(scratch),
+        packs_left_(left_needs_packing(product, block)),
+        packs_(B::kTurned || b.pack || packs_left_),
+        width_(block.rows.end - block.rows.begin == 1 ? kWideVectors * Simd<T>::kWidth
+                                                      : Packed<T>::kCols),
+        finish_(finish) {}
+
+  // Blocks of the depth in ascending order, equally deep; one for all where nothing is packed.
+  void run() {
+    const int64_t most = packs_ ? Packed<T>::kDepth : product_.depth;
+    const int64_t blocks = product_.depth > most ? (product_.depth + most - 1) / most : 1;
+    for (int64_t i = 0; i < blocks; ++i) {
+      depth_ = {product_.depth * i / blocks, product_.depth * (i + 1) / blocks};
+      const int64_t step = packs_left_ ? Packed<T>::kRows : product_.c.rows;
+      for (int64_t r = block_.rows.begin; r < block_.rows.end; r += step) {
+        rows_ = {r, r + step < block_.rows.end ? r + step : block_.rows.end};
+        if (packs_left_) pack_left(product_.a, rows_, depth_, area_.left);
+        panels();
+      }
+    }
+  }
+
+ private:
+  static constexpr bool kDirect = std::is_same_v<Finish, Direct>;
+  static constexpr int64_t kHeight = Packed<T>::kHeight;
+
+  bool last() const { return depth_.end == product_.depth; }
+  int cols_at(int64_t c) const {
+    const int64_t left = block_.cols.end - c;
+    return static_cast<int>(left < width_ ? left : width_);
+  }
+
+  void panels() {
+    for (int64_t c = block_.cols.begin; c < block_.cols.end; c += width_) {
+      tiles(c, b_.panel(depth_, c, cols_at(c), area_.right));
+    }
+  }
+
+  // All tiles below each other that share a panel. The next panel is fetched meanwhile, in equal
+  // portions, where this one comes from far.
+  void tiles(int64_t c, Right<T> panel) {
+    const int64_t count = (rows_.end - rows_.begin + kHeight - 1) / kHeight;
+    const int64_t portion = portion_of(count, c);
+    bool pack = b_.pack && rows_.end - rows_.begin >= kTilesWorthPacking * kHeight;
+    int64_t fetched = depth_.begin;
+    for (int64_t r = rows_.begin; r < rows_.end; r += kHeight) {
+      tile(r, c, panel, pack);
+      if (pack) panel = {area_.right, tile_.vectors * Simd<T>::kWidth};
+      pack = false;
+      if (fetched < depth_.end && portion > 0) {
+        const int64_t end = fetched + portion < depth_.end ? fetched + portion : depth_.end;
+        b_.prefetch({fetched, end}, c + width_, cols_at(c + width_));
+        fetched = end;
+      }
+    }
+  }
+
+  // Depth to fetch of the next panel beside each of `count` tiles, in whole cache lines.
+  int64_t portion_of(int64_t count, int64_t c) const {
+    constexpr int64_t line = kLineBytes / sizeof(T);
+    const bool pays = packs_ && count >= kTilesWorthPacking && c + width_ < block_.cols.end;
+    const int64_t deep = depth_.end - depth_.begin;
+    return pays ? ((deep + count - 1) / count + line - 1) / line * line : 0;
+  }
+
+  ONEPASS_INLINE void tile(int64_t r, int64_t c, Right<T> panel, bool pack) {
+    const int64_t left = rows_.end - r;
+    const int cols = cols_at(c);
+    tile_.rows = static_cast<int>(left < kHeight ? left : kHeight);
+    tile_.vectors = (cols + Simd<T>::kWidth - 1) / Simd<T>::kWidth;
+    const Destination<T> place{product_.c.row(r) + c, product_.c.stride};
+    const bool into_tile = !kDirect && last();
+    const Destination<T> to = into_tile ? Destination<T>{tile_.at, tile_.stride()} : place;
+    multiply<T>(tile_.rows, {left_at(r), panel, depth_.end - depth_.begin, cols, start_at(c, place),
+                             to, pack ? area_.right : nullptr});
+    if constexpr (!kDirect) {
+      if (into_tile) finish_(tile_, r, c, cols);
+    }
+  }
+
+  ONEPASS_INLINE Left<T> left_at(int64_t r) const {
+    if (packs_left_) {
+      return {area_.left + (r - rows_.begin) * (depth_.end - depth_.begin), 1, kHeight};
+    }
+    const Left<T>& a = product_.a;
+    return {a.data + r * a.row + depth_.begin * a.depth, a.row, a.depth};
+  }
+
+  ONEPASS_INLINE Start<T> start_at(int64_t c, Destination<T> place) const {
+    if (depth_.begin > 0 || product_.accumulate) return {place.data, place.stride};
+    return {product_.bias == nullptr ? nullptr : product_.bias + c, 0};
+  }
+
+  const Product<T>& product_;
+  const B& b_;
+  const Block block_;
+  const Packed<T> area_;
+  const bool packs_left_, packs_;
+  const int64_t width_;
+  Finish finish_;
+  Range depth_{}, rows_{};
+  Tile<T> tile_;
+};
+
+template <class T, class B, class Finish>
+void multiply_block(const Product<T>& product, const B& b, Block block, void* scratch,
+                    Finish finish) {
+  Walk<T, B, Finish>(product, b, block, scratch, finish).run();
+}
+
+}  // namespace
+}  // namespace onepass::ONEPASS_ISA
