@@ -313,9 +313,10 @@ class Graph:
 
     def plan(self, rewrites=REWRITES):
         from onepass.engine.plan import _native
+        from onepass.engine.schedule import phases
 
         calls = self.calls(rewrites)
-        return Plan(tuple(calls), _native(calls, True), ("loss",))
+        return Plan(tuple(calls), _native(phases(calls), True), ("loss",))
 
     def gradients(self, arrays, rewrites=REWRITES):
         plan = self.plan(rewrites)

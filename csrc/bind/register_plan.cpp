@@ -32,6 +32,8 @@ class PlanObject {
         {rows_per_sample, 0, cols, stride, index ? int64_t{4} : item_size(), nullptr, kNone});
   }
 
+  void phase() { program_.begin_phase(); }
+
   // The same memory as a gapless buffer under another shape of the same size.
   int view(int of, int64_t cols, int64_t rows_per_sample) {
     const BufferSpec& base = program_.buffer(of);
@@ -352,6 +354,7 @@ void register_plan(py::module_& m) {
           },
           arg("cols"), arg("stride"), arg("rows_per_sample"))
       .def("index_buffer", &PlanObject::index_buffer, arg("rows_per_sample"))
+      .def("phase", &PlanObject::phase)
       .def("view", &PlanObject::view, arg("of"), arg("cols"), arg("rows_per_sample"))
       .def("fixed", &PlanObject::fixed, arg("array"))
       .def("gather", &PlanObject::gather, arg("source"), arg("out"))

@@ -262,6 +262,7 @@ struct UpdateCall final : Call {
     optimizer->step(f.step.learning_rate, f.step.t, f.kernels, team);
   }
   double work(int64_t) const override { return static_cast<double>(optimizer->elements()); }
+  bool updates() const override { return true; }
 };
 
 }  // namespace onepass

@@ -91,7 +91,10 @@ BufferId Program::add_buffer(const BufferSpec& spec) {
   return static_cast<BufferId>(buffers_.size()) - 1;
 }
 
-void Program::add_call(std::unique_ptr<Call> call) { calls_.push_back(std::move(call)); }
+void Program::add_call(std::unique_ptr<Call> call) {
+  calls_.push_back({std::move(call), phase_begins_ && !calls_.empty()});
+  phase_begins_ = false;
+}
 
 const BufferSpec& Program::buffer(BufferId id) const {
   if (id < 0 || id >= n_buffers()) throw std::out_of_range("no buffer " + std::to_string(id));
@@ -128,7 +131,7 @@ int64_t Program::run(const Replay& replay) const {
   for (int64_t s = 0; s < replay.n_steps; ++s) rows = std::max(rows, replay.steps[s].rows);
   auto workspace = acquire(rows);
   double step_work = 0.0;
-  for (const auto& call : calls_) step_work += call->work(rows);
+  for (const auto& entry : calls_) step_work += entry.call->work(rows);
   const bool team_pays = step_work >= kStepWorthATeam;
   const Kernels& table = kernels();  // here, where a bad ONEPASS_ISA may still throw
   StopSign sign(replay);
@@ -139,14 +142,16 @@ int64_t Program::run(const Replay& replay) const {
     int64_t barrier = 0;
     for (int64_t s = 0; s < replay.n_steps; ++s) {
       frame.step = replay.steps[s];
-      for (std::size_t c = 0; c < calls_.size(); ++c) {
-        if (c > 0) {  // the barrier at a step's end also opens the next one
+      bool updated = false;
+      for (const Entry& entry : calls_) {
+        if (entry.begins_phase) {
           ++barrier;
-          if (long_steps && team.rank == 0) sign.look_for_interrupt(barrier);
+          if (long_steps && team.rank == 0 && !updated) sign.look_for_interrupt(barrier);
           team.sync();
           if (sign.stops(barrier)) return;
         }
-        calls_[c]->run(frame, team);
+        entry.call->run(frame, team);
+        updated = updated || entry.call->updates();
       }
       ++barrier;
       if (team.rank == 0) {

@@ -84,6 +84,8 @@ class Call {
   virtual void run(const Frame& frame, Team& team) const = 0;
   // Multiply-adds or elements a step of `rows` samples costs, for deciding on helpers.
   virtual double work(int64_t rows) const = 0;
+  // Whether it changes parameters: from the first such call on a step runs to its end.
+  virtual bool updates() const { return false; }
 };
 
 // Memory of one replay: an aligned, zeroed block cut into the program's rows buffers.
@@ -107,11 +109,13 @@ class Program {
  public:
   BufferId add_buffer(const BufferSpec& spec);
   void add_call(std::unique_ptr<Call> call);
+  // Calls of one phase do not depend on each other: members wait for each other only between phases.
+  void begin_phase() { phase_begins_ = true; }
   const BufferSpec& buffer(BufferId id) const;
   int64_t n_buffers() const { return static_cast<int64_t>(buffers_.size()); }
 
   // Runs the steps; returns how many were done (fewer when the time ran out or on an interrupt). A
-  // step that is interrupted has not updated anything: the update is a step's last call.
+  // step that is interrupted has not updated anything.
   int64_t run(const Replay& replay) const;
 
  private:
@@ -119,7 +123,12 @@ class Program {
   void release(std::unique_ptr<Workspace> workspace) const;
 
   std::vector<BufferSpec> buffers_;
-  std::vector<std::unique_ptr<Call>> calls_;
+  struct Entry {
+    std::unique_ptr<Call> call;
+    bool begins_phase;
+  };
+  std::vector<Entry> calls_;
+  bool phase_begins_ = false;
   mutable std::mutex mutex_;
   mutable std::vector<std::unique_ptr<Workspace>> idle_;
 };

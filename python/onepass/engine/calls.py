@@ -49,6 +49,11 @@ class Call:
     writes: dict[str, Buffer]
     attributes: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def updates(self) -> bool:
+        """Whether the call changes parameters."""
+        return "optimizer" in self.attributes
+
     def touches(self, buffer: Buffer) -> bool:
         """Whether the call reads or writes this memory."""
         return self.reads_from(buffer) or self.writes_to(buffer)

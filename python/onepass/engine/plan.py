@@ -24,6 +24,7 @@ from onepass.engine.objective import (
     target_buffer,
 )
 from onepass.engine.rewrites import REWRITES, Rewrite, rewrite
+from onepass.engine.schedule import Phases, phases
 from onepass.engine.storage import Variable
 
 if TYPE_CHECKING:
@@ -94,8 +95,9 @@ def build_plan(
             low.backward()
             if optimizer is not None:
                 _emit_update(low, trained, optimizer)
-    calls = rewrite(low.calls, rewrites)
-    return Plan(tuple(calls), _native(calls, x.dtype == "float64"), slots)
+    scheduled = phases(rewrite(low.calls, rewrites))
+    calls = tuple(call for phase in scheduled for call in phase)
+    return Plan(calls, _native(scheduled, x.dtype == "float64"), slots)
 
 
 def _emit_update(
@@ -114,17 +116,23 @@ def _emit_update(
     )
 
 
-def _native(calls: Sequence[Call], float64: bool) -> _core.Plan:
+def _native(phases: Phases, float64: bool) -> _core.Plan:
     plan = _core.Plan(float64)
     ids: dict[Buffer, int] = {}
-    for call in calls:
-        if call.kernel == "update":  # it knows its tensors itself
-            plan.update(call.attributes["optimizer"])
-            continue
-        buffers = {**call.reads, **call.writes}
-        arguments = {role: _buffer_id(plan, ids, buffer) for role, buffer in buffers.items()}
-        getattr(plan, call.kernel)(**arguments, **_native_attributes(call))
+    for phase in phases:
+        plan.phase()
+        for call in phase:
+            _add_call(plan, ids, call)
     return plan
+
+
+def _add_call(plan: _core.Plan, ids: dict[Buffer, int], call: Call) -> None:
+    if call.kernel == "update":  # it knows its tensors itself
+        plan.update(call.attributes["optimizer"])
+        return
+    buffers = {**call.reads, **call.writes}
+    arguments = {role: _buffer_id(plan, ids, buffer) for role, buffer in buffers.items()}
+    getattr(plan, call.kernel)(**arguments, **_native_attributes(call))
 
 
 def _buffer_id(plan: _core.Plan, ids: dict[Buffer, int], buffer: Buffer) -> int:
