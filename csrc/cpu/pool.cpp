@@ -30,6 +30,8 @@ namespace {
 constexpr int kMaxThreads = 1024;
 // A helper spins this long for its next job; waking it from sleep costs about 50 us.
 constexpr auto kSpinTime = std::chrono::microseconds(100);
+// So many calls in a row, none later than a helper would spin, are a loop: its helpers are woken.
+constexpr int kLoopOfCalls = 8;
 // Work (multiply-adds or elements) from which an awake, or a sleeping, helper pays: waking one
 // costs 50 us and more, so alone the work must take about 200 us.
 std::atomic<double> work_awake{65'000};
@@ -41,6 +43,8 @@ constexpr int kSpins = 4000;
 // hold each other up at every barrier. Judged for jobs long enough to tell: milliseconds.
 constexpr double kCrowdedRate = 100.0;
 constexpr double kWorkJudged = 200'000'000;
+// A job too small to be judged that way, yet taking so long, has waited for a member without a core.
+constexpr auto kStalled = std::chrono::milliseconds(1);
 constexpr auto kFirstPause = std::chrono::milliseconds(100);
 constexpr auto kLongestPause = std::chrono::milliseconds(1600);
 
@@ -189,9 +193,21 @@ class Pool {
 
   int wanted() const { return wanted_; }
   bool awake() const { return asleep_.load(std::memory_order_acquire) == 0; }
-  bool stands_back() const { return Clock::now() < alone_until_; }
+  bool stands_back(Clock::time_point now) const { return now < alone_until_; }
 
-  void run(double work, const std::function<void(Team&)>& job) {
+  // Notes a call too small to wake helpers for. In a loop of such calls the helpers are woken, for
+  // the calls that follow: this one goes on alone.
+  void note_small_call(Clock::time_point now) {
+    in_a_row_ = now - last_small_call_ < kSpinTime ? in_a_row_ + 1 : 0;
+    last_small_call_ = now;
+    if (in_a_row_ < kLoopOfCalls) return;
+    in_a_row_ = 0;
+    std::lock_guard lock(mutex_);
+    roused_.fetch_add(1, std::memory_order_relaxed);
+    wake_.notify_all();
+  }
+
+  void run(double work, Clock::time_point start, const std::function<void(Team&)>& job) {
     void* const area = area_of_this_thread();
     job_ = &job;
     judged_ = work >= kWorkJudged;
@@ -202,12 +218,11 @@ class Pool {
       std::lock_guard lock(mutex_);
       wake_.notify_all();
     }
-    const auto start = judged_ ? Clock::now() : Clock::time_point{};
     take_part(job, 0, area);
     for (int spins = 0; running_.load(std::memory_order_acquire) > 0; ++spins) {
       spins < kSpins ? relax() : static_cast<void>(sched_yield());
     }
-    if (judged_) judge_company(start);
+    judge_company(start);
   }
 
  private:
@@ -224,14 +239,17 @@ class Pool {
   // a while, longer each time that it finds the cores still crowded.
   void judge_company(Clock::time_point start) {
     const auto now = Clock::now();
-    const std::chrono::duration<double> elapsed = now - start;
-    const auto lost = static_cast<double>(lost_.exchange(0, std::memory_order_relaxed));
-    if (lost < 2.0 || lost < kCrowdedRate * elapsed.count()) {
-      pause_ = kFirstPause;
+    if (judged_ ? !lost_cores(now - start) : now - start < kStalled) {
+      if (judged_) pause_ = kFirstPause;
       return;
     }
     alone_until_ = now + pause_;
     pause_ = std::min(2 * pause_, kLongestPause);
+  }
+
+  bool lost_cores(std::chrono::duration<double> elapsed) {
+    const auto lost = static_cast<double>(lost_.exchange(0, std::memory_order_relaxed));
+    return lost >= 2.0 && lost >= kCrowdedRate * elapsed.count();
   }
 
   void serve(int rank, void* area) {
@@ -251,18 +269,23 @@ class Pool {
   }
 
   uint32_t next_ticket(uint32_t seen) {
-    const auto until = Clock::now() + kSpinTime;
-    for (int spins = 0;; ++spins) {
-      const uint32_t ticket = ticket_.load(std::memory_order_acquire);
-      if (ticket != seen) return ticket;
-      relax();
-      if (spins % 64 == 63 && Clock::now() > until) break;
+    while (true) {
+      const auto until = Clock::now() + kSpinTime;
+      for (int spins = 0;; ++spins) {
+        const uint32_t ticket = ticket_.load(std::memory_order_acquire);
+        if (ticket != seen) return ticket;
+        relax();
+        if (spins % 64 == 63 && Clock::now() > until) break;
+      }
+      std::unique_lock lock(mutex_);
+      const uint32_t roused = roused_.load(std::memory_order_relaxed);
+      asleep_.fetch_add(1, std::memory_order_seq_cst);
+      wake_.wait(lock, [&] {
+        return ticket_.load(std::memory_order_seq_cst) != seen ||
+               roused_.load(std::memory_order_relaxed) != roused;
+      });
+      asleep_.fetch_sub(1, std::memory_order_seq_cst);
     }
-    std::unique_lock lock(mutex_);
-    asleep_.fetch_add(1, std::memory_order_seq_cst);
-    wake_.wait(lock, [&] { return ticket_.load(std::memory_order_seq_cst) != seen; });
-    asleep_.fetch_sub(1, std::memory_order_seq_cst);
-    return ticket_.load(std::memory_order_acquire);
   }
 
   const int wanted_;
@@ -274,11 +297,13 @@ class Pool {
   alignas(64) std::atomic<uint32_t> ticket_{0};  // of the current job; wraps around
   alignas(64) std::atomic<int> running_{0};
   std::atomic<int> asleep_{0};
+  std::atomic<uint32_t> roused_{0};
   std::mutex mutex_;
   std::condition_variable wake_;
   bool stop_ = false;
   bool judged_ = false;
-  Clock::time_point alone_until_{};
+  Clock::time_point alone_until_{}, last_small_call_{};
+  int in_a_row_ = 0;
   std::atomic<int64_t> lost_{0};
   std::chrono::milliseconds pause_ = kFirstPause;
 };
@@ -359,10 +384,13 @@ void run_team(double work, const std::function<void(Team&)>& job) {
     std::unique_lock own(holder.owner, std::try_to_lock);
     if (own.owns_lock()) {
       Pool& pool = holder.of_size(n);
-      if ((work >= work_asleep.load(std::memory_order_relaxed) || pool.awake()) &&
-          !pool.stands_back()) {
-        pool.run(work, job);
-        return;
+      const auto now = Clock::now();
+      if (!pool.stands_back(now)) {
+        if (work >= work_asleep.load(std::memory_order_relaxed) || pool.awake()) {
+          pool.run(work, now, job);
+          return;
+        }
+        pool.note_small_call(now);
       }
     }
   }
