@@ -150,7 +150,7 @@ ONE_X86 = r"\bv?(sqrt|div|mul|add|sub)s[sd]\s"
 
 LOOP = re.compile(
     r"(?:void |auto )?(?:"
-    r"(?P<sweep>sweep)<(?P<rule>\w+), (?P<t1>float|double)>|"
+    r"(?P<sweep>sweep)<(?P<rule>\w+), (?P<t1>float|double), (?P<plain>true|false)>|"
     r"(?P<kernel>activation_forward|activation_backward|activate|scale_by_derivative)"
     r"<(?P<t2>float|double)>\(.*?operator\(\)<(?P<activation>\w+)>)"
 )
@@ -159,7 +159,8 @@ Loop = tuple[str, str, str]  # kernel, formula, type
 
 def expected_loops() -> set[Loop]:
     types = ("float", "double")
-    loops = {("sweep", rule, t) for rule in RULES for t in types}
+    kinds = ("plain sweep", "whole sweep")  # without scale, clip and l2, and with them
+    loops = {(kind, rule, t) for kind in kinds for rule in RULES for t in types}
     for name in ACTIVATIONS:
         loops |= {(f"activation_{way}", name, t) for way in ("forward", "backward") for t in types}
         if name != "Linear":  # in a tile nothing is left to do for it
@@ -178,8 +179,9 @@ def loops_of(built: Built, variant: str) -> dict[Loop, str]:
         name = re.sub(r"onepass::|math::|\(anonymous namespace\)::", "", head.partition("<")[2])
         found = LOOP.match(name.replace(f"{built.isa}::", ""))
         if found is not None:
+            kind = "plain" if found["plain"] == "true" else "whole"
             key = (
-                found["sweep"] or found["kernel"],
+                f"{kind} sweep" if found["sweep"] else found["kernel"],
                 found["rule"] or found["activation"],
                 found["t1"] or found["t2"],
             )

@@ -11,62 +11,113 @@ template <class T>
 struct AroundOf {
   T scale, rest;  // their product is the scale: one float may be too small a number for it
   T clip, l2, keep;
+  bool plain;  // the rule receives the gradient as it is
 
   static AroundOf of(const Around& a) {
     constexpr double tiny = 1e-30;
     const bool split = a.scale != 0.0 && __builtin_fabs(a.scale) < tiny;
     const T clip = a.clip > 0.0 ? static_cast<T>(a.clip) : static_cast<T>(__builtin_inf());
-    return {static_cast<T>(split ? a.scale / tiny : a.scale), static_cast<T>(split ? tiny : 1.0),
-            clip, static_cast<T>(a.l2), static_cast<T>(a.keep)};
+    const T l2 = static_cast<T>(a.l2);
+    return {static_cast<T>(split ? a.scale / tiny : a.scale),
+            static_cast<T>(split ? tiny : 1.0),
+            clip,
+            l2,
+            static_cast<T>(a.keep),
+            a.scale == 1.0 && clip == static_cast<T>(__builtin_inf()) && l2 == T(0)};
   }
 };
 
+// One element. `kPlain` leaves out what changes nothing; the result is the same to the bit.
 // The states are separate named references: as an array they keep the compiler from vectorising.
-template <class R, class T>
+template <class R, bool kPlain, class T>
 ONEPASS_INLINE void sweep_one(const typename R::template Hyper<T>& h, const AroundOf<T>& a, T g,
                               T& p, T& s0, T& s1, T& s2, T& s3) {
-  g = g * a.scale * a.rest;
-  g = g < -a.clip ? -a.clip : g > a.clip ? a.clip : g;
-  g = a.l2 != T(0) ? g + a.l2 * p : g;
-  T value = p * a.keep;
-  if constexpr (R::kStates == 0) R::apply(h, g, value);
-  if constexpr (R::kStates == 1) R::apply(h, g, value, s0);
-  if constexpr (R::kStates == 2) R::apply(h, g, value, s0, s1);
-  if constexpr (R::kStates == 3) R::apply(h, g, value, s0, s1, s2);
-  if constexpr (R::kStates == 4) R::apply(h, g, value, s0, s1, s2, s3);
-  p = value;
+  if constexpr (!kPlain) {
+    g = math::clamp(g * a.scale * a.rest, -a.clip, a.clip);
+    g = a.l2 != T(0) ? g + a.l2 * p : g;
+  }
+  p = p * a.keep;
+  if constexpr (R::kStates == 0) R::apply(h, g, p);
+  if constexpr (R::kStates == 1) R::apply(h, g, p, s0);
+  if constexpr (R::kStates == 2) R::apply(h, g, p, s0, s1);
+  if constexpr (R::kStates == 3) R::apply(h, g, p, s0, s1, s2);
+  if constexpr (R::kStates == 4) R::apply(h, g, p, s0, s1, s2, s3);
 }
 
-// Numbers by value: behind a reference they might alias p, and an instance that the compiler does
-// not inline would stay scalar.
-template <class R, class T>
-void sweep(typename R::template Hyper<T> h, AroundOf<T> a, const Segment<T>& s, Range range) {
-  T* __restrict p = s.p;
-  const T* __restrict g = s.g;
-  T unused{};
-  T* __restrict s0 = s.state[0];
-  T* __restrict s1 = s.state[1];
-  T* __restrict s2 = s.state[2];
-  T* __restrict s3 = s.state[3];
-  for (int64_t i = range.begin; i < range.end; ++i) {
-    if constexpr (R::kStates == 0) {
-      sweep_one<R>(h, a, g[i], p[i], unused, unused, unused, unused);
-    } else if constexpr (R::kStates == 1) {
-      sweep_one<R>(h, a, g[i], p[i], s0[i], unused, unused, unused);
-    } else if constexpr (R::kStates == 2) {
-      sweep_one<R>(h, a, g[i], p[i], s0[i], s1[i], unused, unused);
-    } else if constexpr (R::kStates == 3) {
-      sweep_one<R>(h, a, g[i], p[i], s0[i], s1[i], s2[i], unused);
-    } else {
-      sweep_one<R>(h, a, g[i], p[i], s0[i], s1[i], s2[i], s3[i]);
-    }
+// Elements `begin` to `end`. Numbers by value: behind a reference they might alias p. Restricted
+// parameters and local copies of an element: the loop then needs no check for overlap at run time,
+// and reads no state again that it has just written.
+template <class R, bool kPlain, class T>
+ONEPASS_INLINE void sweep_range(typename R::template Hyper<T> h, AroundOf<T> a, T* __restrict p,
+                                const T* __restrict g, T* __restrict s0, T* __restrict s1,
+                                T* __restrict s2, T* __restrict s3, int64_t begin, int64_t end) {
+  ONEPASS_IVDEP
+  for (int64_t i = begin; i < end; ++i) {
+    T value = p[i], m0{}, m1{}, m2{}, m3{};
+    if constexpr (R::kStates > 0) m0 = s0[i];
+    if constexpr (R::kStates > 1) m1 = s1[i];
+    if constexpr (R::kStates > 2) m2 = s2[i];
+    if constexpr (R::kStates > 3) m3 = s3[i];
+    sweep_one<R, kPlain>(h, a, g[i], value, m0, m1, m2, m3);
+    p[i] = value;
+    if constexpr (R::kStates > 0) s0[i] = m0;
+    if constexpr (R::kStates > 1) s1[i] = m1;
+    if constexpr (R::kStates > 2) s2[i] = m2;
+    if constexpr (R::kStates > 3) s3[i] = m3;
   }
+}
+
+// The update of n elements, wherever their gradient lies: for a kernel that has just computed it.
+// Equal to the sweep to the bit. States that the rule does not have may be null.
+template <class R, class T>
+ONEPASS_INLINE void sweep_run(const typename R::template Hyper<T>& h, const AroundOf<T>& a, T* p,
+                              const T* g, T* s0, T* s1, T* s2, T* s3, int64_t n) {
+  if (a.plain) {
+    sweep_range<R, true, T>(h, a, p, g, s0, s1, s2, s3, 0, n);
+  } else {
+    sweep_range<R, false, T>(h, a, p, g, s0, s1, s2, s3, 0, n);
+  }
+}
+
+// A step that holds more than a core's L2 and little of L3 gains from asking for lines early, most
+// where the hardware's own requests fall behind; in L2 ours are in the way, and in memory too.
+constexpr int64_t kFetchFrom = int64_t{1} << 20, kFetchTo = int64_t{6} << 20;
+constexpr int64_t kLine = 64, kFetchedLines = 4;  // a block of the loop below
+constexpr int64_t kFetchAhead = 6;                // lines between a block and what it asks for
+
+template <class T>
+ONEPASS_INLINE void fetch_block(const T* data) {
+  const char* lines = reinterpret_cast<const char*>(data) + kFetchAhead * kLine;
+  for (int64_t k = 0; k < kFetchedLines; ++k) __builtin_prefetch(lines + k * kLine);
+}
+
+// In blocks of a constant size, which the compiler unrolls: their instructions mix, and lines are
+// asked for once each.
+template <class R, class T, bool kPlain>
+void sweep(typename R::template Hyper<T> h, AroundOf<T> a, const Segment<T>& s, Range range,
+           bool fetch) {
+  T *p = s.p, *s0 = s.state[0], *s1 = s.state[1], *s2 = s.state[2], *s3 = s.state[3];
+  const T* g = s.g;
+  constexpr int64_t line = kLine / sizeof(T), block = kFetchedLines * line;
+  int64_t i = range.begin;
+  const int64_t last_fetch = fetch ? range.end - 2 * block - kFetchAhead * line : -1;
+  for (; i + block <= range.end; i += block) {
+    if (i <= last_fetch) {
+      fetch_block(p + i + block);
+      fetch_block(g + i + block);
+      if constexpr (R::kStates > 0) fetch_block(s0 + i + block);
+      if constexpr (R::kStates > 1) fetch_block(s1 + i + block);
+      if constexpr (R::kStates > 2) fetch_block(s2 + i + block);
+      if constexpr (R::kStates > 3) fetch_block(s3 + i + block);
+    }
+    sweep_range<R, kPlain, T>(h, a, p, g, s0, s1, s2, s3, i, i + block);
+  }
+  sweep_range<R, kPlain, T>(h, a, p, g, s0, s1, s2, s3, i, range.end);
 }
 
 // Puts the zeros of a segment's padding back.
 template <class T>
 void clear_padding(const Segment<T>& s, int states, Range range) {
-  if (s.cols == s.stride) return;
   for (int64_t i = range.begin; i < range.end; ++i) {
     if (i % s.stride < s.cols) continue;
     s.p[i] = T(0);
@@ -83,18 +134,44 @@ bool padding_stays_zero(const double* scalars, const Around& a) {
   return finite && R::keeps_zero(scalars);
 }
 
+// A member's part of segment k: whole segments in turn where they are too small to be cut.
+template <class T>
+Range share_of(const Segment<T>& s, int64_t k, const Team& team) {
+  constexpr int64_t grain = 1024;
+  if (team.size == 1) return {0, s.size};
+  if (s.size > grain) return team.share(s.size, grain);
+  return {0, k % team.size == team.rank ? s.size : 0};
+}
+
+template <class R, class T>
+bool pays_to_fetch(const Update<T>& u, const Team& team) {
+  int64_t held = 0;
+  for (int64_t k = 0; k < u.n_segments; ++k) held += u.segments[k].size;
+  held *= (2 + R::kStates) * static_cast<int64_t>(sizeof(T));
+  return held > kFetchFrom * team.size && held < kFetchTo;
+}
+
 template <class T>
 void update(const Update<T>& u, Team& team) {
   math::Rules::visit(u.rule, [&](auto rule) {
     using R = decltype(rule);
     const auto h = math::hyper_from<R, T>(u.scalars);
+    const bool fetch = pays_to_fetch<R>(u, team);
+    AroundOf<T> a{};
     for (int64_t k = 0; k < u.n_segments; ++k) {
       const Segment<T>& segment = u.segments[k];
       const Around& around = u.around[u.shared_around ? 0 : k];
-      const AroundOf<T> a = AroundOf<T>::of(around);
-      const Range range = team.share(segment.size, 1024);
-      sweep<R>(h, a, segment, range);
-      if (!padding_stays_zero<R>(u.scalars, around)) clear_padding(segment, R::kStates, range);
+      if (k == 0 || !u.shared_around) a = AroundOf<T>::of(around);
+      const Range range = share_of(segment, k, team);
+      if (range.begin == range.end) continue;
+      if (a.plain) {
+        sweep<R, T, true>(h, a, segment, range, fetch);
+      } else {
+        sweep<R, T, false>(h, a, segment, range, fetch);
+      }
+      if (segment.cols != segment.stride && !padding_stays_zero<R>(u.scalars, around)) {
+        clear_padding(segment, R::kStates, range);
+      }
     }
   });
 }

@@ -31,16 +31,16 @@ class OptimizerOf final : public Optimizer {
     segment.size = layout.size();
     segment.cols = layout.cols;
     segment.stride = layout.stride;
-    segments_.push_back(segment);
-    decays_.push_back(decays);
-    around_.emplace_back();
-    first_block_.push_back(static_cast<int64_t>(partials_.size()));
+    Group& group = groups_[decays && settings_.weight_decay != 0.0 ? 1 : 0];
+    places_.push_back({&group, group.segments.size(), static_cast<int64_t>(partials_.size())});
+    group.segments.push_back(segment);
+    group.around.emplace_back();
     partials_.resize(partials_.size() + (segment.size + kNormBlock - 1) / kNormBlock);
     elements_ += segment.size;
   }
 
   void set_gradient(int64_t tensor, const void* g) override {
-    segments_.at(tensor).g = static_cast<const T*>(g);
+    segment(places_.at(tensor)).g = static_cast<const T*>(g);
   }
 
   int states() const override {
@@ -48,68 +48,99 @@ class OptimizerOf final : public Optimizer {
     math::Rules::visit(settings_.rule, [&](auto rule) { n = decltype(rule)::kStates; });
     return n;
   }
-  int64_t tensors() const override { return static_cast<int64_t>(segments_.size()); }
+  int64_t tensors() const override { return static_cast<int64_t>(places_.size()); }
   int64_t elements() const override { return elements_; }
   double global_norm() const override { return global_norm_; }
 
   void step(double learning_rate, int64_t t, const Kernels& kernels, Team& team) override {
     const KernelTable<T>& table = kernels.of<T>();
-    const bool norms = settings_.clip_norm > 0.0 || settings_.global_clip_norm > 0.0;
-    if (norms) {
-      for (std::size_t k = 0; k < segments_.size(); ++k) {
-        table.sum_of_squares(
-            {segments_[k].g, segments_[k].size, partials_.data() + first_block_[k]}, team);
-      }
-      team.sync();
+    const bool each_norm = settings_.clip_norm > 0.0;
+    double scale = 1.0;
+    if (each_norm || settings_.global_clip_norm > 0.0) {
+      scale = take_norms(learning_rate, table, team);
     }
-    if (team.rank == 0) plan_step(learning_rate, norms);
-    team.sync();
     Update<T> update{};
     update.rule = settings_.rule;
-    update.segments = segments_.data();
-    update.n_segments = tensors();
-    update.around = around_.data();
     const auto convention =
         settings_.torch_convention ? math::Convention::kTorch : math::Convention::kKeras;
     math::Rules::visit(settings_.rule, [&](auto rule) {
       decltype(rule)::prepare(settings_.options, convention, {learning_rate, t}, update.scalars);
     });
-    table.update(update, team);
+    for (Group& group : groups_) {
+      if (group.segments.empty()) continue;
+      const Around around = around_of(group, learning_rate, scale);
+      update.segments = group.segments.data();
+      update.n_segments = static_cast<int64_t>(group.segments.size());
+      update.shared_around = !each_norm;
+      update.around = each_norm ? group.around.data() : &around;
+      table.update(update, team);
+    }
   }
 
  private:
+  // The tensors that decay, or those that do not: all have the same surroundings, so that a step
+  // prepares nothing for each of them, unless the norm of each is clipped.
+  struct Group {
+    std::vector<Segment<T>> segments;
+    std::vector<Around> around;  // of each, where each norm is clipped
+  };
+  struct Place {
+    Group* group;
+    std::size_t index;
+    int64_t first_block;  // of its partial sums
+  };
+
+  static Segment<T>& segment(const Place& place) { return place.group->segments[place.index]; }
+
+  Around around_of(const Group& group, double learning_rate, double scale) const {
+    const double decay = &group == &groups_[1] ? settings_.weight_decay : 0.0;
+    Around around;
+    around.scale = scale;
+    around.clip = settings_.clip_value;
+    around.keep = settings_.decoupled_decay ? 1.0 - learning_rate * decay : 1.0;
+    around.l2 = settings_.decoupled_decay ? 0.0 : decay;
+    return around;
+  }
+
   double norm_of(std::size_t first, std::size_t last) const {
-    const std::size_t begin = first_block_[first];
-    const std::size_t end = last < segments_.size() ? first_block_[last] : partials_.size();
+    const int64_t begin = places_[first].first_block;
+    const int64_t end =
+        last < places_.size() ? places_[last].first_block : static_cast<int64_t>(partials_.size());
     double sum = 0.0;
-    for (std::size_t b = begin; b < end; ++b) sum += partials_[b];
+    for (int64_t b = begin; b < end; ++b) sum += partials_[b];
     return std::sqrt(sum);
   }
 
-  void plan_step(double learning_rate, bool norms) {
-    double shared_scale = 1.0;
-    if (norms && !segments_.empty()) {
-      global_norm_ = norm_of(0, segments_.size());
-      if (settings_.global_clip_norm > 0.0) {
-        shared_scale = global_clip_factor(settings_.global_clip_norm, global_norm_);
-      }
+  // Takes the norms of all gradients; returns the scale of all, or writes that of each tensor.
+  double take_norms(double learning_rate, const KernelTable<T>& table, Team& team) {
+    if (places_.empty()) return 1.0;
+    for (const Place& place : places_) {
+      const Segment<T>& s = segment(place);
+      table.sum_of_squares({s.g, s.size, partials_.data() + place.first_block}, team);
     }
-    for (std::size_t k = 0; k < segments_.size(); ++k) {
-      Around& around = around_[k];
-      around.scale = settings_.clip_norm > 0.0 ? clip_factor(settings_.clip_norm, norm_of(k, k + 1))
-                                               : shared_scale;
-      around.clip = settings_.clip_value;
-      const double decay = decays_[k] ? settings_.weight_decay : 0.0;
-      around.keep = settings_.decoupled_decay ? 1.0 - learning_rate * decay : 1.0;
-      around.l2 = settings_.decoupled_decay ? 0.0 : decay;
+    team.sync();
+    // Every member adds up for itself, alike: one that did for all would cost another barrier.
+    const double norm = norm_of(0, places_.size());
+    if (team.rank == 0) global_norm_ = norm;
+    if (settings_.global_clip_norm > 0.0) {
+      return global_clip_factor(settings_.global_clip_norm, norm);
+    }
+    if (team.rank == 0) clip_each(learning_rate);
+    team.sync();
+    return 1.0;
+  }
+
+  void clip_each(double learning_rate) {
+    for (std::size_t k = 0; k < places_.size(); ++k) {
+      Group& group = *places_[k].group;
+      const double factor = clip_factor(settings_.clip_norm, norm_of(k, k + 1));
+      group.around[places_[k].index] = around_of(group, learning_rate, factor);
     }
   }
 
   OptimizerSettings settings_;
-  std::vector<Segment<T>> segments_;
-  std::vector<bool> decays_;
-  std::vector<Around> around_;
-  std::vector<int64_t> first_block_;
+  Group groups_[2];            // [decays]
+  std::vector<Place> places_;  // of each tensor
   std::vector<double> partials_;
   int64_t elements_ = 0;
   double global_norm_ = std::numeric_limits<double>::quiet_NaN();

@@ -39,7 +39,8 @@ class Optimizer {
   virtual int64_t tensors() const = 0;
   virtual int64_t elements() const = 0;
 
-  // Called by every member of the team. t counts steps from 1.
+  // Called by every member of the team, behind a barrier that follows the last write of a gradient;
+  // another must come before anything reads the parameters. t counts steps from 1.
   virtual void step(double learning_rate, int64_t t, const Kernels& kernels, Team& team) = 0;
   // Norm of all gradients at the last step; NaN when the settings did not ask for it.
   virtual double global_norm() const = 0;

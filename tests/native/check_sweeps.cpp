@@ -1,6 +1,9 @@
 // Update rules, scaling and sums over whole arrays; called by check_kernels.cpp.
 #include <algorithm>
 
+#define ONEPASS_ISA by_rows  // the sweep as another kernel would use it, built for this file
+#include "../../csrc/cpu/sweep.h"
+#undef ONEPASS_ISA
 #include "../../csrc/math/rules.h"
 #include "check.h"
 
@@ -105,6 +108,58 @@ void rules(const KernelTable<T>& table) {
   rule_steps(table, 0.7, &infinite, true);
 }
 
+// An update row by row, each with its gradient copied to the stack, against the kernel's.
+template <class R, class T>
+void updated_by_rows(const KernelTable<T>& table, int id, const Around& around, int row) {
+  constexpr int64_t size = 1000;
+  double options[kMaxScalars];
+  std::fill(options, options + kMaxScalars, 0.7);
+  std::vector<T> whole[kMaxStates + 2], rows[kMaxStates + 2];  // p, states ..., g
+  for (int k = 0; k < kMaxStates + 2; ++k) {
+    const double scale = k == 0 || k == kMaxStates + 1 ? 1.0 : 0.0;
+    for (int64_t i = 0; i < size; ++i) {
+      whole[k].push_back(static_cast<T>(scale * tally.random.next()));
+    }
+    rows[k] = whole[k];
+  }
+  Segment<T> s{whole[0].data(), whole[kMaxStates + 1].data(), {}, size, size, size};
+  for (int k = 0; k < kMaxStates; ++k) s.state[k] = whole[k + 1].data();
+  for (int t = 1; t <= 2; ++t) {
+    Update<T> update{id, &s, 1, {}, &around, true};
+    R::prepare(options, math::Convention::kKeras, {0.1, t}, update.scalars);
+    Team alone{0, 1, nullptr};
+    table.update(update, alone);
+    const auto h = math::hyper_from<R, T>(update.scalars);
+    const auto a = by_rows::AroundOf<T>::of(around);
+    for (int64_t i = 0; i < size; i += row) {
+      T g[48];
+      const int64_t n = std::min<int64_t>(row, size - i);
+      std::copy_n(&rows[kMaxStates + 1][i], n, g);
+      by_rows::sweep_run<R, T>(h, a, &rows[0][i], g, &rows[1][i], &rows[2][i], &rows[3][i],
+                               &rows[4][i], n);
+    }
+  }
+  ++tally.runs;
+  for (int k = 0; k <= R::kStates; ++k) {
+    for (int64_t i = 0; i < size; ++i) {
+      if (std::bit_cast<Bits<T>>(whole[k][i]) == std::bit_cast<Bits<T>>(rows[k][i])) continue;
+      return fail(std::string("update by rows ") + R::kName + " of " + std::to_string(row));
+    }
+  }
+}
+
+template <class T>
+void rows_equal_sweeps(const KernelTable<T>& table) {
+  const Around plain, decay{1.0, 0.0, 0.0, 0.99}, all{0.5, 0.3, 0.1, 0.99};
+  int id = 0;
+  math::Rules::each([&](auto rule) {
+    for (const Around& around : {plain, decay, all}) {
+      for (int row = 1; row <= 48; ++row) updated_by_rows<decltype(rule)>(table, id, around, row);
+    }
+    ++id;
+  });
+}
+
 template <class T>
 void reductions(const KernelTable<T>& table) {
   for (const int64_t size : {0, 1, 63, 64, 65, 8192, 8193, 30000}) {
@@ -143,6 +198,7 @@ void reductions(const KernelTable<T>& table) {
 template <class T>
 void sweeps_and_reductions(const KernelTable<T>& table) {
   rules(table);
+  rows_equal_sweeps(table);
   reductions(table);
 }
 template void sweeps_and_reductions(const KernelTable<float>&);
