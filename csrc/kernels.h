@@ -176,6 +176,15 @@ struct Update {
   bool shared_around;
 };
 
+// The update of a dense layer's tensors by gradients that go nowhere else: update.segments are
+// those of w and, where gradient.db is given, of b. gradient.dw and .db are work areas; w is laid
+// out as dw. Rules and surroundings must need no more of a gradient than an element.
+template <class T>
+struct DenseUpdate {
+  DenseBackwardWeights<T> gradient;
+  Update<T> update;
+};
+
 // partial[b] = sum of squares of block b of kNormBlock elements; the caller adds the partials up in
 // order. In double where float would overflow or lose the small ones.
 inline constexpr int64_t kNormBlock = 8192;
@@ -209,6 +218,7 @@ struct KernelTable {
   void (*weighted_sum)(const WeightedSum<T>&, Team&);
   void (*gather_rows)(const GatherRows<T>&, Team&);
   void (*update)(const Update<T>&, Team&);
+  void (*dense_update)(const DenseUpdate<T>&, Team&);
   void (*sum_of_squares)(const SumOfSquares<T>&, Team&);
   void (*scale_clip)(const ScaleClip<T>&, Team&);
 };

@@ -156,6 +156,7 @@ void register_optimizer(py::module_& m) {
       .def("set_gradients", &OptimizerObject::set_gradients, arg("gradients"))
       .def("step", &OptimizerObject::step, arg("learning_rate"), arg("t"))
       .def("apply", &OptimizerObject::apply, arg("gradients"), arg("learning_rate"), arg("t"))
+      .def_property_readonly("elementwise", &OptimizerObject::elementwise)
       .def_property_readonly("global_norm", &OptimizerObject::global_norm);
 }
 

@@ -28,6 +28,7 @@ class OptimizerObject {
   void apply(const py::sequence& gradients, double learning_rate, int64_t t);
   // For the time of a step, which runs without the GIL. Throws if another thread has it.
   std::unique_lock<std::mutex> claim();
+  bool elementwise() const { return native_->elementwise(); }
   double global_norm() const { return native_->global_norm(); }
   std::shared_ptr<Optimizer> native() const { return native_; }
 

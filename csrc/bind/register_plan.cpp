@@ -188,9 +188,36 @@ class PlanObject {
     });
   }
 
-  void update(const std::shared_ptr<OptimizerObject>& optimizer) {
-    optimizers_.push_back(optimizer);
-    program_.add_call(std::make_unique<UpdateCall>(optimizer->native()));
+  // `tensors`: those of the optimizer that are stepped here; all without it.
+  void update(const std::shared_ptr<OptimizerObject>& optimizer,
+              const std::optional<std::vector<int64_t>>& tensors) {
+    keep(optimizer);
+    std::shared_ptr<Optimizer> native = optimizer->native();
+    if (tensors) native = native->subset(*tensors);
+    program_.add_call(std::make_unique<UpdateCall>(native));
+  }
+
+  void dense_update(int x, int dz, int dw, OptionalId db,
+                    const std::shared_ptr<OptimizerObject>& optimizer,
+                    const std::vector<int64_t>& tensors) {
+    const auto native = optimizer->native();
+    const bool known = std::all_of(tensors.begin(), tensors.end(), [&](int64_t tensor) {
+      return 0 <= tensor && tensor < native->tensors();
+    });
+    if (!known || tensors.size() != (db ? 2 : 1) || !native->elementwise()) {
+      throw py::value_error("dense_update: the optimizer cannot step these tensors this way");
+    }
+    keep(optimizer);
+    add([&](auto zero) {
+      auto call = std::make_unique<DenseUpdateCall<decltype(zero)>>();
+      call->x = x, call->dz = dz, call->dw = dw, call->db = id_of(db);
+      call->w_tensor = tensors[0], call->b_tensor = db ? tensors[1] : -1;
+      call->optimizer = native;
+      call->work_per_sample = product_work(x, dw);
+      const BufferSpec& w = program_.buffer(dw);
+      call->parameters = static_cast<double>(w.rows * w.cols);
+      return call;
+    });
   }
 
   void run(const std::vector<std::pair<py::array, double>>& sources,
@@ -258,6 +285,11 @@ class PlanObject {
   }
 
  private:
+  void keep(const std::shared_ptr<OptimizerObject>& optimizer) {
+    const auto known = std::find(optimizers_.begin(), optimizers_.end(), optimizer);
+    if (known == optimizers_.end()) optimizers_.push_back(optimizer);
+  }
+
   struct SourceSpec {
     int number;
     int64_t sample;  // elements of one
@@ -380,7 +412,9 @@ void register_plan(py::module_& m) {
            arg("target"), arg("prediction"), arg("values"))
       .def("weighted_sum", &PlanObject::weighted_sum, py::kw_only(), arg("values"), none("weights"),
            arg("slot"), arg("count"), arg("factor"))
-      .def("update", &PlanObject::update, arg("optimizer"))
+      .def("update", &PlanObject::update, arg("optimizer"), none("tensors"))
+      .def("dense_update", &PlanObject::dense_update, py::kw_only(), arg("x"), arg("dz"), arg("dw"),
+           none("db"), arg("optimizer"), arg("tensors"))
       .def("run", &PlanObject::run, arg("sources"), arg("outputs"), arg("index"), arg("steps"),
            arg("learning_rates"), arg("sums"), arg("progress"), arg("seconds"));
 }

@@ -1,11 +1,10 @@
 // All kernels of one instruction set. Compiled once for each, with its flags and ONEPASS_ISA set to
 // its name; the one symbol that leaves the object is kernels_<isa>().
-#include "dense.h"
+#include "dense_update.h"
 #include "elementwise.h"
 #include "gather.h"
 #include "loss.h"
 #include "reduce.h"
-#include "sweep.h"
 
 #define ONEPASS_TEXT_OF(x) #x
 #define ONEPASS_TEXT(x) ONEPASS_TEXT_OF(x)
@@ -30,6 +29,7 @@ constexpr KernelTable<T> kTable = {
     .weighted_sum = weighted_sum<T>,
     .gather_rows = gather_rows<T>,
     .update = update<T>,
+    .dense_update = dense_update<T>,
     .sum_of_squares = sum_of_squares<T>,
     .scale_clip = scale_clip<T>,
 };

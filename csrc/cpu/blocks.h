@@ -153,7 +153,8 @@ void pack_left(Left<T> a, Range rows, Range depth, T* packed) {
 struct Direct {};  // an epilogue that has nothing to do
 
 // Walks a member's block of one product. `finish(tile, r, c, cols)` takes each tile of the result
-// and stores what it makes of it; with Direct tiles are stored as they are.
+// and stores what it makes of it; with Direct tiles are stored as they are. A `finish.before(r, c,
+// rows, cols)`, if there is one, is called before a tile is computed.
 template <class T, class B, class Finish>
 class Walk {
  public:
@@ -234,6 +235,9 @@ class Walk {
     const Destination<T> place{product_.c.row(r) + c, product_.c.stride};
     const bool into_tile = !kDirect && last();
     const Destination<T> to = into_tile ? Destination<T>{tile_.at, tile_.stride()} : place;
+    if constexpr (requires { finish_.before(r, c, 0, 0); }) {
+      if (into_tile) finish_.before(r, c, tile_.rows, cols);
+    }
     multiply<T>(tile_.rows, {left_at(r), panel, depth_.end - depth_.begin, cols, start_at(c, place),
                              to, pack ? area_.right : nullptr});
     if constexpr (!kDirect) {

@@ -254,6 +254,30 @@ struct WeightedSumCall final : Call {
   double work(int64_t rows) const override { return static_cast<double>(rows); }
 };
 
+// Weight gradient and update of a dense layer in one.
+template <class T>
+struct DenseUpdateCall final : Call {
+  BufferId x, dz, dw, db;
+  int64_t w_tensor, b_tensor;  // of the optimizer; b may be -1
+  std::shared_ptr<Optimizer> optimizer;
+  double work_per_sample, parameters;
+
+  void run(const Frame& f, Team& team) const override {
+    if (f.numbers.t != f.step.t) {
+      optimizer->prepare(f.step.learning_rate, f.step.t, f.numbers.scalars);
+      f.numbers.t = f.step.t;
+    }
+    const DenseBackwardWeights<T> gradient{f.matrix<const T>(x), f.matrix<const T>(dz),
+                                           f.matrix<T>(dw), f.data<T>(db), false};
+    optimizer->dense_step(gradient, w_tensor, b_tensor, f.step.learning_rate, f.numbers.scalars,
+                          f.kernels, team);
+  }
+  double work(int64_t rows) const override {
+    return static_cast<double>(rows) * work_per_sample + parameters;
+  }
+  bool updates() const override { return true; }
+};
+
 struct UpdateCall final : Call {
   std::shared_ptr<Optimizer> optimizer;
 

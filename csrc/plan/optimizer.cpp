@@ -1,8 +1,10 @@
 #include "optimizer.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <stdexcept>
+#include <type_traits>
 
 #include "../math/rules.h"
 
@@ -31,12 +33,7 @@ class OptimizerOf final : public Optimizer {
     segment.size = layout.size();
     segment.cols = layout.cols;
     segment.stride = layout.stride;
-    Group& group = groups_[decays && settings_.weight_decay != 0.0 ? 1 : 0];
-    places_.push_back({&group, group.segments.size(), static_cast<int64_t>(partials_.size())});
-    group.segments.push_back(segment);
-    group.around.emplace_back();
-    partials_.resize(partials_.size() + (segment.size + kNormBlock - 1) / kNormBlock);
-    elements_ += segment.size;
+    add_to(groups_[decays && settings_.weight_decay != 0.0 ? 1 : 0], segment);
   }
 
   void set_gradient(int64_t tensor, const void* g) override {
@@ -61,11 +58,7 @@ class OptimizerOf final : public Optimizer {
     }
     Update<T> update{};
     update.rule = settings_.rule;
-    const auto convention =
-        settings_.torch_convention ? math::Convention::kTorch : math::Convention::kKeras;
-    math::Rules::visit(settings_.rule, [&](auto rule) {
-      decltype(rule)::prepare(settings_.options, convention, {learning_rate, t}, update.scalars);
-    });
+    prepare(learning_rate, t, update.scalars);
     for (Group& group : groups_) {
       if (group.segments.empty()) continue;
       const Around around = around_of(group, learning_rate, scale);
@@ -75,6 +68,38 @@ class OptimizerOf final : public Optimizer {
       update.around = each_norm ? group.around.data() : &around;
       table.update(update, team);
     }
+  }
+
+  bool elementwise() const override {
+    return settings_.clip_norm <= 0.0 && settings_.global_clip_norm <= 0.0;
+  }
+
+  void prepare(double learning_rate, int64_t t, double* scalars) const override {
+    const auto convention =
+        settings_.torch_convention ? math::Convention::kTorch : math::Convention::kKeras;
+    math::Rules::visit(settings_.rule, [&](auto rule) {
+      decltype(rule)::prepare(settings_.options, convention, {learning_rate, t}, scalars);
+    });
+  }
+
+  void dense_step(const DenseBackwardWeights<float>& gradient, int64_t w, int64_t b,
+                  double learning_rate, const double* scalars, const Kernels& kernels,
+                  Team& team) const override {
+    dense_step_of(gradient, w, b, learning_rate, scalars, kernels, team);
+  }
+  void dense_step(const DenseBackwardWeights<double>& gradient, int64_t w, int64_t b,
+                  double learning_rate, const double* scalars, const Kernels& kernels,
+                  Team& team) const override {
+    dense_step_of(gradient, w, b, learning_rate, scalars, kernels, team);
+  }
+
+  std::unique_ptr<Optimizer> subset(const std::vector<int64_t>& tensors) const override {
+    auto part = std::make_unique<OptimizerOf>(settings_);
+    for (const int64_t tensor : tensors) {
+      const Place& place = places_.at(tensor);
+      part->add_to(part->groups_[place.group == &groups_[1] ? 1 : 0], segment(place));
+    }
+    return part;
   }
 
  private:
@@ -89,6 +114,36 @@ class OptimizerOf final : public Optimizer {
     std::size_t index;
     int64_t first_block;  // of its partial sums
   };
+
+  void add_to(Group& group, const Segment<T>& segment) {
+    places_.push_back({&group, group.segments.size(), static_cast<int64_t>(partials_.size())});
+    group.segments.push_back(segment);
+    group.around.emplace_back();
+    partials_.resize(partials_.size() + (segment.size + kNormBlock - 1) / kNormBlock);
+    elements_ += segment.size;
+  }
+
+  template <class U>
+  void dense_step_of(const DenseBackwardWeights<U>& gradient, int64_t w, int64_t b,
+                     double learning_rate, const double* scalars, const Kernels& kernels,
+                     Team& team) const {
+    if constexpr (std::is_same_v<T, U>) {
+      const Place* places[2] = {&places_[w], b < 0 ? nullptr : &places_[b]};
+      Segment<T> segments[2];
+      Around around[2];
+      for (int i = 0; i < 2 && places[i] != nullptr; ++i) {
+        segments[i] = segment(*places[i]);
+        around[i] = around_of(*places[i]->group, learning_rate, 1.0);
+      }
+      Update<T> update{};
+      update.rule = settings_.rule;
+      update.segments = segments;
+      update.n_segments = b < 0 ? 1 : 2;
+      update.around = around;
+      std::copy(scalars, scalars + kMaxScalars, update.scalars);
+      kernels.of<T>().dense_update({gradient, update}, team);
+    }
+  }
 
   static Segment<T>& segment(const Place& place) { return place.group->segments[place.index]; }
 

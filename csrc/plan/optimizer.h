@@ -42,6 +42,20 @@ class Optimizer {
   // Called by every member of the team, behind a barrier that follows the last write of a gradient;
   // another must come before anything reads the parameters. t counts steps from 1.
   virtual void step(double learning_rate, int64_t t, const Kernels& kernels, Team& team) = 0;
+  // Whether the update of an element needs nothing but that element: no norm of any gradient.
+  virtual bool elementwise() const = 0;
+  // The step's numbers of the rule, kMaxScalars of them.
+  virtual void prepare(double learning_rate, int64_t t, double* scalars) const = 0;
+  // One step of a dense layer's tensors from the gradients that are computed on the way; b may be
+  // -1. For elementwise optimizers of T, with the numbers that prepare gave.
+  virtual void dense_step(const DenseBackwardWeights<float>& gradient, int64_t w, int64_t b,
+                          double learning_rate, const double* scalars, const Kernels& kernels,
+                          Team& team) const = 0;
+  virtual void dense_step(const DenseBackwardWeights<double>& gradient, int64_t w, int64_t b,
+                          double learning_rate, const double* scalars, const Kernels& kernels,
+                          Team& team) const = 0;
+  // An elementwise optimizer of some of the tensors, with their gradients.
+  virtual std::unique_ptr<Optimizer> subset(const std::vector<int64_t>& tensors) const = 0;
   // Norm of all gradients at the last step; NaN when the settings did not ask for it.
   virtual double global_norm() const = 0;
 

@@ -138,7 +138,8 @@ int64_t Program::run(const Replay& replay) const {
   const bool long_steps = replay.interrupted != nullptr && step_work >= kLongStep;
   int64_t done = 0;
   run_team(team_pays ? step_work * static_cast<double>(replay.n_steps) : 0.0, [&](Team& team) {
-    Frame frame{buffers_, *workspace, table, replay, {}};
+    RuleNumbers numbers;
+    Frame frame{buffers_, *workspace, table, replay, numbers, {}};
     int64_t barrier = 0;
     for (int64_t s = 0; s < replay.n_steps; ++s) {
       frame.step = replay.steps[s];

@@ -64,12 +64,19 @@ struct Replay {
 
 class Workspace;
 
+// The numbers of an optimizer's rule at one step, prepared by each member once.
+struct RuleNumbers {
+  int64_t t = -1;
+  double scalars[kMaxScalars] = {};
+};
+
 // One step of one replay as a call sees it.
 struct Frame {
   const std::vector<BufferSpec>& buffers;
   Workspace& workspace;
   const Kernels& kernels;
   const Replay& replay;
+  RuleNumbers& numbers;
   Step step;
 
   template <class T>

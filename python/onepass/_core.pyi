@@ -120,6 +120,8 @@ class Optimizer(metaclass=_Pybind11Type):
     def step(self, learning_rate: float, t: int) -> None: ...
     def apply(self, gradients: Sequence[NDArray[Any]], learning_rate: float, t: int) -> None: ...
     @property
+    def elementwise(self) -> bool: ...
+    @property
     def global_norm(self) -> float: ...
 
 # register_plan.cpp; buffers are known by the integers that its first methods return
@@ -194,7 +196,17 @@ class Plan(metaclass=_Pybind11Type):
     def weighted_sum(
         self, *, values: int, weights: int | None = None, slot: int, count: int, factor: float
     ) -> None: ...
-    def update(self, optimizer: Optimizer) -> None: ...
+    def update(self, optimizer: Optimizer, tensors: Sequence[int] | None = None) -> None: ...
+    def dense_update(
+        self,
+        *,
+        x: int,
+        dz: int,
+        dw: int,
+        db: int | None = None,
+        optimizer: Optimizer,
+        tensors: Sequence[int],
+    ) -> None: ...
     def run(
         self,
         sources: Sequence[tuple[NDArray[Any], float]],

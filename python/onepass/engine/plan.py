@@ -127,10 +127,10 @@ def _native(phases: Phases, float64: bool) -> _core.Plan:
 
 
 def _add_call(plan: _core.Plan, ids: dict[Buffer, int], call: Call) -> None:
-    if call.kernel == "update":  # it knows its tensors itself
-        plan.update(call.attributes["optimizer"])
-        return
     buffers = {**call.reads, **call.writes}
+    if call.updates:  # the optimizer knows its parameters, and an update their gradients
+        roles = ("x", "dz", "dw", "db") if call.kernel == "dense_update" else ()
+        buffers = {role: buffer for role, buffer in buffers.items() if role in roles}
     arguments = {role: _buffer_id(plan, ids, buffer) for role, buffer in buffers.items()}
     getattr(plan, call.kernel)(**arguments, **_native_attributes(call))
 

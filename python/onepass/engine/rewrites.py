@@ -142,11 +142,62 @@ def fuse_activation_backward(calls: Calls) -> Calls:
     return calls
 
 
+def fuse_update(calls: Calls) -> Calls:
+    """The update of a dense layer behind each tile of its weight gradient."""
+    for update in [call for call in calls if call.kernel == "update"]:
+        if not update.attributes["optimizer"].elementwise:
+            continue
+        left = update
+        for product in [call for call in calls if call.kernel == "dense_backward_weights"]:
+            tensors = _tensors_of(calls, product, left)
+            if not tensors:
+                continue
+            parameters = {role[1]: left.writes[f"p{i}"] for role, i in tensors.items()}
+            fused = Call(
+                "dense_update",
+                product.reads,
+                {**product.writes, **parameters},
+                {"optimizer": update.attributes["optimizer"], "tensors": list(tensors.values())},
+            )
+            rest = _update_without(left, set(tensors.values()))
+            calls = _replaced(_replaced(calls, product, fused), left, rest)
+            left = rest
+        if not left.reads:
+            calls = _without(calls, left)
+    return calls
+
+
+def _tensors_of(calls: Calls, product: Call, update: Call) -> dict[str, int]:
+    """Return the update's tensors by the product's roles; none unless it can take them all."""
+    if "dw" not in product.writes or product.attributes.get("accumulate"):
+        return {}
+    tensors = {}
+    for role, gradient in product.writes.items():
+        used = _others(calls, gradient, product, update)
+        found = [name for name, buffer in update.reads.items() if buffer is gradient]
+        if used or not found:
+            return {}
+        tensors[role] = int(found[0].removeprefix("g"))
+    return tensors
+
+
+def _update_without(update: Call, tensors: set[int]) -> Call:
+    """Return the update of the other tensors."""
+    kept = [int(name[1:]) for name in update.reads if int(name[1:]) not in tensors]
+    return replace(
+        update,
+        reads={f"g{i}": update.reads[f"g{i}"] for i in kept},
+        writes={f"p{i}": update.writes[f"p{i}"] for i in kept},
+        attributes={**update.attributes, "tensors": kept},
+    )
+
+
 REWRITES = (
     # From the logits nothing is clipped or rounded on the way through the probabilities.
     Rewrite(fuse_output_loss, 1e-5),
     Rewrite(fuse_activation, 0.0),
     Rewrite(fuse_activation_backward, 0.0),
+    Rewrite(fuse_update, 0.0),
 )
 
 
