@@ -714,6 +714,38 @@ def test_one_gradient_may_serve_several_parameters():
     np.testing.assert_array_equal(parameters, -1.0)
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("case", CASES)
+def test_results_do_not_depend_on_where_arrays_lie(case, dtype):
+    """Parameters, gradients and with them the states at every offset from a cache line."""
+    kind, arguments = CASES[case]
+    rng = np.random.default_rng(7)
+    start, gradient = rng.normal(size=(2, 3000)).astype(dtype)
+    whole = np.zeros((2, 4096), dtype)
+    results = []
+    for offset in range(64 // start.itemsize):
+        p, g = whole[:, offset : offset + start.size]
+        p[:], g[:] = start, gradient
+        optimizer = kind(**arguments)
+        optimizer.build([p])
+        for _ in range(2):
+            optimizer.apply([g])
+        results.append([a.copy() for a in (p, *optimizer.variables)])
+    for got in results[1:]:
+        np.testing.assert_array_equal(got, results[0])
+
+
+def test_states_lie_as_their_parameters_do():
+    whole = np.zeros(40, np.float32)
+    for offset in range(16):
+        optimizer = Adam()
+        optimizer.build([whole[offset : offset + 20].reshape(4, 5)])
+        for state in optimizer.variables:
+            assert (state.ctypes.data - whole[offset:].ctypes.data) % 64 == 0
+            assert state.shape == (4, 5)
+            np.testing.assert_array_equal(state, 0.0)
+
+
 def test_build_twice():
     p, q = np.zeros(3), np.zeros(3)
     optimizer = Adam()

@@ -91,6 +91,13 @@ ONEPASS_INLINE void fetch_block(const T* data) {
   for (int64_t k = 0; k < kFetchedLines; ++k) __builtin_prefetch(lines + k * kLine);
 }
 
+// Elements before the next line begins. A vector across two lines costs two accesses, so long
+// sweeps begin with these; states are allocated to lie as their parameter does.
+template <class T>
+ONEPASS_INLINE int64_t before_line(const T* data) {
+  return static_cast<int64_t>(-reinterpret_cast<uintptr_t>(data) % kLine / sizeof(T));
+}
+
 // In blocks of a constant size, which the compiler unrolls: their instructions mix, and lines are
 // asked for once each.
 template <class R, class T, bool kPlain>
@@ -100,6 +107,11 @@ void sweep(typename R::template Hyper<T> h, AroundOf<T> a, const Segment<T>& s, 
   const T* g = s.g;
   constexpr int64_t line = kLine / sizeof(T), block = kFetchedLines * line;
   int64_t i = range.begin;
+  if (range.end - i >= 4 * block) {
+    const int64_t aligned = i + before_line(p + i);
+    sweep_range<R, kPlain, T>(h, a, p, g, s0, s1, s2, s3, i, aligned);
+    i = aligned;
+  }
   const int64_t last_fetch = fetch ? range.end - 2 * block - kFetchAhead * line : -1;
   for (; i + block <= range.end; i += block) {
     if (i <= last_fetch) {

@@ -10,7 +10,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from onepass import _core
+
 Array = npt.NDArray[Any]
+_LINE = 64
 
 
 def is_plain(a: Array) -> bool:
@@ -44,6 +47,13 @@ def checked_parameters(arrays: object) -> list[Array]:
                 f"{a.strides}"
             )
     return list(arrays)
+
+
+def state_of(p: Array) -> Array:
+    """Return zeros like a parameter, at its offset from a cache line: a sweep can align both."""
+    offset = p.ctypes.data % _LINE // p.itemsize
+    whole = _core.aligned_zeros(offset + p.size, p.dtype == np.float64)
+    return whole[offset:].reshape(p.shape)
 
 
 class Memory:

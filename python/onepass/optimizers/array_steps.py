@@ -10,7 +10,7 @@ import numpy as np
 
 from onepass import _core
 from onepass._formulas import Rule
-from onepass.optimizers._arrays import Array, Memory, checked_parameters, is_plain
+from onepass.optimizers._arrays import Array, Memory, checked_parameters, is_plain, state_of
 
 
 class StepResult(NamedTuple):
@@ -81,12 +81,7 @@ class ArraySteps(ABC):
                 "make a new optimizer for these"
             )
         self._decayed = [i not in self._excluded(parameters) for i in range(len(parameters))]
-        float64 = bool(parameters) and parameters[0].dtype == np.float64
-        states = [
-            _core.aligned_zeros(p.size, float64).reshape(p.shape)
-            for p in parameters
-            for _ in range(self.rule.states)
-        ]
+        states = [state_of(p) for p in parameters for _ in range(self.rule.states)]
         self._bind(parameters, states)
 
     def _bind(self, parameters: list[Array], states: list[Array]) -> None:
