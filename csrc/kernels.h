@@ -134,6 +134,10 @@ struct WeightedSum {
 
 enum class SourceType : int { kFloat32, kFloat64, kUint8, kInt32 };
 
+ONEPASS_INLINE int64_t size_of(SourceType type) {
+  return type == SourceType::kFloat64 ? 8 : type == SourceType::kUint8 ? 1 : 4;
+}
+
 // out[r] = scale * source[index[r]], converted to T.
 template <class T>
 struct GatherRows {

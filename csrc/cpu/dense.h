@@ -73,10 +73,10 @@ void dense_forward(const DenseForward<T>& a, Team& team) {
   const Product<T> product{{a.x.data, a.x.stride, 1}, a.x.cols, a.z ? a.z : a.y, a.b, false};
   const Straight<T> right{a.w, block.rows};
   if (a.activation.id == 0 && !a.z) {
-    multiply_block(product, right, block, team.scratch, Direct{});
+    multiply_block(product, right, block, team, Direct{});
     return;
   }
-  multiply_block(product, right, block, team.scratch,
+  multiply_block(product, right, block, team,
                  [&](Tile<T>& tile, int64_t r, int64_t c, int cols) {
                    if (a.z) store(tile, a.z, r, c, cols);
                    activate(a.activation, tile);
@@ -90,10 +90,10 @@ void dense_backward_input(const DenseBackwardInput<T>& a, Team& team) {
   const Product<T> product{{a.dz.data, a.dz.stride, 1}, a.dz.cols, a.dx, nullptr, a.accumulate};
   const Turned<T> right{a.w};
   if (a.activation.id == 0) {
-    multiply_block(product, right, block, team.scratch, Direct{});
+    multiply_block(product, right, block, team, Direct{});
     return;
   }
-  multiply_block(product, right, block, team.scratch,
+  multiply_block(product, right, block, team,
                  [&](Tile<T>& tile, int64_t r, int64_t c, int cols) {
                    Tile<T> z, y;
                    z.rows = y.rows = tile.rows;
@@ -130,7 +130,7 @@ void dense_backward_weights(const DenseBackwardWeights<T>& a, Team& team) {
   const Block block = split<T>(a.dw.rows, a.dw.cols, team);
   const Product<T> product{{a.x.data, 1, a.x.stride}, a.dz.rows, a.dw, nullptr, a.accumulate};
   const Straight<T> right{a.dz, block.rows};
-  if (a.dw) multiply_block(product, right, block, team.scratch, Direct{});
+  if (a.dw) multiply_block(product, right, block, team, Direct{});
   if (a.db != nullptr) column_sums(a.dz, team.share(a.dz.cols, 64 / sizeof(T)), a.accumulate, a.db);
 }
 

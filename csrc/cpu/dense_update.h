@@ -69,7 +69,7 @@ void dense_update(const DenseUpdate<T>& a, Team& team) {
   const Block block = split<T>(g.dw.rows, g.dw.cols, team);
   const Product<T> product{{g.x.data, 1, g.x.stride}, g.dz.rows, g.dw, nullptr, false};
   const Straight<T> right{g.dz, block.rows};
-  multiply_block(product, right, block, team.scratch, UpdateTile<T>{run_update_of(a.update, 0), g.dw.stride});
+  multiply_block(product, right, block, team, UpdateTile<T>{run_update_of(a.update, 0), g.dw.stride});
   if (g.db == nullptr) return;
   const Range cols = team.share(g.dz.cols, kLineBytes / sizeof(T));
   if (cols.begin == cols.end) return;

@@ -30,6 +30,17 @@ struct GatherCall final : Call {
   double work(int64_t rows) const override {
     return static_cast<double>(rows) * static_cast<double>(sample_size);
   }
+  bool feeds() const override { return true; }
+  // The member's share of the rows, as the kernel will cut it. The widest rows count.
+  void announce(const Frame& f, const Step& next, Team& team) const override {
+    const Source& s = f.replay.sources[source];
+    const int64_t bytes = sample_size * size_of(s.type);
+    if (bytes <= team.ahead.bytes) return;
+    const Range share = team.share(next.rows, 1);
+    const char* base = static_cast<const char*>(s.data);
+    team.ahead = {base, s.stride, bytes, f.replay.index, next.first + share.begin,
+                  next.first + share.end};
+  }
 };
 
 // Class indices, which are few: copied by one member.

@@ -296,7 +296,7 @@ void run_team(int size, const std::function<void(Team&)>& job) {
     std::vector<char> scratch(onepass::kScratchBytes + 64);
     const auto address =
         (reinterpret_cast<std::uintptr_t>(scratch.data()) + 63) & ~std::uintptr_t{63};
-    Team team{rank, size, &barrier, reinterpret_cast<void*>(address)};
+    Team team{rank, size, &barrier, reinterpret_cast<void*>(address), {}};
     team.sync();
     if (size > 1 && (rank == 0) == first_is_late) {
       std::this_thread::sleep_for(std::chrono::microseconds(20));
