@@ -10,6 +10,7 @@
 #include "arrays.h"
 #include "register.h"
 #include "register_optimizer.h"
+#include "register_predictor.h"
 
 namespace onepass::bind {
 namespace {
@@ -55,7 +56,7 @@ class PlanObject {
     const int64_t sample = spec.rows_per_sample * spec.cols;
     n_sources_ = std::max(n_sources_, source + 1);
     const bool is_index = index_.count(out) != 0;
-    sources_.push_back({source, sample, is_index});
+    sources_.push_back({source, sample, is_index, out});
     if (is_index) {
       program_.add_call(std::make_unique<GatherIndexCall>(source, out, sample));
     } else {
@@ -76,7 +77,7 @@ class PlanObject {
     if (output != static_cast<int>(outputs_.size())) {
       throw py::value_error("output: outputs must be numbered in order");
     }
-    outputs_.push_back({output, spec.rows_per_sample, spec.cols});
+    outputs_.push_back({output, spec.rows_per_sample, spec.cols, from});
     add([&](auto zero) {
       return std::make_unique<OutputCall<decltype(zero)>>(from, output, spec.rows_per_sample);
     });
@@ -199,6 +200,17 @@ class PlanObject {
     program_.add_call(std::make_unique<UpdateCall>(optimizer->native()));
   }
 
+  // Of a plan whose first and last calls are its only gathering and output; see Predictor.
+  std::unique_ptr<PredictorObject> predictor(py::object self, std::vector<py::ssize_t> input_shape,
+                                             std::vector<py::ssize_t> output_shape) const {
+    if (sources_.size() != 1 || outputs_.size() != 1 || sources_[0].is_index) {
+      throw py::value_error("predictor: the plan must have one input and one output");
+    }
+    return std::make_unique<PredictorObject>(std::move(self), program_, sources_[0].to,
+                                             outputs_[0].from, float64_, std::move(input_shape),
+                                             std::move(output_shape));
+  }
+
   void run(const std::vector<std::pair<py::array, double>>& sources,
            const std::vector<py::array>& outputs, const py::object& index,
            const py::array_t<int64_t, py::array::c_style>& steps,
@@ -268,10 +280,12 @@ class PlanObject {
     int number;
     int64_t sample;  // elements of one
     bool is_index;
+    BufferId to;
   };
   struct OutputSpec {
     int number;
     int64_t rows_per_sample, cols;
+    BufferId from;
   };
   using Sources = std::vector<std::pair<py::array, double>>;
 
@@ -387,6 +401,14 @@ void register_plan(py::module_& m) {
       .def("weighted_sum", &PlanObject::weighted_sum, py::kw_only(), arg("values"), none("weights"),
            arg("slot"), arg("count"), arg("factor"))
       .def("update", &PlanObject::update, arg("optimizer"))
+      .def(
+          "predictor",
+          [](const py::object& self, std::vector<py::ssize_t> inputs,
+             std::vector<py::ssize_t> outputs) {
+            return self.cast<const PlanObject&>().predictor(self, std::move(inputs),
+                                                            std::move(outputs));
+          },
+          arg("input_shape"), arg("output_shape"))
       .def("run", &PlanObject::run, arg("sources"), arg("outputs"), arg("index"), arg("steps"),
            arg("learning_rates"), arg("sums"), arg("progress"), arg("seconds"));
 }

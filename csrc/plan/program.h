@@ -93,6 +93,8 @@ class Workspace {
   int64_t capacity() const { return capacity_; }
   int64_t bytes() const { return bytes_; }
   void* at(BufferId id) const { return at_[id]; }
+  // From now on the buffer is this memory, its own or a caller's.
+  void bind(BufferId id, void* memory) { at_[id] = memory; }
 
  private:
   struct Free {
@@ -109,6 +111,8 @@ class Program {
   void add_call(std::unique_ptr<Call> call);
   const BufferSpec& buffer(BufferId id) const;
   int64_t n_buffers() const { return static_cast<int64_t>(buffers_.size()); }
+  const std::vector<BufferSpec>& buffers() const { return buffers_; }
+  const std::vector<std::unique_ptr<Call>>& calls() const { return calls_; }
 
   // Runs the steps; returns how many were done (fewer when the time ran out or on an interrupt). A
   // step that is interrupted has not updated anything: the update is a step's last call.
