@@ -8,6 +8,7 @@
 
 #include "../plan/calls.h"
 #include "arrays.h"
+#include "plan_arrays.h"
 #include "register.h"
 #include "register_optimizer.h"
 #include "register_predictor.h"
@@ -211,8 +212,7 @@ class PlanObject {
                                              std::move(output_shape));
   }
 
-  void run(const std::vector<std::pair<py::array, double>>& sources,
-           const std::vector<py::array>& outputs, const py::object& index,
+  void run(const Sources& sources, const std::vector<py::array>& outputs, const py::object& index,
            const py::array_t<int64_t, py::array::c_style>& steps,
            const py::array_t<double, py::array::c_style>& learning_rates, py::array_t<double> sums,
            py::array_t<int64_t> progress, double seconds) const {
@@ -252,7 +252,7 @@ class PlanObject {
     }
     if (!index.is_none()) check_order(order, table, sources);
     for (const OutputSpec& spec : outputs_) {
-      replay.outputs.push_back(output_view(outputs[spec.number], spec, table));
+      replay.outputs.push_back(output_view(outputs[spec.number], spec, table, float64_));
     }
     replay.steps = table.data();
     replay.n_steps = static_cast<int64_t>(table.size());
@@ -276,58 +276,7 @@ class PlanObject {
   }
 
  private:
-  struct SourceSpec {
-    int number;
-    int64_t sample;  // elements of one
-    bool is_index;
-    BufferId to;
-  };
-  struct OutputSpec {
-    int number;
-    int64_t rows_per_sample, cols;
-    BufferId from;
-  };
-  using Sources = std::vector<std::pair<py::array, double>>;
-
   int64_t item_size() const { return float64_ ? 8 : 4; }
-
-  static void check_source(const py::array& a, const SourceSpec& spec) {
-    const std::string name = "source " + std::to_string(spec.number);
-    if (gapless_sample(a, name.c_str()) != spec.sample) {
-      throw py::value_error(name + " has samples of another size");
-    }
-    if (spec.is_index) require_dtype<int32_t>(a, name.c_str());
-  }
-
-  // Every row that the steps name must exist in every source.
-  static void check_order(const py::array_t<int64_t, py::array::c_style>& order,
-                          const std::vector<Step>& table, const Sources& sources) {
-    int64_t low = 0, high = -1;
-    for (const Step& step : table) {
-      const int64_t* rows = order.data() + step.first;
-      for (int64_t r = 0; r < step.rows; ++r) {
-        low = std::min(low, rows[r]);
-        high = std::max(high, rows[r]);
-      }
-    }
-    for (const auto& source : sources) {
-      if (low < 0 || high >= source.first.shape(0)) {
-        throw py::index_error("index names a row that a source does not have");
-      }
-    }
-  }
-
-  Output output_view(py::array a, const OutputSpec& spec, const std::vector<Step>& table) const {
-    require_writeable(a, "output");
-    float64_ ? require_dtype<double>(a, "output") : require_dtype<float>(a, "output");
-    int64_t samples = 0;
-    for (const Step& step : table) samples = std::max(samples, step.first + step.rows);
-    const bool fits = a.ndim() == 2 && a.shape(0) >= samples * spec.rows_per_sample &&
-                      a.shape(1) == spec.cols &&
-                      (a.size() == 0 || spec.cols == 1 || a.strides(1) == a.itemsize());
-    if (!fits) throw py::value_error("output must hold all rows, without gaps in them");
-    return {static_cast<char*>(a.mutable_data()), a.strides(0)};
-  }
 
   template <class T>
   int fixed_of(py::array a) {

@@ -8,7 +8,7 @@
 namespace onepass::bind {
 namespace {
 
-constexpr double kSeconds = 0.05;  // of one native call; then Python looks after signals
+constexpr double kSeconds = 0.05;            // of one native call; then Python looks after signals
 constexpr std::size_t kMostDimensions = 64;  // NumPy's own limit
 constexpr int64_t kIdleBytes = int64_t{1} << 24;
 
@@ -154,7 +154,8 @@ void PredictorObject::give_back(Lane lane) {
 }
 
 void register_predictor(py::module_& m) {
-  py::class_<PredictorObject>(m, "Predictor").def("predict", &PredictorObject::predict, py::arg("x"));
+  py::class_<PredictorObject>(m, "Predictor")
+      .def("predict", &PredictorObject::predict, py::arg("x"));
 }
 
 }  // namespace onepass::bind

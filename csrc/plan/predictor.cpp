@@ -129,8 +129,7 @@ void Predictor::bind_input(Lane& lane, char* rows, int64_t stride) const {
   }
 }
 
-void Predictor::run_block(Lane& lane, const Prediction& p, const Kernels& table,
-                          Range rows) const {
+void Predictor::run_block(Lane& lane, const Prediction& p, const Kernels& table, Range rows) const {
   Team alone{0, 1, nullptr};
   Frame frame{lane.specs, lane.workspace, table, lane.replay, {}};
   frame.step.first = rows.begin;

@@ -65,12 +65,12 @@ class Predictor {
   void run_block(Lane& lane, const Prediction& p, const Kernels& table, Range rows) const;
 
   const Program& program_;
-  const SourceType type_;  // that needs no conversion
+  const SourceType type_;                   // that needs no conversion
   std::vector<BufferId> inputs_, results_;  // each buffer and its views
   const Call* gather_;
   std::vector<const Call*> calls_;  // between gathering and output
   int64_t sample_bytes_, item_size_, result_bytes_, result_stride_;
-  bool one_row_;             // samples are rows of one matrix, which may lie anywhere
+  bool one_row_;            // samples are rows of one matrix, which may lie anywhere
   int64_t block_rows_ = 0;  // 0: never
   double work_;             // of one sample
 };
