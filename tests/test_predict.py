@@ -43,7 +43,6 @@ SHAPED = {
     "flat first": lambda: Sequential([Input((3, 2)), Flatten(), Dense(4, "softmax")]),
     "flat last": ends_in_a_view,
     "flat between": lambda: Sequential([Input((3, 2)), Dense(40), Flatten(), Dense(7)]),
-    "an odd width": lambda: Sequential([Input((3, 2)), Dense(40), Dense(37)]),
     "one dense": lambda: Sequential([Input((3, 2)), Dense(2)]),
 }
 
@@ -88,6 +87,15 @@ def test_any_number_of_rows_of_any_type(dtype, given, threads):
     model = mlp(dtype, hidden=300)
     for rows in ROWS:  # from one block for the caller alone to several blocks a thread
         assert_straight(model, (50 + 9 * samples(rows, COLS)).astype(given))
+
+
+@pytest.mark.parametrize("given", [np.float32, np.float64])
+def test_rows_that_are_padded_inside(given):
+    utils.set_random_seed(5)
+    model = Sequential([Input((261,)), Dense(270, "relu"), Dense(1029)])
+    assert any(b.stride > b.cols for c in model.plan_for("predict").calls for b in c.reads.values())
+    for rows in (1, 3, 40):
+        assert_straight(model, samples(rows, 261).astype(given))
 
 
 @pytest.mark.parametrize("threads", [1, 2])

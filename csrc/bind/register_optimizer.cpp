@@ -241,8 +241,6 @@ void register_optimizer(py::module_& m) {
       .def("apply", &OptimizerObject::apply, arg("gradients"), arg("learning_rate"), arg("t"))
       .def("try_apply", &OptimizerObject::try_apply, arg("gradients"), arg("learning_rate"),
            arg("t"))
-      .def("takes", py::overload_cast<py::handle>(&OptimizerObject::takes, py::const_),
-           arg("gradients"))
       .def_property_readonly("global_norm", &OptimizerObject::global_norm);
 }
 

@@ -31,8 +31,6 @@ class OptimizerObject {
   // As `apply`, but checks faster and also for overlaps. False, and nothing done, wherever anything
   // is out of the ordinary: what exactly, and whether it matters, is for the slower checks to say.
   bool try_apply(py::handle gradients, double learning_rate, int64_t t);
-  // Whether `try_apply` would take these gradients.
-  bool takes(py::handle gradients) const;
   // For the time of a step, which runs without the GIL. Throws if another thread has it.
   std::unique_lock<std::mutex> claim();
   double global_norm() const { return native_->global_norm(); }
@@ -53,6 +51,7 @@ class OptimizerObject {
   void check_gradient(std::size_t i, const py::object& given) const;
   void remember(const py::array& a, TensorLayout layout);
   bool overlaps(const void* data, int64_t size) const;
+  bool takes(py::handle gradients) const;
   bool takes(const Tensor& tensor, PyObject* gradient) const;
 
   void plan_gradient(std::size_t i, PyObject* gradient);

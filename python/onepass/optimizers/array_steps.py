@@ -127,27 +127,19 @@ class ArraySteps(ABC):
         """
         native = self._native
         known = self._learning_rate
-        if not callable(known):
-            rate: float | None = known
-        else:  # asked once, and not for gradients that may yet be refused
-            rate = self.learning_rate if native is not None and native.takes(grads) else None
-        if (
-            native is None
-            or rate is None
-            or not native.try_apply(grads, rate, self._iterations + 1)
-        ):
+        rate = self.learning_rate if callable(known) else known  # a callable is asked once
+        if native is None or not native.try_apply(grads, rate, self._iterations + 1):
             self._apply_checked(list(grads), rate)
         self._iterations += 1
         return StepResult(self._global_norm(), False) if self._reports_norm else _STEPPED
 
-    def _apply_checked(self, grads: list[Array], rate: float | None) -> None:
+    def _apply_checked(self, grads: list[Array], rate: float) -> None:
         """Do a step with gradients that are out of the ordinary, or say what is wrong."""
         if self._native is None:
             raise ValueError(
                 f"{type(self).__name__}.apply needs parameters: call build(arrays) first"
             )
         gradients = self._usable(grads)
-        rate = self.learning_rate if rate is None else rate
         self._native.apply(gradients, rate, self._iterations + 1)
 
     def _usable(self, grads: list[Array]) -> list[Array]:
