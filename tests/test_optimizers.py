@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from onepass import _formulas, optimizers
 from onepass.optimizers import SGD, Adam, AdamW, StepResult
 from reference.rules import Stepper
-from strategies import same_result
+from strategies import assert_same_bits, same_result
 
 STEPS = 50
 # A scalar, nothing, less and more than a vector, and enough for a second thread.
@@ -744,6 +744,88 @@ def test_states_lie_as_their_parameters_do():
             assert (state.ctypes.data - whole[offset:].ctypes.data) % 64 == 0
             assert state.shape == (4, 5)
             np.testing.assert_array_equal(state, 0.0)
+
+
+def stepped_alike(make, gradients, parameters):
+    """Steps of two optimizers on copies: by lists, and by iterators, which are looked at more."""
+    quick, checked = make(), make()
+    p, q = [[np.array(a) for a in parameters] for _ in range(2)]
+    quick.build(p)
+    checked.build(q)
+    for grads in gradients:
+        assert quick.apply(grads) == checked.apply(iter(grads))
+        for a, b in zip([*p, *quick.variables], [*q, *checked.variables], strict=True):
+            assert_same_bits(a, b)
+    assert quick.iterations == checked.iterations == len(gradients)
+    return p
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    "make", [SGD, Adam, lambda: Adam(clipnorm=0.5), lambda: SGD(lambda step: 0.1 / (step + 1))]
+)
+def test_lists_tuples_and_iterators_of_gradients_step_alike(make, dtype):
+    rng = np.random.default_rng(11)
+    shapes = [(), (3,), (4, 5), (0, 2)]
+    one = [rng.normal(size=shape).astype(dtype).reshape(shape) for shape in shapes]
+    other = [np.array(-2 * g) for g in one]
+    steps = [one, one, tuple(one), other, [*one[:2], *other[2:]], one]
+    stepped_alike(make, steps, [np.ones(shape, dtype) for shape in shapes])
+
+
+def test_subclasses_of_arrays_are_gradients_too():
+    class Mine(np.ndarray):
+        pass
+
+    g = np.arange(3.0)
+    (p,) = stepped_alike(lambda: SGD(1.0), [[g], [g.view(Mine)], [g]], [np.zeros(3)])
+    np.testing.assert_array_equal(p, -3 * g)
+
+
+def test_arrays_are_looked_at_anew_at_each_step():
+    p, g = np.ones((2, 3)), np.ones((2, 3))
+    optimizer = SGD(1.0)
+    optimizer.build([p])
+    optimizer.apply([g])
+    optimizer.apply([g])
+
+    g.shape = (3, 2)
+    with pytest.raises(ValueError, match=r"gradients\[0\] has shape \(3, 2\)"):
+        optimizer.apply([g])
+    g.resize((2, 2), refcheck=False)
+    with pytest.raises(ValueError, match=r"gradients\[0\] has shape \(2, 2\)"):
+        optimizer.apply([g])
+    g.resize((2, 3), refcheck=False)
+    p.flags.writeable = False
+    with pytest.raises(ValueError, match="parameter 0"):
+        optimizer.apply([g])
+    p.flags.writeable = True
+    with pytest.raises(ValueError, match=r"overlaps parameters\[0\]"):
+        optimizer.apply([p])
+    assert optimizer.iterations == 2
+    np.testing.assert_array_equal(p, -1.0)
+    optimizer.apply([np.ones((2, 3))])
+    np.testing.assert_array_equal(p, -2.0)
+
+
+def test_a_gradient_between_parameters_overlaps_neither():
+    whole = np.ones(12)
+    optimizer = SGD(1.0)
+    optimizer.build([whole[:4], whole[8:]])
+    optimizer.apply([whole[4:8], whole[4:8]])
+    np.testing.assert_array_equal(whole, [0.0] * 4 + [1.0] * 4 + [0.0] * 4)
+    for at in (1, 3, 5, 7):
+        with pytest.raises(ValueError, match="overlaps"):
+            optimizer.apply([whole[at : at + 4], whole[at : at + 4]])
+
+
+def test_a_learning_rate_is_asked_for_once_a_step():
+    asked = []
+    optimizer = SGD(lambda step: asked.append(step) or 0.5)
+    optimizer.build([np.zeros(3)])
+    for grads in ([np.ones(3)], iter([np.ones(3)]), (np.ones(6)[::2],)):
+        optimizer.apply(grads)
+    assert asked == [0, 1, 2]
 
 
 def test_build_twice():

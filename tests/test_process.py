@@ -209,6 +209,41 @@ def test_an_interrupt_within_a_long_step_undoes_that_step(threads):
     assert all(said["same"] for said in told), "the weights hold a part of a step"
 
 
+LONG_PREDICTIONS = """
+import signal
+
+def stop(*_):
+    raise KeyboardInterrupt
+
+signal.signal(signal.SIGALRM, stop)
+blocks = Sequential([Input((256,)), Dense(512, "relu"), Dense(10)]), 2_000_000
+steps = Sequential([Input((1024,)), Dense(2048, "relu"), Dense(2048, "relu"), Dense(8)]), 50_000
+for model, rows in (blocks, steps):
+    row = np.ones((1, *model.input_shape[1:]), np.float32)
+    alone = model.predict(row)
+    x = np.broadcast_to(row, (rows, row.shape[1]))
+    signal.setitimer(signal.ITIMER_REAL, 0.2)
+    start = time.perf_counter()
+    try:
+        model.predict(x)
+        say(interrupted=False, same=False)
+    except KeyboardInterrupt:
+        delay = time.perf_counter() - start - 0.2
+        say(interrupted=True, delay=delay, same=bool((model.predict(x[:300]) == alone).all()))
+"""
+
+
+@linux
+@pytest.mark.parametrize("threads", ["1", "2"])
+def test_ctrl_c_ends_a_long_prediction(threads):
+    told = run(LONG_PREDICTIONS, ONEPASS_NUM_THREADS=threads)
+    assert len(told) == 2
+    assert all(said["interrupted"] and said["same"] for said in told)
+    delays = [said["delay"] for said in told]
+    print(f"KeyboardInterrupt after {', '.join(f'{d * 1e3:.0f} ms' for d in delays)}")
+    assert max(delays) < 10.0  # typically 0.05
+
+
 # Forks
 
 FORKED = """

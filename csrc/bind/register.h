@@ -10,5 +10,6 @@ void register_formulas(pybind11::module_& m);
 void register_kernels(pybind11::module_& m);
 void register_optimizer(pybind11::module_& m);
 void register_plan(pybind11::module_& m);
+void register_predictor(pybind11::module_& m);
 
 }  // namespace onepass::bind

@@ -8,8 +8,10 @@
 
 #include "../plan/calls.h"
 #include "arrays.h"
+#include "plan_arrays.h"
 #include "register.h"
 #include "register_optimizer.h"
+#include "register_predictor.h"
 
 namespace onepass::bind {
 namespace {
@@ -53,7 +55,7 @@ class PlanObject {
     const int64_t sample = spec.rows_per_sample * spec.cols;
     n_sources_ = std::max(n_sources_, source + 1);
     const bool is_index = index_.count(out) != 0;
-    sources_.push_back({source, sample, is_index});
+    sources_.push_back({source, sample, is_index, out});
     if (is_index) {
       program_.add_call(std::make_unique<GatherIndexCall>(source, out, sample));
     } else {
@@ -74,7 +76,7 @@ class PlanObject {
     if (output != static_cast<int>(outputs_.size())) {
       throw py::value_error("output: outputs must be numbered in order");
     }
-    outputs_.push_back({output, spec.rows_per_sample, spec.cols});
+    outputs_.push_back({output, spec.rows_per_sample, spec.cols, from});
     add([&](auto zero) {
       return std::make_unique<OutputCall<decltype(zero)>>(from, output, spec.rows_per_sample);
     });
@@ -220,8 +222,18 @@ class PlanObject {
     });
   }
 
-  void run(const std::vector<std::pair<py::array, double>>& sources,
-           const std::vector<py::array>& outputs, const py::object& index,
+  // Of a plan whose first and last calls are its only gathering and output; see Predictor.
+  std::unique_ptr<PredictorObject> predictor(py::object self, std::vector<py::ssize_t> input_shape,
+                                             std::vector<py::ssize_t> output_shape) const {
+    if (sources_.size() != 1 || outputs_.size() != 1 || sources_[0].is_index) {
+      throw py::value_error("predictor: the plan must have one input and one output");
+    }
+    return std::make_unique<PredictorObject>(std::move(self), program_, sources_[0].to,
+                                             outputs_[0].from, float64_, std::move(input_shape),
+                                             std::move(output_shape));
+  }
+
+  void run(const Sources& sources, const std::vector<py::array>& outputs, const py::object& index,
            const py::array_t<int64_t, py::array::c_style>& steps,
            const py::array_t<double, py::array::c_style>& learning_rates, py::array_t<double> sums,
            py::array_t<int64_t> progress, double seconds) const {
@@ -261,7 +273,7 @@ class PlanObject {
     }
     if (!index.is_none()) check_order(order, table, sources);
     for (const OutputSpec& spec : outputs_) {
-      replay.outputs.push_back(output_view(outputs[spec.number], spec, table));
+      replay.outputs.push_back(output_view(outputs[spec.number], spec, table, float64_));
     }
     replay.steps = table.data();
     replay.n_steps = static_cast<int64_t>(table.size());
@@ -290,56 +302,7 @@ class PlanObject {
     if (known == optimizers_.end()) optimizers_.push_back(optimizer);
   }
 
-  struct SourceSpec {
-    int number;
-    int64_t sample;  // elements of one
-    bool is_index;
-  };
-  struct OutputSpec {
-    int number;
-    int64_t rows_per_sample, cols;
-  };
-  using Sources = std::vector<std::pair<py::array, double>>;
-
   int64_t item_size() const { return float64_ ? 8 : 4; }
-
-  static void check_source(const py::array& a, const SourceSpec& spec) {
-    const std::string name = "source " + std::to_string(spec.number);
-    if (gapless_sample(a, name.c_str()) != spec.sample) {
-      throw py::value_error(name + " has samples of another size");
-    }
-    if (spec.is_index) require_dtype<int32_t>(a, name.c_str());
-  }
-
-  // Every row that the steps name must exist in every source.
-  static void check_order(const py::array_t<int64_t, py::array::c_style>& order,
-                          const std::vector<Step>& table, const Sources& sources) {
-    int64_t low = 0, high = -1;
-    for (const Step& step : table) {
-      const int64_t* rows = order.data() + step.first;
-      for (int64_t r = 0; r < step.rows; ++r) {
-        low = std::min(low, rows[r]);
-        high = std::max(high, rows[r]);
-      }
-    }
-    for (const auto& source : sources) {
-      if (low < 0 || high >= source.first.shape(0)) {
-        throw py::index_error("index names a row that a source does not have");
-      }
-    }
-  }
-
-  Output output_view(py::array a, const OutputSpec& spec, const std::vector<Step>& table) const {
-    require_writeable(a, "output");
-    float64_ ? require_dtype<double>(a, "output") : require_dtype<float>(a, "output");
-    int64_t samples = 0;
-    for (const Step& step : table) samples = std::max(samples, step.first + step.rows);
-    const bool fits = a.ndim() == 2 && a.shape(0) >= samples * spec.rows_per_sample &&
-                      a.shape(1) == spec.cols &&
-                      (a.size() == 0 || spec.cols == 1 || a.strides(1) == a.itemsize());
-    if (!fits) throw py::value_error("output must hold all rows, without gaps in them");
-    return {static_cast<char*>(a.mutable_data()), a.strides(0)};
-  }
 
   template <class T>
   int fixed_of(py::array a) {
@@ -415,6 +378,14 @@ void register_plan(py::module_& m) {
       .def("update", &PlanObject::update, arg("optimizer"), none("tensors"))
       .def("dense_update", &PlanObject::dense_update, py::kw_only(), arg("x"), arg("dz"), arg("dw"),
            none("db"), arg("optimizer"), arg("tensors"))
+      .def(
+          "predictor",
+          [](const py::object& self, std::vector<py::ssize_t> inputs,
+             std::vector<py::ssize_t> outputs) {
+            return self.cast<const PlanObject&>().predictor(self, std::move(inputs),
+                                                            std::move(outputs));
+          },
+          arg("input_shape"), arg("output_shape"))
       .def("run", &PlanObject::run, arg("sources"), arg("outputs"), arg("index"), arg("steps"),
            arg("learning_rates"), arg("sums"), arg("progress"), arg("seconds"));
 }

@@ -105,6 +105,8 @@ class Workspace {
   int64_t capacity() const { return capacity_; }
   int64_t bytes() const { return bytes_; }
   void* at(BufferId id) const { return at_[id]; }
+  // From now on the buffer is this memory, its own or a caller's.
+  void bind(BufferId id, void* memory) { at_[id] = memory; }
 
  private:
   struct Free {
@@ -123,6 +125,12 @@ class Program {
   void begin_phase() { phase_begins_ = true; }
   const BufferSpec& buffer(BufferId id) const;
   int64_t n_buffers() const { return static_cast<int64_t>(buffers_.size()); }
+  const std::vector<BufferSpec>& buffers() const { return buffers_; }
+  struct Entry {
+    std::unique_ptr<Call> call;
+    bool begins_phase;
+  };
+  const std::vector<Entry>& calls() const { return calls_; }
 
   // Runs the steps; returns how many were done (fewer when the time ran out or on an interrupt). A
   // step that is interrupted has not updated anything.
@@ -133,10 +141,6 @@ class Program {
   void release(std::unique_ptr<Workspace> workspace) const;
 
   std::vector<BufferSpec> buffers_;
-  struct Entry {
-    std::unique_ptr<Call> call;
-    bool begins_phase;
-  };
   std::vector<Entry> calls_;
   std::vector<const Call*> feeding_;
   bool phase_begins_ = false;

@@ -46,6 +46,7 @@ class Plan:
     calls: tuple[Call, ...]
     native: _core.Plan
     slots: tuple[str, ...]
+    predictor: _core.Predictor | None = None  # of a predicting plan, where it has a quick way
 
     def new_sums(self) -> Any:
         """Zeroed (slots, 2) float64 sums: numerator and denominator of each mean."""
@@ -97,7 +98,28 @@ def build_plan(
                 _emit_update(low, trained, optimizer)
     scheduled = phases(rewrite(low.calls, rewrites))
     calls = tuple(call for phase in scheduled for call in phase)
-    return Plan(calls, _native(scheduled, x.dtype == "float64"), slots)
+    native = _native(scheduled, x.dtype == "float64")
+    predictor = _predictor(native, calls, x, y) if mode == "predict" else None
+    return Plan(calls, native, slots, predictor)
+
+
+def _predictor(
+    native: _core.Plan, calls: Sequence[Call], x: SymbolicTensor, y: SymbolicTensor
+) -> _core.Predictor | None:
+    """Return the quick way to predict, which lets calls read and write the caller's arrays."""
+    first, last = calls[0], calls[-1]
+    if (first.kernel, last.kernel) != ("gather", "output"):
+        return None
+    source, target = first.writes["out"], last.reads["source"]
+    if source.root() is target.root():  # nothing but reshapes: rows would have to be copied
+        return None
+    if any(call.writes_to(source) for call in calls[1:]):
+        return None
+    return native.predictor(_sizes(x), _sizes(y))
+
+
+def _sizes(tensor: SymbolicTensor) -> list[int]:
+    return [dim or 0 for dim in tensor.shape[1:]]
 
 
 def _emit_update(

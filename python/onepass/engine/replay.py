@@ -26,6 +26,8 @@ Integers = NDArray[np.int64]
 
 def batches(samples: int, batch_size: int, limit: int | None = None) -> Integers:
     """Table of steps over the samples: (steps, 3) of first position, rows and optimizer step 0."""
+    if samples <= batch_size and limit is None and samples:  # single batches, often small ones
+        return np.array([[0, samples, 0]], np.int64)
     first = np.arange(0, samples, batch_size, dtype=np.int64)
     rows = np.minimum(batch_size, samples - first)
     table = np.stack([first, rows, np.zeros_like(first)], axis=1)

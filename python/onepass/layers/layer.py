@@ -113,9 +113,12 @@ class Layer(HasWeights):
     def _sublayers(self) -> Iterator[Layer]:
         """Layers kept as attributes or in lists that are."""
         for value in vars(self).values():
-            for item in value if isinstance(value, (list, tuple)) else [value]:
-                if isinstance(item, Layer):
-                    yield item
+            if isinstance(value, Layer):
+                yield value
+            elif isinstance(value, (list, tuple)):
+                for item in value:
+                    if isinstance(item, Layer):
+                        yield item
 
     # -- building and calling --------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ from onepass.engine.objective import Objective
 from onepass.engine.plan import Mode, Plan, build_plan
 
 if TYPE_CHECKING:
+    from onepass import _core
     from onepass.engine.graph import SymbolicTensor
     from onepass.engine.storage import Variable
     from onepass.losses import Loss
@@ -37,9 +38,11 @@ class Compiled:
         self._loss_weight = 1.0
         self._bound: BoundOptimizer | None = None
         self._plans: dict[tuple[Any, ...], Plan] = {}
+        self._predictor: _core.Predictor | None = None  # of the plan that predicts
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_plans": {}, "history": None}  # plans are recorded anew
+        # Plans are recorded anew.
+        return {**vars(self), "_plans": {}, "_predictor": None, "history": None}
 
     # -- what models say --------------------------------------------------------------------------
 
@@ -114,6 +117,7 @@ class Compiled:
 
     def forget_plans(self) -> None:
         """Record anew at the next call: the layers or what they are trained for have changed."""
+        self._predictor = None
         self._plans.clear()
 
     def _objective(self, y: SymbolicTensor) -> Objective:
@@ -140,6 +144,8 @@ class Compiled:
                 trained=trained,
                 optimizer=None if self._bound is None else self._bound.native,
             )
+            if mode == "predict":
+                self._predictor = self._plans[key].predictor
         return self._plans[key]
 
 

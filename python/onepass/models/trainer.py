@@ -28,6 +28,7 @@ from onepass.models.compiled import NO_LOSS, Compiled
 if TYPE_CHECKING:
     from onepass.engine.storage import Floats
 
+_AUTO = "auto"
 _PREDICT_ROWS = 512  # of one step, unless the caller says; results do not depend on it
 
 
@@ -247,6 +248,14 @@ class Trainer(Compiled):
         -------
         y : (n, ...) array of the model's float type
         """
+        if (
+            batch_size is steps is callbacks is None
+            and (verbose is _AUTO or (type(verbose) is int and verbose == 0))
+            and self._predictor is not None
+        ):
+            predicted = self._predictor.predict(x)
+            if predicted is not None:
+                return predicted
         progress = Progress(verbosity(verbose, 0))
         limit = optional_whole(steps, "steps", 1)
         batch_rows(batch_size, None, 1)

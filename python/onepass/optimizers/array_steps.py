@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -24,17 +24,21 @@ class StepResult(NamedTuple):
     skipped: bool
 
 
+_STEPPED = StepResult(None, False)  # the one result of all steps without norms
+
+
 class ArraySteps(ABC):
     """`build` and `apply`. The optimizer says the rule, the learning rate and the settings."""
 
+    _reports_norm: bool
     clipnorm: object
     global_clipnorm: object
+    _learning_rate: float | Callable[..., float]
     _iterations: int
     _bound: bool
     _native: _core.Optimizer | None
     _parameters: list[Array]
     _states: list[Array]
-    _gradients: list[Array]
     _decayed: list[bool]
 
     @property
@@ -94,6 +98,7 @@ class ArraySteps(ABC):
         for i, p in enumerate(parameters):
             native.add(p, states[i * slots : (i + 1) * slots], self._decayed[i])
         self._native = native
+        self._reports_norm = self.clipnorm is not None or self.global_clipnorm is not None
         self._parameters = parameters
         self._states = states
 
@@ -115,20 +120,25 @@ class ArraySteps(ABC):
         TypeError, ValueError
             If a gradient does not fit its parameter or overlaps one; then nothing has changed.
         """
+        native = self._native
+        known = self._learning_rate
+        rate = self.learning_rate if callable(known) else known  # a callable is asked once
+        if native is None or not native.try_apply(grads, rate, self._iterations + 1):
+            self._apply_checked(list(grads), rate)
+        self._iterations += 1
+        return StepResult(self._global_norm(), False) if self._reports_norm else _STEPPED
+
+    def _apply_checked(self, grads: list[Array], rate: float) -> None:
+        """Do a step with gradients that are out of the ordinary, or say what is wrong."""
         if self._native is None:
             raise ValueError(
                 f"{type(self).__name__}.apply needs parameters: call build(arrays) first"
             )
-        gradients = self._usable(list(grads))
-        learning_rate = self.learning_rate
-        self._native.apply(gradients, learning_rate, self._iterations + 1)
-        self._iterations += 1
-        return StepResult(self._global_norm(), False)
+        gradients = self._usable(grads)
+        self._native.apply(gradients, rate, self._iterations + 1)
 
     def _usable(self, grads: list[Array]) -> list[Array]:
         """Return gradients that a sweep can read; their shapes and dtypes are checked natively."""
-        if _same(grads, self._gradients):
-            return self._gradients
         usable = []
         for i, g in enumerate(grads):
             if not isinstance(g, np.ndarray):
@@ -139,14 +149,10 @@ class ArraySteps(ABC):
             if owner is not None:
                 raise ValueError(f"gradients[{i}] overlaps {owner} in memory")
             usable.append(g)
-        # A copy is not the array that was given, so the next step makes a new one.
-        self._gradients = usable
         return usable
 
-    def _global_norm(self) -> float | None:
-        if self.clipnorm is None and self.global_clipnorm is None:
-            return None
-        return self._native.global_norm if self._native and self._parameters else 0.0
+    def _global_norm(self) -> float:
+        return self._native.global_norm if self._native is not None and self._parameters else 0.0
 
 
 def _same(a: list[Array], b: list[Array]) -> bool:

@@ -116,7 +116,6 @@ class Optimizer(ArraySteps):
         self._parameters: list[Array] = []
         self._decayed: list[bool] = []
         self._states: list[Array] = []
-        self._gradients: list[Array] = []
 
     # What a subclass says about its rule.
 
@@ -163,7 +162,7 @@ class Optimizer(ArraySteps):
     def learning_rate(self, value: LearningRate) -> None:
         if callable(value):
             self._takes_step = _takes_argument(value)
-            self._learning_rate: LearningRate = value
+            self._learning_rate = value
         else:
             self._learning_rate = number("learning_rate", value)
 
@@ -324,7 +323,7 @@ class Optimizer(ArraySteps):
         return cls(**config)
 
     def __getstate__(self) -> dict[str, Any]:
-        state = {**vars(self), "_native": None, "_gradients": []}
+        state = {**vars(self), "_native": None}
         state.pop("_memory", None)
         return state
 
