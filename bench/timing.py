@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import repeat
 
-_PAUSE = 0.008  # seconds; OpenMP's workers spin a few milliseconds after their last job
+_PAUSE = 0.012  # seconds; OpenMP's workers spin up to 10 milliseconds after their last job
 _WARM = 0.002  # seconds of untimed calls before a sample
 _SAMPLE = 0.004  # seconds of a sample at least
 _PREEMPTIONS = 100.0  # a second: so often no quiet machine takes a core away
@@ -161,6 +161,8 @@ def measure(
     timing : Timing
         Of the quiet rounds; of all where fewer than three were quiet.
     """
+    for call in contenders.values():
+        call()  # some compile at their first call
     started = time.perf_counter()
     counts = {name: calls_for(call, _SAMPLE) for name, call in contenders.items()}
     every: list[tuple[bool, dict[str, float]]] = []
