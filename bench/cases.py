@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import importlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -140,20 +141,27 @@ def compare(case: Case, prepared: Prepared) -> dict[str, float]:
     return {rival.name: error_between(ours, rival.result()) for rival in prepared.rivals}
 
 
+FAMILIES = ("products", "optimizers", "elementwise", "reductions", "models")
+
+
+def family_cases(family: str, sizes: Sizes | None = None) -> list[Case]:
+    """Return the cases of one family."""
+    module = importlib.import_module(f"bench.families.{family}")
+    return list(module.cases(sizes or Sizes()))
+
+
 def all_cases(sizes: Sizes | None = None) -> Iterator[Case]:
     """Every case, families in order."""
-    from bench.families import elementwise, models, optimizers, products, reductions
+    for family in FAMILIES:
+        yield from family_cases(family, sizes)
 
-    given = sizes or Sizes()
-    for family in (products, optimizers, elementwise, reductions, models):
-        yield from family.cases(given)
+
+def matches(case: Case, pattern: str | None) -> bool:
+    """Whether the case's name or family contains the pattern; ``*`` and ``?`` work."""
+    wanted = "*" if pattern is None else f"*{pattern}*"
+    return fnmatch.fnmatch(case.name, wanted) or fnmatch.fnmatch(case.family, wanted)
 
 
 def chosen(pattern: str | None) -> list[Case]:
-    """Return the cases whose name or family contains the pattern; ``*`` and ``?`` work."""
-    wanted = "*" if pattern is None else f"*{pattern}*"
-    return [
-        case
-        for case in all_cases()
-        if fnmatch.fnmatch(case.name, wanted) or fnmatch.fnmatch(case.family, wanted)
-    ]
+    """Return the cases that match a pattern."""
+    return [case for case in all_cases() if matches(case, pattern)]
