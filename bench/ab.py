@@ -25,9 +25,12 @@ from bench.report import duration
 from bench.timing import PAUSE, QuietCheck, calm_rounds, python_spin, quantile, rest_and_check
 from bench.worker import Worker, WorkerError
 
-_ROUNDS = 4  # at least: 8 samples of each
+_PLACEMENTS = 3  # times that a case is prepared
+_ROUNDS = 2  # at least, each time: 12 samples of each in all
 _SURE = 0.01  # p-value from which on a difference is believed
 _SPIN_ROUNDS = 200_000
+
+Round = tuple[bool, tuple[list[float], list[float]]]
 
 
 @dataclass(frozen=True)
@@ -70,31 +73,40 @@ def compared(
     name: str, threads: int, old: Sequence[float], new: Sequence[float], noisy: bool = False
 ) -> Comparison:
     """Return what two sets of samples say."""
-    medians = [quantile(sorted(samples), 0.5) for samples in (old, new)]
+    a, b = (quantile(sorted(samples), 0.5) for samples in (old, new))
     p = ranks.p_value(old, new)
-    return Comparison(name, threads, *medians, *ranks.ratio(old, new), p, len(old), noisy)
+    return Comparison(name, threads, a, b, *ranks.ratio(old, new), p, len(old), noisy)
 
 
 def run_case(
-    name: str, threads: int, pair: Sequence[Worker], seconds: float, quiet: Any
+    name: str, threads: int, pair: Sequence[Worker], seconds: float, quiet: QuietCheck
 ) -> Comparison:
-    """Prepare a case in both workers and sample them in turn until the time is over."""
-    started = [worker.ask("prepare", name) for worker in pair]
-    calls, units = max(s["calls"] for s in started), started[0]["units"]
-    every: list[tuple[bool, tuple[list[float], list[float]]]] = []
-    begin = time.perf_counter()
-    while len(every) < _ROUNDS or time.perf_counter() - begin < seconds:
-        calm = rest_and_check(quiet)
-        samples: tuple[list[float], list[float]] = [], []
-        for side in (0, 1, 1, 0) if len(every) % 2 == 0 else (1, 0, 0, 1):
-            time.sleep(PAUSE)
-            found = pair[side].ask("sample", calls)
-            calm = calm and found["calm"]
-            samples[side].append(found["seconds"] / units)
-        every.append((rest_and_check(quiet) and calm, samples))
+    """Sample a case in both workers in turn, in as much time; several times prepared anew.
+
+    Each time its data lie elsewhere in memory, which alone can make a difference.
+    """
+    every: list[Round] = []
+    for part in range(_PLACEMENTS):
+        started = [worker.ask("prepare", name) for worker in pair]
+        calls, units = max(s["calls"] for s in started), started[0]["units"]
+        begin, least = time.perf_counter(), len(every) + _ROUNDS
+        while len(every) < least or time.perf_counter() - begin < seconds / _PLACEMENTS:
+            every.append(_round(pair, calls, units, (len(every) + part) % 2, quiet))
     chosen, noisy = calm_rounds(every)
     old, new = ([t for samples in chosen for t in samples[side]] for side in (0, 1))
     return compared(name, threads, old, new, noisy)
+
+
+def _round(pair: Sequence[Worker], calls: int, units: int, first: int, quiet: QuietCheck) -> Round:
+    """Take samples A B B A, or B A A B if B is the first; whether all was calm, and the times."""
+    calm = rest_and_check(quiet)
+    samples: tuple[list[float], list[float]] = [], []
+    for side in (first, 1 - first, 1 - first, first):
+        time.sleep(PAUSE)
+        found = pair[side].ask("sample", calls)
+        calm = calm and found["calm"]
+        samples[side].append(found["seconds"] / units)
+    return rest_and_check(quiet) and calm, samples
 
 
 def _shared(pair: Sequence[Worker], pattern: str | None) -> list[str]:

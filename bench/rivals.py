@@ -59,10 +59,14 @@ def sklearn_networks() -> Any:
     return None if _library("sklearn") is None else _library("sklearn.neural_network")
 
 
-def onnx() -> tuple[Any, Any] | None:
-    """Return the modules onnx (which makes graphs) and onnxruntime, or None without both."""
-    found = _library("onnx"), _library("onnxruntime")
-    return None if None in found else found
+def onnx() -> Any:
+    """Return the module onnx, which makes graphs, or None where it is not installed."""
+    return _library("onnx")
+
+
+def onnxruntime() -> Any:
+    """Return the module onnxruntime, or None where it or onnx is not installed."""
+    return None if onnx() is None else _library("onnxruntime")
 
 
 def versions() -> dict[str, str | None]:

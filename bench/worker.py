@@ -90,7 +90,8 @@ class _Bench:
 
         rivals.ignore()
         rivals.set_threads(threads)
-        self._timing, self._call = timing, lambda: None
+        self._timing = timing
+        self._call: Callable[[], object] = lambda: None
         self._cases: dict[str, cases.Case] = {}
         self._broken: list[str] = []
         for family in cases.FAMILIES:

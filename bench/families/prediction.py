@@ -58,7 +58,7 @@ def _sklearn(network: Network, weights: Sequence[Array]) -> Predict:
 
 
 def _onnx_graph(network: Network, weights: Sequence[Array]) -> Any:
-    onnx, _ = rivals.onnx() or (None, None)
+    onnx = rivals.onnx()
     helper, floats = onnx.helper, onnx.TensorProto.FLOAT
     nodes, last = [], len(weights) // 2 - 1
     for at in range(last + 1):
@@ -77,7 +77,7 @@ def _onnx_graph(network: Network, weights: Sequence[Array]) -> Any:
 
 
 def _onnxruntime(network: Network, weights: Sequence[Array]) -> Predict:
-    _, runtime = rivals.onnx() or (None, None)
+    runtime = rivals.onnxruntime()
     options = runtime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = config.threads(), 1
     # Its threads spin within a call as always, but not on into the next contender's sample.
@@ -96,7 +96,7 @@ def _rivals(network: Network, weights: list[Array], sets: list[Array]) -> Iterat
         yield _contender("torch", _torch(network, weights), [torch.from_numpy(x) for x in sets])
     if (jax := rivals.jax()) is not None:
         yield _contender("JAX jit", _jax(network, weights), [jax.numpy.array(x) for x in sets])
-    if rivals.onnx() is not None:
+    if rivals.onnxruntime() is not None:
         yield _contender("onnxruntime", _onnxruntime(network, weights), sets)
 
 

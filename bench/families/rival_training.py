@@ -96,7 +96,7 @@ def _jax_loss(network: Network, parameters: Any, x: Any, y: Any) -> Any:
     return -jax.numpy.take_along_axis(logarithms, y[:, None], axis=1).mean()
 
 
-def _jax_adam(optimizer: str, p: Any, g: Any, m: Any, v: Any, step: Any) -> tuple[Any, Any, Any]:
+def _jax_adam(optimizer: str, step: Any, p: Any, g: Any, m: Any, v: Any) -> tuple[Any, Any, Any]:
     """Return a tensor and its moments after Adam's step, or AdamW's, by torch's formula."""
     (b1, b2), rate, options = _BETAS, RATES[optimizer], OPTIONS[optimizer]
     m, v = b1 * m + (1 - b1) * g, b2 * v + (1 - b2) * g * g
@@ -137,7 +137,7 @@ class JaxTraining:
                 pairs = zip(parameters, gradients, strict=True)
                 return [p - RATES[optimizer] * g for p, g in pairs], moments, done
             tensors = zip(parameters, gradients, *moments, strict=True)
-            after = [_jax_adam(optimizer, *tensor, done + 1) for tensor in tensors]
+            after = [_jax_adam(optimizer, done + 1, *tensor) for tensor in tensors]
             parameters, *moments = (list(part) for part in zip(*after, strict=True))
             return parameters, tuple(moments), done + 1
 
