@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import fnmatch
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from bench import report, rivals
-from bench.cases import Case, all_cases
+from bench.cases import chosen
+from bench.children import in_child
 from bench.limits import Limits
-from bench.runner import Record, Runner
+from bench.runner import Record, run_chosen
 from onepass import config
 
 
@@ -27,21 +27,11 @@ def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(given)
 
 
-def _chosen(pattern: str | None) -> list[Case]:
-    wanted = "*" if pattern is None else f"*{pattern}*"
-    return [
-        case
-        for case in all_cases()
-        if fnmatch.fnmatch(case.name, wanted) or fnmatch.fnmatch(case.family, wanted)
-    ]
-
-
 def main(given: Sequence[str] | None = None) -> int:
     """Run what the arguments ask for; 1 if some result was unequal or some case failed."""
     options = _arguments(given)
-    chosen = _chosen(options.only)
     if options.list:
-        print("\n".join(case.name for case in chosen))
+        print("\n".join(case.name for case in chosen(options.only)))
         return 0
     facts = report.environment(options.threads)
     print(
@@ -51,16 +41,15 @@ def main(given: Sequence[str] | None = None) -> int:
     print(", ".join(f"{k} {v or 'missing'}" for k, v in facts["libraries"].items()))
     if not rivals.numpy_controlled():
         print("NumPy's products are not timed: threadpoolctl is missing to set its threads")
-    limits = Limits()
-    measured = limits.table(options.threads, config.available_isas())
+    measured = Limits().table(options.threads, config.available_isas())
     print(report.limits_text(measured), end="\n\n")
     print(report.heading())
     records: list[Record] = []
     for threads in options.threads:
-        runner = Runner(limits, threads, options.seconds, not options.no_rivals)
-        for case in chosen:
-            records.append(runner.run(case))
-            print(report.line(records[-1]), flush=True)
+        wanted = options.only, threads, options.seconds, not options.no_rivals
+        for record in in_child(threads, run_chosen, *wanted):
+            records.append(record)
+            print(report.line(record), flush=True)
     if options.json is not None:
         report.write_json(options.json, facts, measured, records)
     return int(any(record.status in ("UNEQUAL", "FAILED") for record in records))

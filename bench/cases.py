@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fnmatch
+import importlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -99,12 +101,16 @@ class Sizes:
     rows: tuple[int, int] = (256, 1024)
     m1: tuple[int, ...] = (784, 300, 100, 10)
     m4: tuple[int, ...] = (8, 50, 50, 50, 1)
+    m5: tuple[int, ...] = (1024, 4096, 4096, 1024)
+    m6: tuple[int, ...] = (256, 256, 256, 256, 64)
     training: tuple[tuple[str, int, str, int], ...] = (  # model, batch, optimizer, steps a run
         ("M1", 32, "sgd", 128),
         ("M1", 32, "adam", 128),
         ("M1", 256, "sgd", 32),
         ("M1", 256, "adam", 32),
         ("M4", 32, "adam", 1024),
+        ("M5", 512, "adamw", 3),
+        ("M6", 1024, "adamw", 8),
     )
     predictions: tuple[int, ...] = (1, 1024)
     samples: int = 8192
@@ -135,10 +141,27 @@ def compare(case: Case, prepared: Prepared) -> dict[str, float]:
     return {rival.name: error_between(ours, rival.result()) for rival in prepared.rivals}
 
 
+FAMILIES = ("products", "optimizers", "elementwise", "reductions", "models")
+
+
+def family_cases(family: str, sizes: Sizes | None = None) -> list[Case]:
+    """Return the cases of one family."""
+    module = importlib.import_module(f"bench.families.{family}")
+    return list(module.cases(sizes or Sizes()))
+
+
 def all_cases(sizes: Sizes | None = None) -> Iterator[Case]:
     """Every case, families in order."""
-    from bench.families import elementwise, models, optimizers, products, reductions
+    for family in FAMILIES:
+        yield from family_cases(family, sizes)
 
-    given = sizes or Sizes()
-    for family in (products, optimizers, elementwise, reductions, models):
-        yield from family.cases(given)
+
+def matches(case: Case, pattern: str | None) -> bool:
+    """Whether the case's name or family contains the pattern; ``*`` and ``?`` work."""
+    wanted = "*" if pattern is None else f"*{pattern}*"
+    return fnmatch.fnmatch(case.name, wanted) or fnmatch.fnmatch(case.family, wanted)
+
+
+def chosen(pattern: str | None) -> list[Case]:
+    """Return the cases that match a pattern."""
+    return [case for case in all_cases() if matches(case, pattern)]

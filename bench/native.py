@@ -1,4 +1,4 @@
-"""Compiles ``limits.cpp`` once and loads it: the only part of the benchmarks that is not Python."""
+"""Compiles this folder's C++ once and loads it: the limits, and the requests to valgrind."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
-_SOURCE = Path(__file__).with_name("limits.cpp")
 _FLAGS = ("-std=c++20", "-O3", "-march=native", "-ffp-contract=fast", "-Wno-psabi", "-pthread")
 _LINK = ("-shared", "-fPIC")
 
@@ -32,25 +31,24 @@ def _target_of(compiler: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=False).stdout
 
 
-def _compile(compiler: str, folder: Path, name: str) -> Path:
+def _compile(compiler: str, source: Path, folder: Path, name: str) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / name
     if not path.exists():
         with tempfile.TemporaryDirectory(dir=folder) as scratch:
             made = Path(scratch) / name
-            command = [compiler, *_FLAGS, *_LINK, str(_SOURCE), "-o", str(made)]
+            command = [compiler, *_FLAGS, *_LINK, str(source), "-o", str(made)]
             run = subprocess.run(command, capture_output=True, text=True, check=False)
             if run.returncode != 0:
                 raise NotMeasuredError(
-                    f"{Path(compiler).name} failed on limits.cpp: {run.stderr[:500]}"
+                    f"{Path(compiler).name} failed on {source.name}: {run.stderr[:500]}"
                 )
             made.replace(path)
     return path
 
 
-@cache
-def library() -> ctypes.CDLL:
-    """Return the compiled limits.
+def _loaded(source: Path) -> ctypes.CDLL:
+    """Return a compiled source.
 
     Raises
     ------
@@ -60,17 +58,29 @@ def library() -> ctypes.CDLL:
     compiler = shutil.which(os.environ.get("CXX", "c++")) or shutil.which("g++")
     if compiler is None:
         raise NotMeasuredError("no C++ compiler found (c++ or g++; CXX names another)")
-    identity = _SOURCE.read_text() + repr(_FLAGS) + _target_of(compiler)
-    name = f"limits-{hashlib.sha256(identity.encode()).hexdigest()[:16]}.so"
+    identity = source.read_text() + repr(_FLAGS) + _target_of(compiler)
+    name = f"{source.stem}-{hashlib.sha256(identity.encode()).hexdigest()[:16]}.so"
     reason = NotMeasuredError("no folder to compile in")
     for folder in _folders():
         try:
-            return _declared(ctypes.CDLL(str(_compile(compiler, folder, name))))
+            return ctypes.CDLL(str(_compile(compiler, source, folder, name)))
         except OSError as error:  # not writeable, or mounted without execution
             reason = NotMeasuredError(
-                f"cannot compile or load limits.cpp: {error.strerror or error}"
+                f"cannot compile or load {source.name}: {error.strerror or error}"
             )
     raise reason
+
+
+@cache
+def library() -> ctypes.CDLL:
+    """Return the compiled limits; `NotMeasuredError` where that cannot be done."""
+    return _declared(_loaded(Path(__file__).with_name("limits.cpp")))
+
+
+@cache
+def valgrind() -> ctypes.CDLL:
+    """Return the compiled requests to valgrind; `NotMeasuredError` where that cannot be done."""
+    return _loaded(Path(__file__).with_name("requests.cpp"))
 
 
 def _declared(native: ctypes.CDLL) -> ctypes.CDLL:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from math import isfinite
 from typing import Any
 
 from bench import rivals
-from bench.cases import Case, Work, compare
+from bench.cases import Case, Work, chosen, compare
 from bench.limits import Limits
 from bench.timing import QuietCheck, Summary, measure, python_spin
 from onepass import config
@@ -155,3 +155,12 @@ class Runner:
             noisy_rounds=timing.noisy_rounds,
             noisy=timing.noisy,
         )
+
+
+def run_chosen(
+    pattern: str | None, threads: int, seconds: float, with_rivals: bool
+) -> Iterator[Record]:
+    """Run the cases that contain the pattern; for a process that is held to so many cores."""
+    runner = Runner(Limits(), threads, seconds, with_rivals)
+    for case in chosen(pattern):
+        yield runner.run(case)

@@ -14,8 +14,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import repeat
+from typing import TypeVar
 
-_PAUSE = 0.008  # seconds; OpenMP's workers spin a few milliseconds after their last job
+PAUSE = 0.012  # seconds; OpenMP's workers spin up to 10 milliseconds after their last job
 _WARM = 0.002  # seconds of untimed calls before a sample
 _SAMPLE = 0.004  # seconds of a sample at least
 _PREEMPTIONS = 100.0  # a second: so often no quiet machine takes a core away
@@ -23,6 +24,7 @@ _SLOWER = 1.15  # a spin that takes so many times its best says that something e
 _ENOUGH = 8  # quiet rounds before a narrow interval is believed
 
 Call = Callable[[], object]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ class Timing:
     @property
     def noisy(self) -> bool:
         """Whether too few rounds were quiet to rest on them."""
-        return self.rounds - self.noisy_rounds < max(3, self.rounds / 2)
+        return too_few(self.rounds - self.noisy_rounds, self.rounds)
 
 
 def quantile(ordered: Sequence[float], q: float) -> float:
@@ -130,12 +132,47 @@ def _preemptions() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
 
 
-def calls_for(call: Call, seconds: float) -> int:
-    """Return how many calls take about so long, at least one."""
+def calls_for(call: Call, seconds: float = _SAMPLE) -> int:
+    """Return how many calls take about so long, by default a sample; at least one."""
     count = 1
     while (taken := _timed(call, count)) < seconds / 2:
         count *= 2
     return max(1, round(count * seconds / taken))
+
+
+def sample(call: Call, count: int) -> tuple[float, bool]:
+    """Time so many calls after some untimed ones.
+
+    Returns
+    -------
+    seconds : float
+        Of one call.
+    calm : bool
+        Whether we kept our cores.
+    """
+    if count > 1:
+        _timed(call, max(1, round(count * _WARM / _SAMPLE)))
+    before = _preemptions()
+    taken = _timed(call, count)
+    return taken / count, _preemptions() - before <= _PREEMPTIONS * taken
+
+
+def rest_and_check(quiet: QuietCheck, pause: float = PAUSE) -> bool:
+    """Let other libraries' threads fall asleep; whether the machine is quiet then."""
+    time.sleep(pause)
+    return quiet.quiet()
+
+
+def calm_rounds(every: Sequence[tuple[bool, T]]) -> tuple[list[T], bool]:
+    """Return the calm rounds, or all if fewer than three were calm; whether these are too few."""
+    good = [found for calm, found in every if calm]
+    chosen = good if len(good) >= 3 else [found for _, found in every]
+    return chosen, too_few(len(good), len(every))
+
+
+def too_few(calm: int, rounds: int) -> bool:
+    """Whether so few rounds were calm that nothing should rest on them."""
+    return calm < max(3, rounds / 2)
 
 
 def measure(
@@ -144,7 +181,7 @@ def measure(
     quiet: QuietCheck,
     *,
     narrow: float = 0.02,
-    pause: float = _PAUSE,
+    pause: float = PAUSE,
 ) -> Timing:
     """Time the contenders side by side.
 
@@ -161,35 +198,26 @@ def measure(
     timing : Timing
         Of the quiet rounds; of all where fewer than three were quiet.
     """
+    for call in contenders.values():
+        call()  # some compile at their first call
     started = time.perf_counter()
-    counts = {name: calls_for(call, _SAMPLE) for name, call in contenders.items()}
+    counts = {name: calls_for(call) for name, call in contenders.items()}
     every: list[tuple[bool, dict[str, float]]] = []
-    chosen: list[dict[str, float]] = []
     while True:
-        calm = _calm(quiet, pause)
+        calm = rest_and_check(quiet, pause)
         samples = {}
         for name, call in contenders.items():
             time.sleep(pause)
-            if counts[name] > 1:
-                _timed(call, max(1, round(counts[name] * _WARM / _SAMPLE)))
-            before = _preemptions()
-            taken = _timed(call, counts[name])
-            calm = calm and _preemptions() - before <= _PREEMPTIONS * taken
-            samples[name] = taken / counts[name]
-        calm = _calm(quiet, pause) and calm
-        every.append((calm, samples))
-        good = [found for fine, found in every if fine]
-        chosen = good if len(good) >= 3 else [found for _, found in every]
+            samples[name], kept = sample(call, counts[name])
+            calm = calm and kept
+        every.append((rest_and_check(quiet, pause) and calm, samples))
+        chosen, _ = calm_rounds(every)
+        good = sum(fine for fine, _ in every)
         over = time.perf_counter() - started > seconds
-        sure = len(good) >= _ENOUGH and all(
+        sure = good >= _ENOUGH and all(
             relative_interval([found[name] for found in chosen]) <= narrow for name in contenders
         )
         if len(every) >= 3 and (over or sure):
             break
     summaries = {name: summarize([found[name] for found in chosen]) for name in contenders}
-    return Timing(summaries, len(every), len(every) - len(good))
-
-
-def _calm(quiet: QuietCheck, pause: float) -> bool:
-    time.sleep(pause)
-    return quiet.quiet()
+    return Timing(summaries, len(every), len(every) - good)

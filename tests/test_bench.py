@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,8 +16,9 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from bench import report, timing
+from bench import report, rivals, timing
 from bench.cases import Case, Contender, Prepared, Sizes, Work, all_cases, compare, error_between
+from bench.children import in_child
 from bench.limits import COPY, READ, TRIAD, Stream
 from bench.runner import Record, Runner, floor_of
 from onepass import kernels
@@ -27,7 +30,15 @@ TINY = Sizes(
     rows=(4, 17),
     m1=(12, 9, 6, 4),
     m4=(3, 5, 1),
-    training=(("M1", 4, "sgd", 3), ("M1", 4, "adam", 4), ("M4", 4, "adam", 5)),
+    m5=(7, 9, 6),
+    m6=(8, 12, 5),
+    training=(
+        ("M1", 4, "sgd", 3),
+        ("M1", 4, "adam", 4),
+        ("M4", 4, "adam", 5),
+        ("M5", 8, "adamw", 3),
+        ("M6", 8, "adamw", 3),
+    ),
     predictions=(1, 5),
     samples=64,
     epoch=100,
@@ -145,6 +156,39 @@ def test_floor_is_the_larger_ratio_of_each_phase() -> None:
     assert floor_of(work, limits, "avx2", 1) == 10.0 + 3.0
     unknown: Any = SimpleNamespace(peak=lambda *_: None, bandwidth=lambda *_: 2.0)
     assert floor_of(work, unknown, "avx2", 1) is None
+
+
+def cores_of_two_calls() -> Iterator[int]:
+    yield len(os.sched_getaffinity(0))
+    yield int(os.environ["NPROC"])
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="no affinity on this system")
+def test_a_child_is_held_to_its_cores_and_this_process_is_not() -> None:
+    before = os.sched_getaffinity(0), dict(os.environ)
+    assert list(in_child(1, cores_of_two_calls)) == [1, 1]
+    assert (os.sched_getaffinity(0), dict(os.environ)) == before
+
+
+def ends_early() -> Iterator[int]:
+    yield 1
+    os._exit(3)
+
+
+def test_a_child_that_ends_early_is_an_error() -> None:
+    items = in_child(1, ends_early)
+    assert next(items) == 1
+    with pytest.raises(RuntimeError, match="1 threads ended: 3"):
+        next(items)
+
+
+def test_without_rivals_cases_still_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rivals, "_ignored", True)
+    for case in all_cases(TINY):
+        if case.family in ("training", "prediction"):
+            prepared = case.prepare()
+            assert not prepared.rivals
+            prepared.ours.run()
 
 
 def test_unequal_results_are_reported_and_not_timed() -> None:

@@ -1,4 +1,4 @@
-"""The models of the benchmarks, ours and torch's with the same weights, and their data."""
+"""The models of the benchmarks, their data, and how we train them."""
 
 from __future__ import annotations
 
@@ -10,33 +10,42 @@ from typing import Any
 import numpy as np
 
 import onepass
-from bench import rivals
 from bench.cases import Array
 from bench.families.data import SETS, generator
 from onepass import _core, optimizers
 from onepass.engine.feeding import Feed
 from onepass.engine.replay import Pass, batches
 
-_RATES = {"sgd": 0.01, "adam": 1e-4}  # small: many steps must not leave the beginning's regime
+# Small: many steps must not leave the beginning's regime.
+RATES = {"sgd": 0.01, "adam": 1e-4, "adamw": 1e-4}
 # A large epsilon, or rounding at gradients near 0 would decide the sign of Adam's first steps.
-_OPTIONS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {  # ours, torch's
-    "sgd": ({}, {}),
-    "adam": ({"epsilon": 1e-3}, {"eps": 1e-3}),
+OPTIONS: dict[str, dict[str, float]] = {
+    "sgd": {},
+    "adam": {"epsilon": 1e-3},
+    "adamw": {"epsilon": 1e-3, "weight_decay": 0.01},
 }
-_CLASSES: dict[str, type[optimizers.Optimizer]] = {"sgd": optimizers.SGD, "adam": optimizers.Adam}
+CLASSES: dict[str, type[optimizers.Optimizer]] = {
+    "sgd": optimizers.SGD,
+    "adam": optimizers.Adam,
+    "adamw": optimizers.AdamW,
+}
 CHECKED_STEPS = 3
 
 
 @dataclass(frozen=True)
 class Network:
-    """Dense layers of these widths with relu; softmax and classes, or a number, at the end."""
+    """Dense layers of these widths.
+
+    Attributes
+    ----------
+    activation : of all layers but the last
+    classifies : whether it ends in softmax, with class indices as targets; else the last layer is
+        linear and the loss the mean squared error
+    """
 
     widths: tuple[int, ...]
-
-    @property
-    def classifies(self) -> bool:
-        """Whether the targets are class indices."""
-        return self.widths[-1] > 1
+    activation: str = "relu"
+    classifies: bool = True
 
     @property
     def weights(self) -> int:
@@ -59,13 +68,13 @@ class Network:
         x = rng.random((samples, self.widths[0]), np.float32)
         if self.classifies:
             return x, rng.integers(0, self.widths[-1], samples).astype(np.int32)
-        return x, rng.random((samples, 1), np.float32)
+        return x, rng.random((samples, self.widths[-1]), np.float32)
 
     def model(self) -> onepass.Sequential:
         """Return a new model, not compiled."""
         layers: list[Any] = [onepass.Input((self.widths[0],))]
         for width in self.widths[1:-1]:
-            layers.append(onepass.layers.Dense(width, activation="relu"))
+            layers.append(onepass.layers.Dense(width, activation=self.activation))
         last = "softmax" if self.classifies else "linear"
         layers.append(onepass.layers.Dense(self.widths[-1], activation=last))
         return onepass.Sequential(layers)
@@ -73,22 +82,10 @@ class Network:
     def compiled(self, optimizer: str) -> onepass.Sequential:
         """Return a new model ready to train, in torch's convention so that both can be equal."""
         model = self.model()
-        options = {"learning_rate": _RATES[optimizer], **_OPTIONS[optimizer][0]}
+        options: dict[str, Any] = {"learning_rate": RATES[optimizer], **OPTIONS[optimizer]}
         loss = "sparse_categorical_crossentropy" if self.classifies else "mean_squared_error"
-        model.compile(_CLASSES[optimizer](convention="torch", **options), loss)
+        model.compile(CLASSES[optimizer](convention="torch", **options), loss)
         return model
-
-    def torch_module(self, weights: Sequence[Array]) -> Any:
-        """Return torch's module with our weights; its output is logits."""
-        torch = rivals.torch()
-        layers: list[Any] = []
-        for at, (inputs, outputs) in enumerate(pairwise(self.widths)):
-            layer = torch.nn.Linear(inputs, outputs)
-            with torch.no_grad():
-                layer.weight.copy_(torch.from_numpy(weights[2 * at].T.copy()))
-                layer.bias.copy_(torch.from_numpy(weights[2 * at + 1]))
-            layers += [layer, torch.nn.ReLU()]
-        return torch.nn.Sequential(*layers[:-1])
 
 
 def changes(after: Sequence[Array], before: Sequence[Array]) -> list[Array]:
@@ -114,8 +111,10 @@ class OurTraining:
     def _gather_plan(network: Network) -> _core.Plan:
         """Return a plan that gathers the batches of the training plan and does nothing else."""
         plan = _core.Plan(False)
-        plan.gather(0, plan.rows_buffer(network.widths[0], network.widths[0], 1))
-        plan.gather(1, plan.index_buffer(1) if network.classifies else plan.rows_buffer(1, 1, 1))
+        first, last = network.widths[0], network.widths[-1]
+        plan.gather(0, plan.rows_buffer(first, first, 1))
+        targets = plan.index_buffer(1) if network.classifies else plan.rows_buffer(last, last, 1)
+        plan.gather(1, targets)
         return plan
 
     def _pass(self, order: Array, limit: int | None) -> None:
@@ -142,47 +141,3 @@ class OurTraining:
         """Return what the first steps change."""
         self._pass(self.orders[0], CHECKED_STEPS)
         return changes(self.model.get_weights(), self.initial)
-
-
-class TorchTraining:
-    """The usual eager loop over the same rows in the same orders."""
-
-    def __init__(
-        self,
-        network: Network,
-        x: Array,
-        y: Array,
-        optimizer: str,
-        batch: int,
-        initial: Sequence[Array],
-        orders: Sequence[Array],
-    ) -> None:
-        torch = rivals.torch()
-        self._initial = initial
-        self.module = network.torch_module(self._initial)
-        self._x = torch.from_numpy(x)
-        self._y = torch.from_numpy(y.astype(np.int64) if network.classifies else y)
-        self._loss = torch.nn.CrossEntropyLoss() if network.classifies else torch.nn.MSELoss()
-        self._batch = batch
-        self._orders = [torch.from_numpy(order) for order in orders]
-        self._next = cycle(self._orders).__next__
-        cls = getattr(torch.optim, _CLASSES[optimizer].__name__)
-        options = {"lr": _RATES[optimizer], "fused": True, **_OPTIONS[optimizer][1]}
-        self._optimizer = cls(self.module.parameters(), **options)
-
-    def train(self, order: Any) -> None:
-        """Train on the rows of an order, batch by batch."""
-        for rows in order.split(self._batch):
-            self._optimizer.zero_grad()
-            self._loss(self.module(self._x[rows]), self._y[rows]).backward()
-            self._optimizer.step()
-
-    def run(self) -> None:
-        """Train on all rows once, in the next order."""
-        self.train(self._next())
-
-    def result(self) -> list[Array]:
-        """Return what the first steps change, in our layout."""
-        self.train(self._orders[0][: CHECKED_STEPS * self._batch])
-        after = [p.detach().numpy() for p in self.module.parameters()]
-        return changes([a.T if a.ndim == 2 else a for a in after], self._initial)

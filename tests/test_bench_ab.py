@@ -1,0 +1,100 @@
+"""Comparing two builds: the statistics, the workers' protocol, builds that are not there."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import onepass
+from bench import ab, builds, ranks
+from bench.worker import Worker, WorkerError
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "p"),  # of scipy.stats.mannwhitneyu(a, b, method="asymptotic")
+    [
+        ([1, 2, 3, 4, 5, 6], [4, 5, 6, 7, 8, 9], 0.03637858037213117),
+        ([1, 2, 3, 4, 5], [10, 11, 12, 13, 14], 0.012185780355344808),
+        ([3, 3, 3, 1], [3, 3, 3, 9], 0.25683925795785656),
+        ([2, 2], [2, 2], 1.0),
+    ],
+)
+def test_p_value(a: list[float], b: list[float], p: float) -> None:
+    assert ranks.p_value(a, b) == pytest.approx(p)
+    assert ranks.p_value(b, a) == pytest.approx(p)
+
+
+def test_ratio_and_its_interval() -> None:
+    assert ranks.ratio([2.0, 4.0], [1.0]) == (3.0, 0.0, math.inf)
+    rng = np.random.default_rng(0)
+    held = agree = 0
+    for _ in range(300):
+        a = list(1.1 * np.exp(0.1 * rng.standard_normal(16)))
+        b = list(np.exp(0.1 * rng.standard_normal(12)))
+        middle, low, high = ranks.ratio(a, b)
+        assert low <= middle <= high
+        held += low <= 1.1 <= high
+        agree += (ranks.p_value(a, b) < 0.01) == (not low <= 1.0 <= high)
+    assert held >= 0.98 * 300
+    assert agree >= 0.98 * 300
+
+
+def test_verdicts() -> None:
+    low, high = [1.0 + 0.001 * i for i in range(12)], [1.2 + 0.001 * i for i in range(12)]
+    assert ab.compared("case", 1, high, low).verdict == "faster"
+    assert ab.compared("case", 1, low, high).verdict == "slower"
+    same = ab.compared("case", 1, low, low, noisy=True)
+    assert (same.verdict, same.ratio) == ("no difference", pytest.approx(1.0))
+    for part in ("case", "1.01 s", "1.000", "no difference ~noisy"):
+        assert part in same.line()
+
+
+@pytest.fixture
+def build(tmp_path: Path) -> builds.Build:
+    """The package under test, wherever it is installed, as a build."""
+    (tmp_path / "python").symlink_to(Path(onepass.__file__).parents[1])
+    return builds.Build("here", tmp_path)
+
+
+@pytest.fixture
+def worker(build: builds.Build) -> Iterator[Worker]:
+    worker = Worker(build, 1)
+    yield worker
+    worker.close()
+
+
+def test_a_worker_prepares_samples_and_goes_on_after_an_error(worker: Worker) -> None:
+    answer = worker.ask("names", "gather_rows")
+    assert len(answer["names"]) == 1
+    assert not answer["broken"]
+    with pytest.raises(WorkerError, match="here: KeyError"):
+        worker.ask("prepare", "no such case")
+    assert worker.ask("prepare", answer["names"][0])["calls"] >= 1
+    assert worker.ask("sample", 1)["seconds"] > 0.0
+
+
+def test_a_build_beside_itself(build: builds.Build) -> None:
+    (found,) = ab.run(build, build, 1, "gather_rows", 0.0)
+    assert isinstance(found, ab.Comparison)
+    assert found.samples >= 6  # of three calm rounds
+    assert found.low <= found.ratio <= found.high
+
+
+def test_a_worker_that_imports_another_package_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "python").mkdir()
+    with pytest.raises(WorkerError, match=r"nothing: "):
+        Worker(builds.Build("nothing", tmp_path), 1)
+
+
+def test_builds_that_are_not_there(tmp_path: Path) -> None:
+    with pytest.raises(builds.BuildError, match=r"no python/onepass/_core"):
+        builds.find(str(tmp_path))
+    with pytest.raises(builds.BuildError, match="rev-parse"):
+        builds.find("no-such-commit")
