@@ -14,8 +14,28 @@ namespace {
 
 constexpr int kLanes = 16;
 
-// kLanes elements on their way through a formula. Loops over a whole chunk become vectors in
-// registers: nothing of it is left in memory.
+#if defined(__AVX512F__)
+constexpr int kVectorBytes = 64;
+#elif defined(__AVX2__)
+constexpr int kVectorBytes = 32;
+#else
+constexpr int kVectorBytes = 16;
+#endif
+
+// f(0) to f(15), a vector of T at a time: each inner loop becomes one vector, which
+// ONEPASS_UNROLL(1) keeps from being written out lane by lane before that, and the outer one is
+// written out, so that chunks stay in registers.
+template <class T, class F>
+ONEPASS_INLINE void for_lanes(F&& f) {
+  constexpr int width = kVectorBytes / static_cast<int>(sizeof(T));
+  ONEPASS_UNROLL(16)
+  for (int v = 0; v < kLanes; v += width) {
+    ONEPASS_UNROLL(1)
+    for (int l = 0; l < width; ++l) f(v + l);
+  }
+}
+
+// kLanes elements on their way through a formula.
 template <class T>
 struct Chunk {
   alignas(64) T at[kLanes];
@@ -42,13 +62,13 @@ ONEPASS_INLINE void for_chunks(int64_t size, F&& f) {
 template <class T>
 ONEPASS_INLINE Chunk<T> load(const T* from, Whole, T = T(0)) {
   Chunk<T> c;
-  for (int l = 0; l < kLanes; ++l) c.at[l] = from[l];
+  for_lanes<T>([&](int l) __attribute__((always_inline)) { c.at[l] = from[l]; });
   return c;
 }
 
 template <class T>
 ONEPASS_INLINE void store(T* to, const Chunk<T>& c, Whole) {
-  for (int l = 0; l < kLanes; ++l) to[l] = c.at[l];
+  for_lanes<T>([&](int l) __attribute__((always_inline)) { to[l] = c.at[l]; });
 }
 
 // The first n of `from`, the other lanes `fill`. Through masks where there are any: a tail in
@@ -81,7 +101,7 @@ ONEPASS_INLINE void store(double* to, const Chunk<double>& c, Part part) {
 template <class T>
 ONEPASS_INLINE Chunk<T> load(const T* from, Part part, T fill = T(0)) {
   Chunk<T> c;
-  for (int l = 0; l < kLanes; ++l) c.at[l] = fill;
+  for_lanes<T>([&](int l) __attribute__((always_inline)) { c.at[l] = fill; });
   for (int l = 0; l < part.n; ++l) c.at[l] = from[l];
   return c;
 }
@@ -95,7 +115,7 @@ ONEPASS_INLINE void store(T* to, const Chunk<T>& c, Part part) {
 template <class T, class F>
 ONEPASS_INLINE Chunk<T> lanewise(F&& f) {
   Chunk<T> c;
-  for (int l = 0; l < kLanes; ++l) c.at[l] = f(l);
+  for_lanes<T>([&](int l) __attribute__((always_inline)) { c.at[l] = f(l); });
   return c;
 }
 
@@ -103,7 +123,9 @@ ONEPASS_INLINE Chunk<T> lanewise(F&& f) {
 template <class T, class F>
 ONEPASS_INLINE T join(const Chunk<T>& c, F&& f) {
   T eight[8], four[4];
+  ONEPASS_UNROLL(1)
   for (int l = 0; l < 8; ++l) eight[l] = f(c.at[l], c.at[l + 8]);
+  ONEPASS_UNROLL(1)
   for (int l = 0; l < 4; ++l) four[l] = f(eight[l], eight[l + 4]);
   return f(f(four[0], four[2]), f(four[1], four[3]));
 }
@@ -117,7 +139,8 @@ struct Lanes {
   // Adds what the row fills; +0 changes no lane, as none is -0.
   template <class Extent>
   ONEPASS_INLINE void add(const Chunk<T>& c, Extent extent) {
-    for (int l = 0; l < kLanes; ++l) sum.at[l] += l < extent.n ? c.at[l] : T(0);
+    for_lanes<T>(
+        [&](int l) __attribute__((always_inline)) { sum.at[l] += l < extent.n ? c.at[l] : T(0); });
   }
   ONEPASS_INLINE T total() const {
     return join(sum, [](T a, T b) { return a + b; });
@@ -137,7 +160,8 @@ ONEPASS_INLINE T row_max(const T* x, int64_t size) {
   Chunk<T> max = lanewise<T>([](int) { return kLeast; });
   for_chunks(size, [&](int64_t at, auto extent) __attribute__((always_inline)) {
     const Chunk<T> c = load(x + at, extent, kLeast);
-    for (int l = 0; l < kLanes; ++l) max.at[l] = larger(c.at[l], max.at[l]);
+    for_lanes<T>([&](int l)
+                     __attribute__((always_inline)) { max.at[l] = larger(c.at[l], max.at[l]); });
   });
   return join(max, larger<T>);
 }

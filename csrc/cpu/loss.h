@@ -203,11 +203,11 @@ ONEPASS_INLINE int64_t argmax(const T* x, int64_t size) {
   Chunk<int32_t> odd = lanewise<int32_t>([](int) { return 0; });
   for_chunks(size, [&](int64_t at, auto extent) __attribute__((always_inline)) {
     const Chunk<T> c = load(x + at, extent, kLeast);
-    for (int l = 0; l < kLanes; ++l) {
+    for_lanes<T>([&](int l) __attribute__((always_inline)) {
       const int32_t here = c.at[l] == max ? static_cast<int32_t>(at) + l : INT32_MAX;
       place.at[l] = here < place.at[l] ? here : place.at[l];
       odd.at[l] |= c.at[l] != c.at[l] ? 1 : 0;
-    }
+    });
   });
   if (join(odd, [](int32_t a, int32_t b) { return a | b; }) == 0) {
     return join(place, [](int32_t a, int32_t b) { return a < b ? a : b; });

@@ -30,32 +30,34 @@ void weighted_sum(const WeightedSum<T>& a, Team& team) {
   a.sums[1] += weight.total();
 }
 
-// Four chunks of lanes hide the latency of the addition. They are variables of their own: as one
-// array of 64 they stay in memory, and each addition waits for a store.
+constexpr int kNormLanes = 64;  // four 512-bit sums hide the latency of the addition
+
 template <class T, class Sum>
 double block_squares(const T* x, int64_t size) {
-  const auto add_square = [](Chunk<Sum>& sum, const Chunk<T>& c) __attribute__((always_inline)) {
-    for (int l = 0; l < kLanes; ++l) {
-      const Sum v = static_cast<Sum>(c.at[l]);
-      sum.at[l] += v * v;
-    }
-  };
-  const auto zero = [](int) { return Sum(0); };
-  Chunk<Sum> a = lanewise<Sum>(zero), b = lanewise<Sum>(zero);
-  Chunk<Sum> c = lanewise<Sum>(zero), d = lanewise<Sum>(zero);
+  // Vectors by type: an array of numbers stays in memory, and each addition waits for a store.
+  constexpr int kWidth = kVectorBytes / sizeof(Sum), kVectors = kNormLanes / kWidth;
+  typedef Sum V __attribute__((vector_size(kVectorBytes)));
+  typedef T Read __attribute__((vector_size(kWidth * sizeof(T))));
+  V sums[kVectors] = {};
   int64_t i = 0;
-  for (; i + 4 * kLanes <= size; i += 4 * kLanes) {
-    add_square(a, load(x + i, Whole{}));
-    add_square(b, load(x + i + kLanes, Whole{}));
-    add_square(c, load(x + i + 2 * kLanes, Whole{}));
-    add_square(d, load(x + i + 3 * kLanes, Whole{}));
+  for (; i + kNormLanes <= size; i += kNormLanes) {
+    ONEPASS_UNROLL(32)
+    for (int v = 0; v < kVectors; ++v) {
+      Read read;
+      __builtin_memcpy(&read, x + i + v * kWidth, sizeof read);
+      const V wide = __builtin_convertvector(read, V);
+      sums[v] += wide * wide;
+    }
   }
-  for_chunks(size - i, [&](int64_t at, auto extent) __attribute__((always_inline)) {
-    add_square(at == 0 ? a : at == kLanes ? b : at == 2 * kLanes ? c : d, load(x + i + at, extent));
-  });
+  alignas(64) Sum lanes[kNormLanes];
+  __builtin_memcpy(lanes, sums, sizeof lanes);
+  for (int64_t l = 0; i + l < size; ++l) {
+    const Sum v = static_cast<Sum>(x[i + l]);
+    lanes[l] += v * v;
+  }
   return join(lanewise<double>([&](int l) {
-                return (static_cast<double>(a.at[l]) + static_cast<double>(c.at[l])) +
-                       (static_cast<double>(b.at[l]) + static_cast<double>(d.at[l]));
+                return (static_cast<double>(lanes[l]) + static_cast<double>(lanes[l + 32])) +
+                       (static_cast<double>(lanes[l + 16]) + static_cast<double>(lanes[l + 48]));
               }),
               [](double p, double q) { return p + q; });
 }
