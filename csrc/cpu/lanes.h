@@ -59,16 +59,30 @@ ONEPASS_INLINE void for_chunks(int64_t size, F&& f) {
   if (at < size) f(at, Part{static_cast<int>(size - at)});
 }
 
+// By whole vectors: a loop would become a memcpy of halves, which the next load cannot be served
+// from before both are in the cache.
+template <class T>
+ONEPASS_INLINE void copy_chunk(const T* from, T* to) {
+  typedef T V __attribute__((vector_size(kVectorBytes)));
+  constexpr int width = kVectorBytes / static_cast<int>(sizeof(T));
+  ONEPASS_UNROLL(16)
+  for (int v = 0; v < kLanes; v += width) {
+    V whole;
+    __builtin_memcpy(&whole, from + v, sizeof whole);
+    __builtin_memcpy(to + v, &whole, sizeof whole);
+  }
+}
+
 template <class T>
 ONEPASS_INLINE Chunk<T> load(const T* from, Whole, T = T(0)) {
   Chunk<T> c;
-  for_lanes<T>([&](int l) __attribute__((always_inline)) { c.at[l] = from[l]; });
+  copy_chunk(from, c.at);
   return c;
 }
 
 template <class T>
 ONEPASS_INLINE void store(T* to, const Chunk<T>& c, Whole) {
-  for_lanes<T>([&](int l) __attribute__((always_inline)) { to[l] = c.at[l]; });
+  copy_chunk(c.at, to);
 }
 
 // The first n of `from`, the other lanes `fill`. Through masks where there are any: a tail in
