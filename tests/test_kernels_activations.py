@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from onepass import _core, _formulas, kernels
+from onepass import _core, _formulas, activations, kernels
 from reference.activations import ACTIVATIONS, softmax, softmax_backward
 from strategies import (
     Guarded,
@@ -28,7 +28,14 @@ names = st.sampled_from(sorted(ACTIVATIONS))
 shapes = st.one_of(
     st.tuples(sizes, sizes), st.tuples(sizes), st.just(()), st.tuples(st.just(2), sizes, sizes)
 )
+# In epsilons of max(|x|, 1): the others are right in relative terms.
+ABSOLUTE = {"gelu": 2.0, "gelu_tanh": 2.0}
 BOTH = pytest.mark.parametrize("dtype", [np.float32, np.float64])
+
+
+def input_of(name: str, x: NDArray) -> NDArray | None:
+    """Return x where the derivative reads it."""
+    return x if _formulas.ACTIVATIONS[name].needs_input else None
 
 
 @given(names, shapes.filter(len), dtypes, seeds, layouts, layouts, st.booleans())
@@ -43,8 +50,11 @@ def test_forward(name, shape, dtype, seed, x_at, y_at, special) -> None:
         return y.array.copy()
 
     y = same_result(run)
+    absolute = ABSOLUTE.get(name, 0.0)
     with np.errstate(all="ignore"):
-        assert_close(y, ACTIVATIONS[name].value(x.array.astype(np.float64), **hyper), ulps=2)
+        wide = x.array.astype(np.float64)
+        bound = np.where(np.isfinite(wide), absolute * np.maximum(np.abs(wide), 1.0), 0.0)
+        assert_close(y, ACTIVATIONS[name].value(wide, **hyper), ulps=2, absolute=bound)
     assert_same_bits(np.isnan(x.array), np.isnan(y))
 
 
@@ -53,11 +63,12 @@ def test_backward(name, shape, dtype, seed, in_at, out_at, special) -> None:
     hyper = HYPER.get(name, {})
     x = values_of(dtype, shape, seed)
     y = Guarded(kernels.activation_forward(x, name, **hyper), in_at)
+    given_x = input_of(name, Guarded(x, in_at).array)
     dy = Guarded(values_of(dtype, shape, seed + 1, special=special), in_at)
 
     def run() -> NDArray:
         dx = Guarded(np.zeros(shape, dtype), out_at)
-        kernels.activation_backward(y.array, dy.array, name, out=dx.array, **hyper)
+        kernels.activation_backward(y.array, dy.array, name, x=given_x, out=dx.array, **hyper)
         dx.assert_padding_untouched()
         return dx.array.copy()
 
@@ -78,14 +89,16 @@ def test_accumulate(name, shape, dtype, seed) -> None:
     entry = _formulas.ACTIVATIONS[name]
     if len(shape) not in (1, 2):
         shape = (3, 5)
-    y, dy, old = (values_of(dtype, shape, seed + k) for k in range(3))
+    y, dy, old, x = (values_of(dtype, shape, seed + k) for k in range(4))
+    given_x = input_of(name, x)
 
     def run() -> NDArray:
         dx = old.copy()
-        _core.activation_backward(None, y, dy, dx, entry.id, [hyper[h] for h in entry.hyper], True)
+        numbers = [hyper[h] for h in entry.hyper]
+        _core.activation_backward(given_x, y, dy, dx, entry.id, numbers, True)
         return dx
 
-    plain = kernels.activation_backward(y, dy, name, **hyper)
+    plain = kernels.activation_backward(y, dy, name, x=given_x, **hyper)
     assert_same_bits(same_result(run), old + plain)
 
 
@@ -96,7 +109,7 @@ def test_derivative_against_differences(name, seed) -> None:
     dy = values_of(np.float64, (3, 4), seed + 1)
     y = kernels.activation_forward(x, name, **hyper)
     numeric = central_difference(lambda v: kernels.activation_forward(v, name, **hyper), x, dy)
-    analytic = kernels.activation_backward(y, dy, name, **hyper)
+    analytic = kernels.activation_backward(y, dy, name, x=input_of(name, x), **hyper)
     np.testing.assert_allclose(analytic, numeric, rtol=1e-6, atol=1e-8)
 
 
@@ -107,10 +120,10 @@ def test_in_place_and_large_give_the_same(name, dtype) -> None:
 
     def run() -> list[NDArray]:
         y = kernels.activation_forward(x, name)
-        dx = kernels.activation_backward(y, dy, name)
+        dx = kernels.activation_backward(y, dy, name, x=input_of(name, x))
         in_place, gradient = x.copy(), dy.copy()
         kernels.activation_forward(in_place, name, out=in_place)
-        kernels.activation_backward(y, gradient, name, out=gradient)
+        kernels.activation_backward(y, gradient, name, x=input_of(name, x), out=gradient)
         assert_same_bits([in_place, gradient], [y, dx])
         assert_same_bits(kernels.activation_forward(x[:, :100], name), y[:, :100])
         return [y, dx]
@@ -196,13 +209,43 @@ def test_special_values(name, dtype) -> None:
     x = special_values(dtype)
     y = same_result(lambda: kernels.activation_forward(x, name))
     assert_same_bits(np.isnan(x), np.isnan(y))
-    ends = {"sigmoid": (0.0, 1.0), "tanh": (-1.0, 1.0), "relu": (0.0, np.inf)}
+    ends = {"sigmoid": (0.0, 1.0), "tanh": (-1.0, 1.0)}
+    ends |= dict.fromkeys(("relu", "gelu", "gelu_tanh"), (0.0, np.inf))
     low, high = ends.get(name, (-np.inf, np.inf))
     assert (y[x == np.inf], y[x == -np.inf]) == (high, low)
-    dx = kernels.activation_backward(y, np.ones_like(y), name)
-    if name in ("sigmoid", "tanh"):
-        assert (dx[np.isinf(x)] == 0).all()
+    dx = kernels.activation_backward(y, np.ones_like(y), name, x=input_of(name, x))
+    slopes = dict.fromkeys(("sigmoid", "tanh"), (0.0, 0.0))
+    slopes |= dict.fromkeys(("gelu", "gelu_tanh"), (0.0, 1.0))
+    if name in slopes:
+        assert (dx[x == -np.inf], dx[x == np.inf]) == slopes[name]
         assert np.isnan(dx[np.isnan(x)]).all()
+
+
+@BOTH
+@pytest.mark.parametrize("name", ["gelu", "gelu_tanh"])
+def test_gelu_is_right_everywhere(name, dtype) -> None:
+    """Both sides of the places where its parts end, zeros and their signs included."""
+    places = np.concatenate([np.linspace(-40, 40, 8001), np.linspace(-6, 6, 6000), [0.0, -0.0]])
+    x = np.concatenate([places, special_values(dtype)[1:]]).astype(dtype)
+    y = same_result(lambda: kernels.activation_forward(x, name))
+    one = np.ones_like(x)
+    dx = same_result(lambda: kernels.activation_backward(y, one, name, x=x))
+    with np.errstate(all="ignore"):
+        wide = x.astype(np.float64)
+        bound = np.where(np.isfinite(wide), 2.0 * np.maximum(np.abs(wide), 1.0), 0.0)
+        assert_close(y, ACTIVATIONS[name].value(wide), ulps=2, absolute=bound)
+        assert_close(dx, ACTIVATIONS[name].derivative(wide), absolute=4.0, ulps=0)
+    zeros = np.array([0.0, -0.0], dtype)
+    assert_same_bits(kernels.activation_forward(zeros, name), zeros)
+
+
+def test_gelu_in_python() -> None:
+    x = np.linspace(-3, 3, 11)
+    for approximate, name in ((False, "gelu"), (True, "gelu_tanh")):
+        y = activations.gelu(x, approximate=approximate)
+        np.testing.assert_allclose(y, ACTIVATIONS[name].value(x), rtol=1e-13, atol=1e-15)
+    assert activations.get("gelu") is activations.gelu
+    assert_same_bits(activations.gelu(x), kernels.activation_forward(x, "gelu"))
 
 
 def test_denormals_are_kept_when_asked_for() -> None:

@@ -29,7 +29,7 @@ from strategies import (
 )
 
 ACTIVATIONS = {"linear": {}, "relu": {}, "leaky_relu": {"negative_slope": 0.3}}
-ACTIVATIONS |= {"sigmoid": {}, "tanh": {}}
+ACTIVATIONS |= {"sigmoid": {}, "tanh": {}, "gelu": {}, "gelu_tanh": {}}
 activations = st.sampled_from(sorted(ACTIVATIONS))
 shapes = st.tuples(*[st.sampled_from(SIZES)] * 3)
 
@@ -50,6 +50,11 @@ def product_bound(x: NDArray, w: NDArray, *more: NDArray) -> NDArray:
     """Return the sum of magnitudes times the number of terms: the error of any order of adding."""
     x, w = np.abs(x.astype(np.float64)), np.abs(w.astype(np.float64))
     return (x.shape[1] + 2) * (x @ w + sum(np.abs(m.astype(np.float64)) for m in more)) + 4
+
+
+def input_of(activation: str, z: NDArray) -> NDArray | None:
+    """Return z where the derivative reads it."""
+    return z if _formulas.ACTIVATIONS[activation].needs_input else None
 
 
 @given(shapes, dtypes, seeds, activations, layouts, layouts, layouts, st.booleans())
@@ -84,19 +89,21 @@ def test_backward_input(shape, dtype, seed, activation, in_at, out_at) -> None:
     hyper = ACTIVATIONS[activation]
     dz = Guarded(values_of(dtype, (n, o), seed), in_at)
     w = Guarded(values_of(dtype, (i, o), seed + 1), out_at)
-    y = kernels.activation_forward(values_of(dtype, (n, i), seed + 2), activation, **hyper)
-    y = Guarded(y, in_at)
+    before = Guarded(values_of(dtype, (n, i), seed + 2), out_at)
+    y = Guarded(kernels.activation_forward(before.array, activation, **hyper), in_at)
+    z = input_of(activation, before.array)
 
     def run() -> NDArray:
         dx = Guarded(np.zeros((n, i), dtype), out_at)
         kernels.dense_backward_input(
-            dz.array, w.array, activation, y=y.array, out=dx.array, **hyper
+            dz.array, w.array, activation, y=y.array, z=z, out=dx.array, **hyper
         )
         dx.assert_padding_untouched()
         return dx.array.copy()
 
     plain = dz.array.astype(np.float64) @ w.array.T.astype(np.float64)
-    slope = kernels.activation_backward(y.array, np.ones((n, i), dtype), activation, **hyper)
+    one = np.ones((n, i), dtype)
+    slope = kernels.activation_backward(y.array, one, activation, x=z, **hyper)
     bound = product_bound(dz.array, w.array.T)
     for dx in results_by_isa(run).values():
         assert_close(dx, plain * slope, absolute=bound)
@@ -195,8 +202,10 @@ def test_gradients_against_differences(shape, seed, activation) -> None:
     b += np.where(np.abs(z).min(axis=0) < 1e-3, 0.011, 0.0)  # away from the kink of relu
     if np.abs(kernels.dense_forward(x, w, b)).min() < 1e-4:
         return
-    y = kernels.dense_forward(x, w, b, activation, **hyper)
-    dx, dw, db = kernels.dense_backward(x, w, y, dy, activation, **hyper)
+    z = kernels.dense_forward(x, w, b)
+    y = kernels.activation_forward(z, activation, **hyper)
+    given_z = input_of(activation, z)
+    dx, dw, db = kernels.dense_backward(x, w, y, dy, activation, z=given_z, **hyper)
 
     def forward(*args: NDArray) -> NDArray:
         return kernels.dense_forward(*args, activation, **hyper)

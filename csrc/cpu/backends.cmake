@@ -27,8 +27,9 @@ if(ONEPASS_SANITIZE)
 endif()
 
 # One object per instruction set, all from the same source. Contraction is off so that elementwise
-# results are equal on all of them; products ask for fused multiply-adds explicitly.
-set(ONEPASS_KERNEL_FLAGS -O3 -fno-math-errno -fno-trapping-math -ffp-contract=off
+# results are equal on all of them; products ask for fused multiply-adds explicitly. Nothing in a
+# kernel throws: without exceptions no build of it asks for their library.
+set(ONEPASS_KERNEL_FLAGS -O3 -fno-math-errno -fno-trapping-math -ffp-contract=off -fno-exceptions
                          -Werror=missing-field-initializers -Wno-psabi)
 if(CMAKE_BUILD_TYPE STREQUAL "Debug")
   list(REMOVE_ITEM ONEPASS_KERNEL_FLAGS -O3)

@@ -65,51 +65,85 @@ void activation_backward(const ActivationBackward<T>& a, Team& team) {
   });
 }
 
-// Maximum and sum of exp(x - maximum) of one row, the exponentials left in `e` when given.
+// What of a row does not fill a chunk stays in registers: what a mask has stored is slow to read
+// back. A short row is all rest.
 template <class T>
 struct RowExp {
   T max, sum;
+  Chunk<T> rest;
 };
 
 template <class T>
-RowExp<T> row_exp(const T* x, int64_t cols, T* e) {
-  const T max = lane_max(x, cols);
+ONEPASS_INLINE Chunk<T> exp_of_difference(const Chunk<T>& x, T max) {
+  return lanewise<T>([&](int l) { return math::exp(x.at[l] - max); });
+}
+
+template <class T>
+ONEPASS_INLINE Chunk<T> divided(const Chunk<T>& x, T by) {
+  return lanewise<T>([&](int l) { return x.at[l] / by; });
+}
+
+// Maximum and sum of exp(x - max) over a row; the exponentials of whole chunks go to `kept`, if
+// given. A NaN is passed over by the maximum and comes back through its exponential.
+template <class T>
+ONEPASS_INLINE RowExp<T> row_exp(const T* x, int64_t cols, T* kept) {
+  RowExp<T> row;
+  row.max = row_max(x, cols);
   Lanes<T> sum;
-  for_chunks(x, cols, max, [&](int64_t at, int n, const T* chunk) {
-    T exps[kLanes];
-    for (int l = 0; l < kLanes; ++l) exps[l] = math::exp(chunk[l] - max);
-    sum.add(exps, n);
-    if (e != nullptr) store_chunk(e + at, exps, n);
+  for_chunks(cols, [&](int64_t at, auto extent) __attribute__((always_inline)) {
+    const Chunk<T> e = exp_of_difference(load(x + at, extent), row.max);
+    sum.add(e, extent);
+    if constexpr (extent.kPart) {
+      row.rest = e;
+    } else {
+      if (kept != nullptr) store(kept + at, e, extent);
+    }
   });
-  return {max, sum.total()};
+  row.sum = sum.total();
+  return row;
 }
 
 template <class T>
 void softmax(const Softmax<T>& a, Team& team) {
+  const int64_t cols = a.y.cols;
   const Range share = team.share(a.y.rows, 1);
   for (int64_t r = share.begin; r < share.end; ++r) {
     T* y = a.y.row(r);
-    const T sum = row_exp(a.x.row(r), a.y.cols, y).sum;
-    for (int64_t c = 0; c < a.y.cols; ++c) y[c] = y[c] / sum;
+    const RowExp<T> row = row_exp(a.x.row(r), cols, y);
+    for_chunks(cols, [&](int64_t at, auto extent) __attribute__((always_inline)) {
+      if constexpr (extent.kPart) {
+        store(y + at, divided(row.rest, row.sum), extent);
+      } else {
+        store(y + at, divided(load(y + at, extent), row.sum), extent);
+      }
+    });
   }
 }
 
 // dx = y * (dy - sum(dy * y))
 template <class T>
 void softmax_backward(const SoftmaxBackward<T>& a, Team& team) {
+  const int64_t cols = a.dx.cols;
   const Range share = team.share(a.dx.rows, 1);
   for (int64_t r = share.begin; r < share.end; ++r) {
     const T* y = a.y.row(r);
     const T* dy = a.dy.row(r);
     T* dx = a.dx.row(r);
     Lanes<T> sum;
-    for (int64_t c = 0; c < a.dx.cols; ++c) sum.at[c % kLanes] += dy[c] * y[c];
+    for_chunks(cols, [&](int64_t at, auto extent) __attribute__((always_inline)) {
+      const Chunk<T> p = load(y + at, extent), d = load(dy + at, extent);
+      sum.add(lanewise<T>([&](int l) { return d.at[l] * p.at[l]; }), extent);
+    });
     const T dot = sum.total();
-    if (a.accumulate) {
-      for (int64_t c = 0; c < a.dx.cols; ++c) dx[c] += y[c] * (dy[c] - dot);
-    } else {
-      for (int64_t c = 0; c < a.dx.cols; ++c) dx[c] = y[c] * (dy[c] - dot);
-    }
+    for_chunks(cols, [&](int64_t at, auto extent) __attribute__((always_inline)) {
+      const Chunk<T> p = load(y + at, extent), d = load(dy + at, extent);
+      Chunk<T> result = lanewise<T>([&](int l) { return p.at[l] * (d.at[l] - dot); });
+      if (a.accumulate) {
+        const Chunk<T> old = load(dx + at, extent);
+        result = lanewise<T>([&](int l) { return old.at[l] + result.at[l]; });
+      }
+      store(dx + at, result, extent);
+    });
   }
 }
 

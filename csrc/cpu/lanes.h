@@ -5,66 +5,179 @@
 #include "../kernels.h"
 #include "../math/elementary.h"
 
+#if defined(__AVX512F__) || defined(__AVX2__)
+#include <immintrin.h>
+#endif
+
 namespace onepass::ONEPASS_ISA {
 namespace {
 
 constexpr int kLanes = 16;
 
+#if defined(__AVX512F__)
+constexpr int kVectorBytes = 64;
+#elif defined(__AVX2__)
+constexpr int kVectorBytes = 32;
+#else
+constexpr int kVectorBytes = 16;
+#endif
+
+// f(0) to f(15), a vector of T at a time: each inner loop becomes one vector, which
+// ONEPASS_UNROLL(1) keeps from being written out lane by lane before that, and the outer one is
+// written out, so that chunks stay in registers.
+template <class T, class F>
+ONEPASS_INLINE void for_lanes(F&& f) {
+  constexpr int width = kVectorBytes / static_cast<int>(sizeof(T));
+  ONEPASS_UNROLL(16)
+  for (int v = 0; v < kLanes; v += width) {
+    ONEPASS_UNROLL(1)
+    for (int l = 0; l < width; ++l) f(v + l);
+  }
+}
+
+// kLanes elements on their way through a formula.
+template <class T>
+struct Chunk {
+  alignas(64) T at[kLanes];
+};
+
+// How much of a chunk a row fills: all of it, known when compiling, or the first n.
+struct Whole {
+  static constexpr bool kPart = false;
+  static constexpr int n = kLanes;
+};
+struct Part {
+  static constexpr bool kPart = true;
+  int n;
+};
+
+// Calls f(offset, Whole or Part) for each chunk of a row; f is inlined twice.
+template <class F>
+ONEPASS_INLINE void for_chunks(int64_t size, F&& f) {
+  int64_t at = 0;
+  for (; at + kLanes <= size; at += kLanes) f(at, Whole{});
+  if (at < size) f(at, Part{static_cast<int>(size - at)});
+}
+
+// By whole vectors: a loop would become a memcpy of halves, which the next load cannot be served
+// from before both are in the cache.
+template <class T>
+ONEPASS_INLINE void copy_chunk(const T* from, T* to) {
+  typedef T V __attribute__((vector_size(kVectorBytes)));
+  constexpr int width = kVectorBytes / static_cast<int>(sizeof(T));
+  ONEPASS_UNROLL(16)
+  for (int v = 0; v < kLanes; v += width) {
+    V whole;
+    __builtin_memcpy(&whole, from + v, sizeof whole);
+    __builtin_memcpy(to + v, &whole, sizeof whole);
+  }
+}
+
+template <class T>
+ONEPASS_INLINE Chunk<T> load(const T* from, Whole, T = T(0)) {
+  Chunk<T> c;
+  copy_chunk(from, c.at);
+  return c;
+}
+
+template <class T>
+ONEPASS_INLINE void store(T* to, const Chunk<T>& c, Whole) {
+  copy_chunk(c.at, to);
+}
+
+// The first n of `from`, the other lanes `fill`. Through masks where there are any: a tail in
+// memory is copied element by element, and read back before it has arrived.
+#if defined(__AVX512F__)
+ONEPASS_INLINE Chunk<float> load(const float* from, Part part, float fill = 0.0f) {
+  Chunk<float> c;
+  const auto mask = static_cast<__mmask16>((1u << part.n) - 1);
+  _mm512_store_ps(c.at, _mm512_mask_loadu_ps(_mm512_set1_ps(fill), mask, from));
+  return c;
+}
+ONEPASS_INLINE Chunk<double> load(const double* from, Part part, double fill = 0.0) {
+  Chunk<double> c;
+  const unsigned mask = (1u << part.n) - 1;
+  const __m512d rest = _mm512_set1_pd(fill);
+  _mm512_store_pd(c.at, _mm512_mask_loadu_pd(rest, static_cast<__mmask8>(mask), from));
+  _mm512_store_pd(c.at + 8, _mm512_mask_loadu_pd(rest, static_cast<__mmask8>(mask >> 8), from + 8));
+  return c;
+}
+ONEPASS_INLINE void store(float* to, const Chunk<float>& c, Part part) {
+  const auto mask = static_cast<__mmask16>((1u << part.n) - 1);
+  _mm512_mask_storeu_ps(to, mask, _mm512_load_ps(c.at));
+}
+ONEPASS_INLINE void store(double* to, const Chunk<double>& c, Part part) {
+  const unsigned mask = (1u << part.n) - 1;
+  _mm512_mask_storeu_pd(to, static_cast<__mmask8>(mask), _mm512_load_pd(c.at));
+  _mm512_mask_storeu_pd(to + 8, static_cast<__mmask8>(mask >> 8), _mm512_load_pd(c.at + 8));
+}
+#else
+template <class T>
+ONEPASS_INLINE Chunk<T> load(const T* from, Part part, T fill = T(0)) {
+  Chunk<T> c;
+  for_lanes<T>([&](int l) __attribute__((always_inline)) { c.at[l] = fill; });
+  for (int l = 0; l < part.n; ++l) c.at[l] = from[l];
+  return c;
+}
+template <class T>
+ONEPASS_INLINE void store(T* to, const Chunk<T>& c, Part part) {
+  for (int l = 0; l < part.n; ++l) to[l] = c.at[l];
+}
+#endif
+
+// f(lane 0) to f(lane 15).
+template <class T, class F>
+ONEPASS_INLINE Chunk<T> lanewise(F&& f) {
+  Chunk<T> c;
+  for_lanes<T>([&](int l) __attribute__((always_inline)) { c.at[l] = f(l); });
+  return c;
+}
+
+// Joins all lanes: 8 pairs, 4 pairs, 2 pairs, 1 pair.
+template <class T, class F>
+ONEPASS_INLINE T join(const Chunk<T>& c, F&& f) {
+  T eight[8], four[4];
+  ONEPASS_UNROLL(1)
+  for (int l = 0; l < 8; ++l) eight[l] = f(c.at[l], c.at[l + 8]);
+  ONEPASS_UNROLL(1)
+  for (int l = 0; l < 4; ++l) four[l] = f(eight[l], eight[l + 4]);
+  return f(f(four[0], four[2]), f(four[1], four[3]));
+}
+
 template <class T>
 struct Lanes {
-  alignas(64) T at[kLanes];
+  Chunk<T> sum;
 
-  ONEPASS_INLINE Lanes() {
-    for (int l = 0; l < kLanes; ++l) at[l] = T(0);
-  }
-  // Adds the first n of a chunk.
-  ONEPASS_INLINE void add(const T* chunk, int n) {
-    if (n == kLanes) {
-      for (int l = 0; l < kLanes; ++l) at[l] += chunk[l];
-    } else {
-      for (int l = 0; l < n; ++l) at[l] += chunk[l];
-    }
+  ONEPASS_INLINE Lanes() : sum(lanewise<T>([](int) { return T(0); })) {}
+
+  // Adds what the row fills; +0 changes no lane, as none is -0.
+  template <class Extent>
+  ONEPASS_INLINE void add(const Chunk<T>& c, Extent extent) {
+    for_lanes<T>(
+        [&](int l) __attribute__((always_inline)) { sum.at[l] += l < extent.n ? c.at[l] : T(0); });
   }
   ONEPASS_INLINE T total() const {
-    T half[kLanes];
-    for (int l = 0; l < kLanes; ++l) half[l] = at[l];
-    for (int width = kLanes / 2; width > 0; width /= 2) {
-      for (int l = 0; l < width; ++l) half[l] += half[l + width];
-    }
-    return half[0];
+    return join(sum, [](T a, T b) { return a + b; });
   }
 };
 
-// Calls f(offset, n, chunk) for each kLanes elements; the last chunk is a copy filled up with
-// `fill`, so that a formula always runs over whole vectors.
-template <class T, class F>
-ONEPASS_INLINE void for_chunks(const T* x, int64_t size, T fill, F&& f) {
-  int64_t at = 0;
-  for (; at + kLanes <= size; at += kLanes) f(at, kLanes, x + at);
-  if (at < size) {
-    alignas(64) T rest[kLanes];
-    const int n = static_cast<int>(size - at);
-    for (int l = 0; l < kLanes; ++l) rest[l] = fill;
-    for (int l = 0; l < n; ++l) rest[l] = x[at + l];
-    f(at, n, rest);
-  }
+// Of numbers: NaN is passed over. One instruction of every set.
+template <class T>
+ONEPASS_INLINE T larger(T a, T b) {
+  return a > b ? a : b;
 }
 
+// Largest number of a row, -inf where there is none.
 template <class T>
-ONEPASS_INLINE void store_chunk(T* to, const T* chunk, int n) {
-  if (n == kLanes) {
-    for (int l = 0; l < kLanes; ++l) to[l] = chunk[l];
-  } else {
-    for (int l = 0; l < n; ++l) to[l] = chunk[l];
-  }
-}
-
-// NaN wins. -inf for an empty row.
-template <class T>
-T lane_max(const T* x, int64_t size) {
-  T max = -static_cast<T>(__builtin_inf());
-  for (int64_t i = 0; i < size; ++i) max = x[i] > max || x[i] != x[i] ? x[i] : max;
-  return max;
+ONEPASS_INLINE T row_max(const T* x, int64_t size) {
+  constexpr T kLeast = -static_cast<T>(__builtin_inf());
+  Chunk<T> max = lanewise<T>([](int) { return kLeast; });
+  for_chunks(size, [&](int64_t at, auto extent) __attribute__((always_inline)) {
+    const Chunk<T> c = load(x + at, extent, kLeast);
+    for_lanes<T>([&](int l)
+                     __attribute__((always_inline)) { max.at[l] = larger(c.at[l], max.at[l]); });
+  });
+  return join(max, larger<T>);
 }
 
 }  // namespace

@@ -17,11 +17,9 @@ void elementwise_loss(const Loss<T>& a, Team& team) {
     const T* p = a.prediction.row(r);
     if (a.values != nullptr) {
       Lanes<T> sum;
-      for_chunks(p, cols, T(0), [&](int64_t at, int n, const T* chunk) {
-        T truth[kLanes] = {}, terms[kLanes];
-        for (int l = 0; l < n; ++l) truth[l] = y[at + l];
-        for (int l = 0; l < kLanes; ++l) terms[l] = F::value(truth[l], chunk[l], h);
-        sum.add(terms, n);
+      for_chunks(cols, [&](int64_t at, auto extent) __attribute__((always_inline)) {
+        const Chunk<T> truth = load(y + at, extent), guess = load(p + at, extent);
+        sum.add(lanewise<T>([&](int l) { return F::value(truth.at[l], guess.at[l], h); }), extent);
       });
       a.values[r] = sum.total() / static_cast<T>(cols);
     }
@@ -36,26 +34,45 @@ void elementwise_loss(const Loss<T>& a, Team& team) {
   }
 }
 
-// Smoothed target of class c in row r.
-template <class F, class T>
+// Smoothed targets of a row: one class index, or a row of a matrix.
+template <class F, class T, bool kSparse>
 struct RowTarget {
   const T* dense;
-  int32_t index;
-  T classes;
+  int64_t index, cols;
   typename F::template Hyper<T> h;
 
-  ONEPASS_INLINE T operator()(int64_t c) const {
-    const T y = dense != nullptr ? dense[c] : c == index ? T(1) : T(0);
-    return h.label_smoothing == T(0) ? y : F::smooth(y, classes, h);
+  ONEPASS_INLINE RowTarget(const Loss<T>& a, int64_t r)
+      : dense(kSparse ? nullptr : a.target.dense.row(r)),
+        index(kSparse ? a.target.index[r] : -1),
+        cols(a.prediction.cols),
+        h(math::hyper_from<F, T>(a.hyper)) {}
+
+  // 1 in one place, 0 elsewhere
+  ONEPASS_INLINE bool one_hot() const { return kSparse && h.label_smoothing == T(0); }
+
+  // Lanes that the row does not fill mean nothing.
+  template <class Extent>
+  ONEPASS_INLINE Chunk<T> chunk(int64_t at, Extent extent) const {
+    Chunk<T> t;
+    if constexpr (kSparse) {
+      const int place = static_cast<int>(index - at);
+      t = lanewise<T>([&](int l) { return l == place ? T(1) : T(0); });
+    } else {
+      t = load(dense + at, extent);
+    }
+    if (h.label_smoothing == T(0)) return t;
+    const T classes = static_cast<T>(cols);
+    return lanewise<T>([&](int l) { return F::smooth(t.at[l], classes, h); });
+  }
+
+  ONEPASS_INLINE T total() const {
+    if (one_hot()) return T(1);
+    Lanes<T> sum;
+    for_chunks(cols, [&](int64_t at, auto extent)
+                         __attribute__((always_inline)) { sum.add(chunk(at, extent), extent); });
+    return sum.total();
   }
 };
-
-template <class F, class T>
-RowTarget<F, T> row_target(const Loss<T>& a, int64_t r) {
-  const bool sparse = a.target.index != nullptr;
-  return {sparse ? nullptr : a.target.dense.row(r), sparse ? a.target.index[r] : -1,
-          static_cast<T>(a.prediction.cols), math::hyper_from<F, T>(a.hyper)};
-}
 
 template <class T>
 T row_scale(const Loss<T>& a, int64_t r) {
@@ -63,68 +80,98 @@ T row_scale(const Loss<T>& a, int64_t r) {
   return static_cast<T>(a.scale * weight);
 }
 
-template <class F, class T>
-void crossentropy_of_logits(const Loss<T>& a, int64_t r) {
+template <class F, class T, bool kSparse>
+ONEPASS_INLINE T value_of_logits(const RowTarget<F, T, kSparse>& target, const T* z, T max,
+                                 T log_sum) {
+  // the one term that is not 0
+  if (target.one_hot()) return F::term(T(1), z[target.index] - max - log_sum);
+  Lanes<T> sum;
+  for_chunks(target.cols, [&](int64_t at, auto extent) __attribute__((always_inline)) {
+    const Chunk<T> t = target.chunk(at, extent), x = load(z + at, extent);
+    sum.add(lanewise<T>([&](int l) { return F::term(t.at[l], x.at[l] - max - log_sum); }), extent);
+  });
+  return sum.total();
+}
+
+template <class F, bool kSparse, class T>
+ONEPASS_INLINE void crossentropy_of_logits(const Loss<T>& a, int64_t r) {
   const T* z = a.prediction.row(r);
   const int64_t cols = a.prediction.cols;
-  const auto target = row_target<F>(a, r);
+  const RowTarget<F, T, kSparse> target(a, r);
   T* g = a.gradient ? a.gradient.row(r) : nullptr;
   T* p = a.probabilities ? a.probabilities.row(r) : nullptr;
-  T* e = p != nullptr ? p : g;  // where the exponentials go, if anywhere
-  const RowExp<T> exps = row_exp(z, cols, static_cast<T*>(nullptr));
-  const T log_sum = math::log(exps.sum);
+  // Where whole chunks of exponentials wait; in the place of the logits they cannot.
+  T* kept = p != nullptr ? p : g;
+  if (kept == z) kept = nullptr;
+  const RowExp<T> row = row_exp(z, cols, kept);
   if (a.values != nullptr) {
-    Lanes<T> sum;
-    if (a.target.index != nullptr && target.h.label_smoothing == T(0)) {
-      // the one term that is not 0
-      sum.at[0] = F::term(T(1), z[target.index] - exps.max - log_sum);
-    } else {
-      for (int64_t c = 0; c < cols; ++c) {
-        sum.at[c % kLanes] += F::term(target(c), z[c] - exps.max - log_sum);
-      }
-    }
-    a.values[r] = sum.total();
+    a.values[r] = value_of_logits(target, z, row.max, math::log(row.sum));
   }
-  if (e == nullptr) return;
-  T target_sum = T(0);
-  for (int64_t c = 0; c < cols && g != nullptr; ++c) target_sum += target(c);
+  if (p == nullptr && g == nullptr) return;
+  const T target_sum = g != nullptr ? target.total() : T(0);
   const T scale = row_scale(a, r);
-  for_chunks(z, cols, exps.max, [&](int64_t at, int n, const T* chunk) {
-    T q[kLanes];
-    for (int l = 0; l < kLanes; ++l) q[l] = math::exp(chunk[l] - exps.max) / exps.sum;
-    if (p != nullptr) store_chunk(p + at, q, n);
-    if (g == nullptr) return;
-    for (int l = 0; l < n; ++l) {
-      g[at + l] = scale * F::gradient(target(at + l), target_sum, q[l]);
+  for_chunks(cols, [&](int64_t at, auto extent) __attribute__((always_inline)) {
+    Chunk<T> q;
+    if constexpr (extent.kPart) {
+      q = row.rest;
+    } else {
+      q = kept != nullptr ? load(kept + at, extent)
+                          : exp_of_difference(load(z + at, extent), row.max);
     }
+    q = divided(q, row.sum);
+    if (p != nullptr) store(p + at, q, extent);
+    if (g == nullptr) return;
+    const Chunk<T> t = target.chunk(at, extent);
+    const auto slope = [&](int l) { return scale * F::gradient(t.at[l], target_sum, q.at[l]); };
+    store(g + at, lanewise<T>(slope), extent);
   });
 }
 
 // value = sum_j term(t_j, q_j) with q = p / s, s = sum p; by the chain rule
 // d/dp_j = (slope_j - sum_k slope_k q_k) / s.
-template <class F, class T>
-void crossentropy_of_probabilities(const Loss<T>& a, int64_t r) {
+template <class F, bool kSparse, class T>
+ONEPASS_INLINE void crossentropy_of_probabilities(const Loss<T>& a, int64_t r) {
   const T* p = a.prediction.row(r);
   const int64_t cols = a.prediction.cols;
-  const auto target = row_target<F>(a, r);
+  const RowTarget<F, T, kSparse> target(a, r);
   Lanes<T> mass;
-  for_chunks(p, cols, T(0), [&](int64_t, int n, const T* chunk) { mass.add(chunk, n); });
+  for_chunks(cols, [&](int64_t at, auto extent)
+                       __attribute__((always_inline)) { mass.add(load(p + at, extent), extent); });
   const T s = mass.total();
-  if (a.values != nullptr) {
+  // Where the target is 0 so are the terms of both sums, but for a share that is NaN; and that is
+  // one only where s is 0 or not finite.
+  const bool one_term = target.one_hot() && s != T(0) && math::is_finite(s);
+  const auto sum_of = [&](auto&& f) __attribute__((always_inline)) {
+    if (one_term) return f(T(1), p[target.index] / s);
     Lanes<T> sum;
-    for (int64_t c = 0; c < cols; ++c) sum.at[c % kLanes] += F::term(target(c), p[c] / s);
-    a.values[r] = sum.total();
-  }
+    for_chunks(cols, [&](int64_t at, auto extent) __attribute__((always_inline)) {
+      const Chunk<T> t = target.chunk(at, extent), q = divided(load(p + at, extent), s);
+      sum.add(lanewise<T>([&](int l) { return f(t.at[l], q.at[l]); }), extent);
+    });
+    return sum.total();
+  };
+  if (a.values != nullptr) a.values[r] = sum_of([](T t, T q) { return F::term(t, q); });
   if (!a.gradient) return;
-  Lanes<T> mean;
-  for (int64_t c = 0; c < cols; ++c) {
-    const T q = p[c] / s;
-    mean.at[c % kLanes] += F::slope(target(c), q) * q;
-  }
-  const T centre = mean.total();
+  const T centre = sum_of([](T t, T q) { return F::slope(t, q) * q; });
   const T scale = row_scale(a, r);
   T* g = a.gradient.row(r);
-  for (int64_t c = 0; c < cols; ++c) g[c] = scale * ((F::slope(target(c), p[c] / s) - centre) / s);
+  for_chunks(cols, [&](int64_t at, auto extent) __attribute__((always_inline)) {
+    const Chunk<T> t = target.chunk(at, extent), q = divided(load(p + at, extent), s);
+    const auto slope = [&](int l) { return scale * ((F::slope(t.at[l], q.at[l]) - centre) / s); };
+    store(g + at, lanewise<T>(slope), extent);
+  });
+}
+
+template <class F, bool kSparse, class T>
+void row_loss(const Loss<T>& a, Team& team) {
+  const Range share = team.share(a.prediction.rows, 1);
+  for (int64_t r = share.begin; r < share.end; ++r) {
+    if constexpr (F::kFromLogits) {
+      crossentropy_of_logits<F, kSparse>(a, r);
+    } else {
+      crossentropy_of_probabilities<F, kSparse>(a, r);
+    }
+  }
 }
 
 template <class T>
@@ -143,25 +190,31 @@ void loss(const Loss<T>& a, Team& team) {
   }
   math::RowLosses::visit(a.id - math::ElementwiseLosses::kSize, [&](auto formula) {
     using F = decltype(formula);
-    const Range share = team.share(a.prediction.rows, 1);
-    for (int64_t r = share.begin; r < share.end; ++r) {
-      if constexpr (F::kFromLogits) {
-        crossentropy_of_logits<F>(a, r);
-      } else {
-        crossentropy_of_probabilities<F>(a, r);
-      }
-    }
+    a.target.index != nullptr ? row_loss<F, true>(a, team) : row_loss<F, false>(a, team);
   });
 }
 
 // First place of the largest element, as NumPy's argmax: a NaN counts as largest.
 template <class T>
-int64_t argmax(const T* x, int64_t size) {
-  int64_t best = 0;
-  for (int64_t i = 1; i < size; ++i) {
-    if (x[best] == x[best] && (x[i] > x[best] || x[i] != x[i])) best = i;
+ONEPASS_INLINE int64_t argmax(const T* x, int64_t size) {
+  constexpr T kLeast = -static_cast<T>(__builtin_inf());
+  const T max = row_max(x, size);
+  Chunk<int32_t> place = lanewise<int32_t>([](int) { return INT32_MAX; });
+  Chunk<int32_t> odd = lanewise<int32_t>([](int) { return 0; });
+  for_chunks(size, [&](int64_t at, auto extent) __attribute__((always_inline)) {
+    const Chunk<T> c = load(x + at, extent, kLeast);
+    for_lanes<T>([&](int l) __attribute__((always_inline)) {
+      const int32_t here = c.at[l] == max ? static_cast<int32_t>(at) + l : INT32_MAX;
+      place.at[l] = here < place.at[l] ? here : place.at[l];
+      odd.at[l] |= c.at[l] != c.at[l] ? 1 : 0;
+    });
+  });
+  if (join(odd, [](int32_t a, int32_t b) { return a | b; }) == 0) {
+    return join(place, [](int32_t a, int32_t b) { return a < b ? a : b; });
   }
-  return best;
+  int64_t i = 0;
+  while (x[i] == x[i]) ++i;
+  return i;
 }
 
 template <class T>

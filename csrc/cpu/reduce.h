@@ -7,43 +7,59 @@
 namespace onepass::ONEPASS_ISA {
 namespace {
 
-// Few rows: one member adds them up, in order.
+// Few rows: one member adds them up, in lanes.
 template <class T>
 void weighted_sum(const WeightedSum<T>& a, Team& team) {
   if (team.rank != 0) return;
-  double sum = 0.0, weight = 0.0;
-  for (int64_t i = 0; i < a.size; ++i) {
-    const double w = a.weights != nullptr ? static_cast<double>(a.weights[i]) : 1.0;
+  Lanes<double> sum, weight;
+  for_chunks(a.size, [&](int64_t at, auto extent) __attribute__((always_inline)) {
+    const Chunk<T> v = load(a.values + at, extent);
+    Chunk<T> w = lanewise<T>([](int) { return T(1); });
+    if (a.weights != nullptr) w = load(a.weights + at, extent);
+    const Chunk<double> wide =
+        lanewise<double>([&](int l) { return static_cast<double>(w.at[l]); });
     // A row of weight 0 is left out even where its value is not finite.
-    sum += w == 0.0 ? 0.0 : w * static_cast<double>(a.values[i]);
-    weight += w;
-  }
-  a.sums[0] += sum;
-  a.sums[1] += weight;
+    sum.add(lanewise<double>([&](int l) {
+              const double product = wide.at[l] * static_cast<double>(v.at[l]);
+              return wide.at[l] == 0.0 ? 0.0 : product;
+            }),
+            extent);
+    weight.add(wide, extent);
+  });
+  a.sums[0] += sum.total();
+  a.sums[1] += weight.total();
 }
 
-constexpr int kNormLanes = 64;  // four 512-bit accumulators hide the latency of the addition
+constexpr int kNormLanes = 64;  // four 512-bit sums hide the latency of the addition
 
 template <class T, class Sum>
 double block_squares(const T* x, int64_t size) {
-  alignas(64) Sum lanes[kNormLanes] = {};
+  // Vectors by type: an array of numbers stays in memory, and each addition waits for a store.
+  constexpr int kWidth = kVectorBytes / sizeof(Sum), kVectors = kNormLanes / kWidth;
+  typedef Sum V __attribute__((vector_size(kVectorBytes)));
+  typedef T Read __attribute__((vector_size(kWidth * sizeof(T))));
+  V sums[kVectors] = {};
   int64_t i = 0;
   for (; i + kNormLanes <= size; i += kNormLanes) {
-    for (int l = 0; l < kNormLanes; ++l) {
-      const Sum v = static_cast<Sum>(x[i + l]);
-      lanes[l] += v * v;
+    ONEPASS_UNROLL(32)
+    for (int v = 0; v < kVectors; ++v) {
+      Read read;
+      __builtin_memcpy(&read, x + i + v * kWidth, sizeof read);
+      const V wide = __builtin_convertvector(read, V);
+      sums[v] += wide * wide;
     }
   }
+  alignas(64) Sum lanes[kNormLanes];
+  __builtin_memcpy(lanes, sums, sizeof lanes);
   for (int64_t l = 0; i + l < size; ++l) {
     const Sum v = static_cast<Sum>(x[i + l]);
     lanes[l] += v * v;
   }
-  double total[kNormLanes];
-  for (int l = 0; l < kNormLanes; ++l) total[l] = static_cast<double>(lanes[l]);
-  for (int width = kNormLanes / 2; width > 0; width /= 2) {
-    for (int l = 0; l < width; ++l) total[l] += total[l + width];
-  }
-  return total[0];
+  return join(lanewise<double>([&](int l) {
+                return (static_cast<double>(lanes[l]) + static_cast<double>(lanes[l + 32])) +
+                       (static_cast<double>(lanes[l + 16]) + static_cast<double>(lanes[l + 48]));
+              }),
+              [](double p, double q) { return p + q; });
 }
 
 template <class T>

@@ -61,6 +61,23 @@ ONEPASS_HD T polynomial(T x, T c0, Rest... rest) {
   return c0 + x * polynomial(x, rest...);
 }
 
+// The same four terms at a time, in x4 = x^4: chains of additions a third as long, so that more
+// vectors are under way at once. Worth it for long polynomials.
+template <class T, class... C>
+ONEPASS_HD T polynomial_by_fours(T x, T, C... c)
+  requires(sizeof...(C) < 4)
+{
+  return polynomial(x, c...);
+}
+template <class T, class... Rest>
+ONEPASS_HD T polynomial_by_fours(T x, T x4, T c0, T c1, T c2, T c3, Rest... rest) {
+  if constexpr (sizeof...(Rest) == 0) {
+    return polynomial(x, c0, c1, c2, c3);
+  } else {
+    return polynomial(x, c0, c1, c2, c3) + x4 * polynomial_by_fours(x, x4, rest...);
+  }
+}
+
 // All coefficients below are weighted minimax fits from our own Remez exchange in 50 digits; the
 // stated error is that of the fit, relative to the function named.
 
@@ -74,6 +91,18 @@ ONEPASS_HD double exp_polynomial(double r) {
                     0.008333333333389528, 0.0013888888931564772, 0.00019841269719061432,
                     2.4801505274109748e-05, 2.755740749284489e-06, 2.7626037720817683e-07,
                     2.505379066856734e-08);
+}
+
+// (2^r - 1) / r for |r| <= 1/2. Error of 2^r: 2^-28.5 and 2^-55.6.
+ONEPASS_HD float exp2_polynomial(float r) {
+  return polynomial(r, 0x1.62e432p-1f, 0x1.ebfbe2p-3f, 0x1.c6ae72p-5f, 0x1.3b270ep-7f,
+                    0x1.5f7278p-10f, 0x1.470b5ep-13f);
+}
+ONEPASS_HD double exp2_polynomial(double r) {
+  return polynomial(r, 0.6931471805599457, 0.24022650695910097, 0.05550410866479039,
+                    0.009618129107607003, 0.0013333558153440152, 0.00015403530441572685,
+                    1.5252727385057064e-05, 1.3215442674947123e-06, 1.018064770029022e-07,
+                    7.072570492388356e-09, 4.0780677162171623e-10);
 }
 
 // (2 atanh(s) - 2s) / (s z), z = s^2, |s| <= 0.1716. Error of 2 atanh(s): 2^-30.2 and 2^-59.5.
@@ -161,6 +190,18 @@ ONEPASS_HD T exp(T x) {
   const T scale_low = from_bits<T>(half << kShift);
   const T scale_high = from_bits<T>((a.biased - half) << kShift);
   return mantissa * scale_low * scale_high;
+}
+
+// 2^x for x in [-bias, 0], results below the normal numbers being 0: one scaling is enough, and
+// 2^-bias has the bits of 0.
+template <class T>
+ONEPASS_HD T exp2_flushed(T x) {
+  using C = Elementary<T>;
+  constexpr auto kBias = static_cast<typename Traits<T>::UInt>(Traits<T>::kExponentBias);
+  const T shifted = x + C::kRound;
+  const T r = x - (shifted - C::kRound);
+  const T scale = from_bits<T>((to_bits(shifted) - kBias) << Traits<T>::kMantissaBits);
+  return (T(1) + r * exp2_polynomial(r)) * scale;
 }
 
 // 2^k (e^r - 1) + (2^k - 1), computed at half scale because 2^k itself may overflow. Below

@@ -11,7 +11,7 @@ from onepass import _checks, kernels
 from onepass.engine.graph import SymbolicTensor, record
 from onepass.engine.ops import ActivationOp, SoftmaxOp
 
-__all__ = ["get", "leaky_relu", "linear", "relu", "serialize", "sigmoid", "softmax", "tanh"]
+__all__ = ["gelu", "get", "leaky_relu", "linear", "relu", "serialize", "sigmoid", "softmax", "tanh"]
 
 Activation = Callable[[Any], Any]
 _SLOPE = _checks.HYPER_RANGES["negative_slope"].default
@@ -55,6 +55,11 @@ def tanh(x: Any) -> Any:
     return _apply("tanh", x)
 
 
+def gelu(x: Any, approximate: bool = False) -> Any:
+    """Return ``x Phi(x)``, Phi the normal distribution; approximate: Phi by means of tanh."""
+    return _apply("gelu_tanh" if approximate else "gelu", x)
+
+
 def softmax(x: Any, axis: int = -1) -> Any:
     """Return ``exp(x) / sum(exp(x))`` over the last dimension.
 
@@ -74,7 +79,8 @@ def softmax(x: Any, axis: int = -1) -> Any:
 
 
 _BY_NAME: dict[str, Activation] = {
-    function.__name__: function for function in (leaky_relu, linear, relu, sigmoid, softmax, tanh)
+    function.__name__: function
+    for function in (gelu, leaky_relu, linear, relu, sigmoid, softmax, tanh)
 }
 
 

@@ -1,5 +1,6 @@
 """Elementwise activations with their derivatives, and softmax over the last axis."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -58,6 +59,33 @@ def tanh_derivative(x: Array) -> Array:
     return 1.0 - np.tanh(x) ** 2
 
 
+_erfc = np.vectorize(math.erfc, otypes=[np.float64])
+
+
+def gelu(x: Array) -> Array:
+    # -inf times its probability of 0 is the limit, 0
+    return np.maximum(x, -1e3) * 0.5 * _erfc(-x / math.sqrt(2.0))
+
+
+def gelu_derivative(x: Array) -> Array:
+    near = np.clip(x, -1e3, 1e3)
+    density = np.exp(-0.5 * near**2) / math.sqrt(2.0 * math.pi)
+    return 0.5 * _erfc(-x / math.sqrt(2.0)) + near * density
+
+
+def gelu_tanh(x: Array) -> Array:
+    near = np.clip(x, -1e3, 1e3)
+    u = math.sqrt(2.0 / math.pi) * (near + 0.044715 * near**3)
+    return np.maximum(x, -1e3) * sigmoid(2.0 * u)
+
+
+def gelu_tanh_derivative(x: Array) -> Array:
+    near = np.clip(x, -1e3, 1e3)
+    u = math.sqrt(2.0 / math.pi) * (near + 0.044715 * near**3)
+    slope = 2.0 * math.sqrt(2.0 / math.pi) * (1.0 + 3.0 * 0.044715 * near**2)
+    return sigmoid(2.0 * u) + near * sigmoid_derivative(2.0 * u) * slope
+
+
 def log_softmax(x: Array) -> Array:
     shifted = x - x.max(axis=-1, keepdims=True, initial=-np.inf)
     return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
@@ -81,4 +109,6 @@ ACTIVATIONS = {
     "leaky_relu": Activation(leaky_relu, leaky_relu_derivative),
     "sigmoid": Activation(sigmoid, sigmoid_derivative),
     "tanh": Activation(tanh, tanh_derivative),
+    "gelu": Activation(gelu, gelu_derivative),
+    "gelu_tanh": Activation(gelu_tanh, gelu_tanh_derivative),
 }
