@@ -30,7 +30,7 @@ struct Barrier;
 void wait_at(Barrier& barrier);  // cpu/pool.cpp
 
 // Bytes of work area that every member of a team brings along, aligned to a cache line.
-inline constexpr int64_t kScratchBytes = 640 << 10;
+inline constexpr int64_t kScratchBytes = 896 << 10;
 
 // Rows of far memory that are needed soon, and how much of them was asked for. Long kernels ask for
 // a little now and then, so that the wait for memory lies beside their arithmetic.

@@ -16,6 +16,9 @@ constexpr int64_t kUnpackedBytes = int64_t{2} << 20;
 // A panel is packed, and the next one fetched ahead, where so many tiles share the work.
 constexpr int64_t kTilesWorthPacking = 3;
 
+// The end of a member's work area, which products leave to the kernel that called them.
+constexpr int64_t kStripeBytes = int64_t{256} << 10;
+
 // What one member computes: C = start + A B, on a block of C.
 template <class T>
 struct Product {
@@ -24,6 +27,7 @@ struct Product {
   Matrix<T> c;      // takes the result, and partial sums between blocks of the depth
   const T* bias;    // what each row starts from, or nullptr
   bool accumulate;  // start from what c holds
+  Fetch<T>* fetch = nullptr;  // what is asked for meanwhile
 };
 
 // A member's work area: a packed panel of B and a packed block of A's rows.
@@ -33,7 +37,8 @@ struct Packed {
   static constexpr int64_t kHeight = Simd<T>::kRows;
   static constexpr int64_t kCols = Simd<T>::kWidth * Simd<T>::kVectors;
   static constexpr int64_t kRightSize = kDepth * kCols;
-  static constexpr int64_t kLeftSize = kScratchBytes / int64_t{sizeof(T)} - kRightSize;
+  static constexpr int64_t kLeftSize =
+      (kScratchBytes - kStripeBytes) / int64_t{sizeof(T)} - kRightSize;
   static constexpr int64_t kRows = kLeftSize / kDepth / kHeight * kHeight;
   T* right;
   T* left;
@@ -156,8 +161,7 @@ constexpr int64_t kDepthPerLine = 16;
 struct Direct {};  // an epilogue that has nothing to do
 
 // Walks a member's block of one product. `finish(tile, r, c, cols)` takes each tile of the result
-// and stores what it makes of it; with Direct tiles are stored as they are. A `finish.before(r, c,
-// rows, cols)`, if there is one, is called before a tile is computed.
+// and stores what it makes of it; with Direct tiles are stored as they are.
 template <class T, class B, class Finish>
 class Walk {
  public:
@@ -177,11 +181,11 @@ class Walk {
   void run() {
     const int64_t most = packs_ ? Packed<T>::kDepth : product_.depth;
     const int64_t blocks = product_.depth > most ? (product_.depth + most - 1) / most : 1;
-    for (int64_t i = 0; i < blocks; ++i) {
-      depth_ = {product_.depth * i / blocks, product_.depth * (i + 1) / blocks};
-      const int64_t step = packs_left_ ? Packed<T>::kRows : product_.c.rows;
-      for (int64_t r = block_.rows.begin; r < block_.rows.end; r += step) {
-        rows_ = {r, r + step < block_.rows.end ? r + step : block_.rows.end};
+    const int64_t step = packs_left_ ? Packed<T>::kRows : product_.c.rows;
+    for (int64_t r = block_.rows.begin; r < block_.rows.end; r += step) {
+      rows_ = {r, r + step < block_.rows.end ? r + step : block_.rows.end};
+      for (int64_t i = 0; i < blocks; ++i) {
+        depth_ = {product_.depth * i / blocks, product_.depth * (i + 1) / blocks};
         if (packs_left_) pack_left(product_.a, rows_, depth_, area_.left);
         panels();
       }
@@ -204,23 +208,40 @@ class Walk {
     }
   }
 
-  // All tiles below each other that share a panel. The next panel is fetched meanwhile, in equal
-  // portions, where this one comes from far.
+  // All tiles below each other that share a panel, some at a time. The next panel is fetched
+  // meanwhile, in portions, where this one comes from far.
   void tiles(int64_t c, Right<T> panel) {
-    const int64_t count = (rows_.end - rows_.begin + kHeight - 1) / kHeight;
-    const int64_t portion = portion_of(count, c);
-    bool pack = b_.pack && rows_.end - rows_.begin >= kTilesWorthPacking * kHeight;
+    const int64_t deep = depth_.end - depth_.begin;
+    const int64_t high = rows_.end - rows_.begin;
+    const int64_t portion = portion_of((high + kHeight - 1) / kHeight, c);
+    bool pack = b_.pack && high >= kTilesWorthPacking * kHeight;
     int64_t fetched = depth_.begin;
-    for (int64_t r = rows_.begin; r < rows_.end; r += kHeight) {
-      tile(r, c, panel, pack);
+    for (int64_t r = rows_.begin; r < rows_.end;) {
+      const int count = pack ? 1 : tiles_at(r, deep);
+      const int64_t end = r + count * kHeight < rows_.end ? r + count * kHeight : rows_.end;
+      ahead_.fetch(count * deep / kDepthPerLine);
+      if (portion > 0 && fetched < depth_.end) {
+        const int64_t next = fetched + count * portion;
+        const Range wanted{fetched, next < depth_.end ? next : depth_.end};
+        b_.prefetch(wanted, c + width_, cols_at(c + width_));
+        fetched = wanted.end;
+      }
+      compute({r, end}, count, c, panel, pack);
       if (pack) panel = {area_.right, tile_.vectors * Simd<T>::kWidth};
       pack = false;
-      if (fetched < depth_.end && portion > 0) {
-        const int64_t end = fetched + portion < depth_.end ? fetched + portion : depth_.end;
-        b_.prefetch({fetched, end}, c + width_, cols_at(c + width_));
-        fetched = end;
-      }
+      r = end;
     }
+  }
+
+  // How many whole tiles one call takes: enough to hide its setting up, few enough to fetch other
+  // things in between; one where the last rows make no whole tile.
+  int tiles_at(int64_t r, int64_t deep) const {
+    constexpr int64_t enough = 512;  // steps of the depth
+    const int64_t whole = (rows_.end - r) / kHeight;
+    int64_t most = deep > 0 ? enough / deep : 1;
+    if (!kDirect && most > Tile<T>::kTiles) most = Tile<T>::kTiles;
+    if (most > whole) most = whole;
+    return most < 1 ? 1 : static_cast<int>(most);
   }
 
   // Depth to fetch of the next panel beside each of `count` tiles, in whole cache lines.
@@ -231,22 +252,26 @@ class Walk {
     return pays ? ((deep + count - 1) / count + line - 1) / line * line : 0;
   }
 
-  ONEPASS_INLINE void tile(int64_t r, int64_t c, Right<T> panel, bool pack) {
-    const int64_t left = rows_.end - r;
+  ONEPASS_INLINE void compute(Range rows, int count, int64_t c, Right<T> panel, bool pack) {
     const int cols = cols_at(c);
-    tile_.rows = static_cast<int>(left < kHeight ? left : kHeight);
+    tile_.rows = static_cast<int>(rows.end - rows.begin);
     tile_.vectors = (cols + Simd<T>::kWidth - 1) / Simd<T>::kWidth;
-    const Destination<T> place{product_.c.row(r) + c, product_.c.stride};
+    const Destination<T> place{product_.c.row(rows.begin) + c, product_.c.stride};
     const bool into_tile = !kDirect && last();
-    const Destination<T> to = into_tile ? Destination<T>{tile_.at, tile_.stride()} : place;
-    ahead_.fetch((depth_.end - depth_.begin) / kDepthPerLine);
-    if constexpr (requires { finish_.before(r, c, 0, 0); }) {
-      if (into_tile) finish_.before(r, c, tile_.rows, cols);
-    }
-    multiply<T>(tile_.rows, {left_at(r), panel, depth_.end - depth_.begin, cols, start_at(c, place),
-                             to, pack ? area_.right : nullptr});
+    TileCall<T> call;
+    call.a = left_at(rows.begin);
+    call.a_step = packs_left_ ? kHeight * (depth_.end - depth_.begin) : kHeight * call.a.row;
+    call.b = panel;
+    call.depth = depth_.end - depth_.begin;
+    call.cols = cols;
+    call.tiles = count;
+    call.start = start_at(c, place);
+    call.to = into_tile ? Destination<T>{tile_.at, tile_.stride()} : place;
+    call.packed = pack ? area_.right : nullptr;
+    call.fetch = product_.fetch;
+    multiply(tile_.rows < kHeight ? tile_.rows : kHeight, call);
     if constexpr (!kDirect) {
-      if (into_tile) finish_(tile_, r, c, cols);
+      if (into_tile) finish_(tile_, rows.begin, c, cols);
     }
   }
 

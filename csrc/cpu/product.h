@@ -39,12 +39,13 @@ struct Destination {
   int64_t stride;
 };
 
-// A tile of the result that an epilogue works on before it is stored: `vectors` whole vectors a
-// row, small enough to stay in the first cache.
+// Tiles of the result, below each other, that an epilogue works on before they are stored:
+// `vectors` whole vectors a row, few enough to stay in the first cache.
 template <class T>
 struct Tile {
   using S = Simd<T>;
-  static constexpr int kSize = S::kRows * S::kWidth * S::kVectors;
+  static constexpr int kTiles = 4;
+  static constexpr int kSize = kTiles * S::kRows * S::kWidth * S::kVectors;
   alignas(64) T at[kSize];
   int rows, vectors;
 
@@ -55,91 +56,134 @@ struct Tile {
   ONEPASS_INLINE int size() const { return rows * stride(); }
 };
 
-// to[0:R][0:NV vectors] = start + A[0:R] B; of the last vector only `tail` elements if Part. With
-// Pack the rows of B are written to `packed` on the way, NV vectors each.
-template <class T, int R, int NV, bool Part, bool Pack>
-void multiply_tile(Left<T> a, Right<T> b, int64_t depth, int tail, Start<T> start,
-                   Destination<T> to, T* packed) {
+// Lines of up to three arrays that are needed soon, at the same places in each: one line of each is
+// asked for at every step of a product's depth. They lie in rows; the last row has no end.
+template <class T>
+struct Fetch {
+  const T* at;
+  int64_t second, third;  // distances of the other arrays; 0 where there are none
+  const T* row_end;
+  int64_t jump, stride;  // from a row's end to the next row, and between rows
+
+  ONEPASS_INLINE void step() {
+    __builtin_prefetch(at, 1);
+    __builtin_prefetch(at + second, 1);
+    __builtin_prefetch(at + third, 1);
+    at += 64 / sizeof(T);
+    const bool next = at >= row_end;
+    at += next ? jump : 0;
+    row_end += next ? stride : 0;
+  }
+};
+
+// One call of the micro-kernel: `tiles` tiles below each other.
+template <class T>
+struct TileCall {
+  Left<T> a;
+  int64_t a_step;  // from one tile's rows of A to the next one's
+  Right<T> b;
+  int64_t depth;
+  int cols, tiles;
+  Start<T> start;
+  Destination<T> to;
+  T* packed;        // where B goes on the way, or nullptr
+  Fetch<T>* fetch;  // what is asked for on the way, or nullptr
+};
+
+// A tile of R rows and NV vectors: to = start + A B; of the last vector only the columns that there
+// are if Part. With Pack the rows of B are written to `packed` on the way, NV vectors each.
+// Several tiles a call: setting up costs as much as five steps of the depth.
+template <class T, int R, int NV, bool Part, bool Pack, bool Ask>
+void multiply_tiles(const TileCall<T>& call) {
   using S = Simd<T>;
   using V = typename S::V;
-  V sum[R][NV];
+  const int tail = call.cols - (NV - 1) * S::kWidth;
+  const int64_t a_row = call.a.row, a_depth = call.a.depth, b_stride = call.b.stride;
+  const int64_t depth = call.depth, to_stride = call.to.stride, start_stride = call.start.stride;
+  const T* start = call.start.data;
+  const T* a = call.a.data;
+  T* to = call.to.data;
+  T* packed = call.packed;
+  Fetch<T> fetch{};
+  if constexpr (Ask) fetch = *call.fetch;
   const auto load = [&](const T* row, int v) {
     const T* p = row + v * S::kWidth;
     return Part && v == NV - 1 ? S::load(p, tail) : S::load(p);
   };
-  ONEPASS_UNROLL(8)
-  for (int r = 0; r < R; ++r) {
-    ONEPASS_UNROLL(8)
-    for (int v = 0; v < NV; ++v) {
-      sum[r][v] = start.data != nullptr ? load(start.data + r * start.stride, v) : V{};
+  for (int tile = 0; tile < call.tiles; ++tile, a += call.a_step, to += R * to_stride) {
+    V sum[R][NV];
+    if (start != nullptr) {
+      ONEPASS_UNROLL(8)
+      for (int r = 0; r < R; ++r) {
+        ONEPASS_UNROLL(8)
+        for (int v = 0; v < NV; ++v) sum[r][v] = load(start + r * start_stride, v);
+      }
+      start += R * start_stride;
+    } else {
+      ONEPASS_UNROLL(8)
+      for (int r = 0; r < R; ++r) {
+        ONEPASS_UNROLL(8)
+        for (int v = 0; v < NV; ++v) sum[r][v] = V{};
+      }
     }
-  }
-  const T* a_k = a.data;
-  const T* b_k = b.data;
-  for (int64_t k = 0; k < depth; ++k) {
-    V row[NV];
-    ONEPASS_UNROLL(8)
-    for (int v = 0; v < NV; ++v) {
-      row[v] = load(b_k, v);
-      if constexpr (Pack) S::store(packed + v * S::kWidth, row[v]);
+    const T* a_k = a;
+    const T* b_k = call.b.data;
+    for (int64_t k = 0; k < depth; ++k) {
+      V row[NV];
+      ONEPASS_UNROLL(8)
+      for (int v = 0; v < NV; ++v) {
+        row[v] = load(b_k, v);
+        if constexpr (Pack) S::store(packed + v * S::kWidth, row[v]);
+      }
+      ONEPASS_UNROLL(8)
+      for (int r = 0; r < R; ++r) {
+        const V x = S::broadcast(a_k[r * a_row]);
+        ONEPASS_UNROLL(8)
+        for (int v = 0; v < NV; ++v) sum[r][v] = S::fma(x, row[v], sum[r][v]);
+      }
+      a_k += a_depth;
+      b_k += b_stride;
+      if constexpr (Pack) packed += NV * S::kWidth;
+      if constexpr (Ask) fetch.step();
     }
     ONEPASS_UNROLL(8)
     for (int r = 0; r < R; ++r) {
-      const V x = S::broadcast(a_k[r * a.row]);
       ONEPASS_UNROLL(8)
-      for (int v = 0; v < NV; ++v) sum[r][v] = S::fma(x, row[v], sum[r][v]);
-    }
-    a_k += a.depth;
-    b_k += b.stride;
-    if constexpr (Pack) packed += NV * S::kWidth;
-  }
-  ONEPASS_UNROLL(8)
-  for (int r = 0; r < R; ++r) {
-    ONEPASS_UNROLL(8)
-    for (int v = 0; v < NV; ++v) {
-      T* p = to.data + r * to.stride + v * S::kWidth;
-      Part&& v == NV - 1 ? S::store(p, sum[r][v], tail) : S::store(p, sum[r][v]);
+      for (int v = 0; v < NV; ++v) {
+        T* p = to + r * to_stride + v * S::kWidth;
+        Part && v == NV - 1 ? S::store(p, sum[r][v], tail) : S::store(p, sum[r][v]);
+      }
     }
   }
+  if constexpr (Ask) *call.fetch = fetch;
 }
 
-template <class T>
-struct TileCall {
-  Left<T> a;
-  Right<T> b;
-  int64_t depth;
-  int cols;
-  Start<T> start;
-  Destination<T> to;
-  T* packed;  // where B goes, or nullptr
-};
-
-template <class T, int R, int NV, bool Pack>
+template <class T, int R, int NV, bool Pack, bool Ask>
 ONEPASS_INLINE void multiply_vectors(const TileCall<T>& t) {
-  const int tail = t.cols - (NV - 1) * Simd<T>::kWidth;
-  tail == Simd<T>::kWidth
-      ? multiply_tile<T, R, NV, false, Pack>(t.a, t.b, t.depth, tail, t.start, t.to, t.packed)
-      : multiply_tile<T, R, NV, true, Pack>(t.a, t.b, t.depth, tail, t.start, t.to, t.packed);
+  const bool part = t.cols != NV * Simd<T>::kWidth;
+  part ? multiply_tiles<T, R, NV, true, Pack, Ask>(t)
+       : multiply_tiles<T, R, NV, false, Pack, Ask>(t);
 }
 
 constexpr int kWideVectors = 8;  // of a tile of one row, which would have too few accumulators
 
 // The number of vectors is found from the widest down.
-template <class T, int R, bool Pack, int NV = R == 1 ? kWideVectors : Simd<T>::kVectors>
+template <class T, int R, bool Pack, bool Ask, int NV = R == 1 ? kWideVectors : Simd<T>::kVectors>
 void multiply_rows(const TileCall<T>& t) {
   if constexpr (NV > 1) {
-    if (t.cols <= (NV - 1) * Simd<T>::kWidth) return multiply_rows<T, R, Pack, NV - 1>(t);
+    if (t.cols <= (NV - 1) * Simd<T>::kWidth) return multiply_rows<T, R, Pack, Ask, NV - 1>(t);
   }
-  multiply_vectors<T, R, NV, Pack>(t);
+  multiply_vectors<T, R, NV, Pack, Ask>(t);
 }
 
 template <class T, int R = Simd<T>::kRows>
 void multiply(int rows, const TileCall<T>& t) {
   if (rows == R) {
     if constexpr (R == Simd<T>::kRows) {
-      if (t.packed != nullptr) return multiply_rows<T, R, true>(t);
+      if (t.packed != nullptr) return multiply_rows<T, R, true, false>(t);
+      if (t.fetch != nullptr) return multiply_rows<T, R, false, true>(t);
     }
-    multiply_rows<T, R, false>(t);
+    multiply_rows<T, R, false, false>(t);
   } else if constexpr (R > 1) {
     multiply<T, R - 1>(rows, t);
   }
