@@ -242,10 +242,4 @@ struct Kernels {
   }
 };
 
-// Whether a team shares a rows x cols product by columns, `line` elements of one cache line at a
-// time, or else by rows.
-ONEPASS_INLINE bool splits_by_columns(int64_t rows, int64_t cols, int64_t line, int members) {
-  return cols >= members * line || cols >= rows;
-}
-
 }  // namespace onepass

@@ -69,7 +69,7 @@ void scale_by_derivative(const ActivationSpec& spec, const Tile<T>& z, const Til
 
 template <class T>
 void dense_forward(const DenseForward<T>& a, Team& team) {
-  const Block block = split<T>(a.y.rows, a.y.cols, team);
+  const Block block = bands_of_columns<T>(a.y.rows, a.y.cols, team);
   const Product<T> product{{a.x.data, a.x.stride, 1}, a.x.cols, a.z ? a.z : a.y, a.b, false};
   const Straight<T> right{a.w, block.rows};
   if (a.activation.id == 0 && !a.z) {
@@ -86,7 +86,7 @@ void dense_forward(const DenseForward<T>& a, Team& team) {
 
 template <class T>
 void dense_backward_input(const DenseBackwardInput<T>& a, Team& team) {
-  const Block block = split<T>(a.dx.rows, a.dx.cols, team);
+  const Block block = bands_of_columns<T>(a.dx.rows, a.dx.cols, team);
   const Product<T> product{{a.dz.data, a.dz.stride, 1}, a.dz.cols, a.dx, nullptr, a.accumulate};
   const Turned<T> right{a.w};
   if (a.activation.id == 0) {
@@ -127,7 +127,7 @@ void column_sums(Matrix<const T> dz, Range cols, bool accumulate, T* db) {
 
 template <class T>
 void dense_backward_weights(const DenseBackwardWeights<T>& a, Team& team) {
-  const Block block = split<T>(a.dw.rows, a.dw.cols, team);
+  const Block block = bands_of_rows<T>(a.dw.rows, a.dw.cols, team);
   const Product<T> product{{a.x.data, 1, a.x.stride}, a.dz.rows, a.dw, nullptr, a.accumulate};
   const Straight<T> right{a.dz, block.rows};
   if (a.dw) multiply_block(product, right, block, team, Direct{});

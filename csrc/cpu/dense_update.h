@@ -126,7 +126,7 @@ void update_bias(const Matrix<const T> dz, const BlockUpdate<T>& update, Range c
 template <class T>
 void dense_update(const DenseUpdate<T>& a, Team& team) {
   const DenseBackwardWeights<T>& g = a.gradient;
-  const Block block = split<T>(g.dw.rows, g.dw.cols, team);
+  const Block block = bands_of_rows<T>(g.dw.rows, g.dw.cols, team);
   const BlockUpdate<T> update(a.update, 0, g.dw.stride);
   for (int64_t c = block.cols.begin; c < block.cols.end; c += Stripe<T>::kMostCols) {
     const int64_t end = c + Stripe<T>::kMostCols;

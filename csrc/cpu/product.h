@@ -193,15 +193,23 @@ struct Block {
   Range rows, cols;
 };
 
-// One member's part of a rows x cols result: a band of columns cut at whole vectors (cache lines),
-// or a band of rows where there are too few columns to go round.
+// One member's part of a rows x cols result: a band of columns cut at whole cache lines, or a band
+// of rows where there are too few columns to go round.
 template <class T>
-Block split(int64_t rows, int64_t cols, const Team& team) {
+Block bands_of_columns(int64_t rows, int64_t cols, const Team& team) {
   constexpr int64_t line = 64 / sizeof(T);
-  if (splits_by_columns(rows, cols, line, team.size)) {
-    return {{0, rows}, team.share(cols, line)};
-  }
+  if (cols >= team.size * line || cols >= rows) return {{0, rows}, team.share(cols, line)};
   return {team.share(rows, Simd<T>::kRows), {0, cols}};
+}
+
+// The same for a gradient, by rows where there are enough of them: its members then write, and
+// update, memory that hangs together. Bands of columns took half as long again: the processor
+// fetches ahead beyond the end of each short run, into lines that belong to the other core.
+template <class T>
+Block bands_of_rows(int64_t rows, int64_t cols, const Team& team) {
+  constexpr int64_t height = Simd<T>::kRows;
+  if (rows >= team.size * height || rows >= cols) return {team.share(rows, height), {0, cols}};
+  return {{0, rows}, team.share(cols, 64 / sizeof(T))};
 }
 
 }  // namespace
