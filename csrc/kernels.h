@@ -31,13 +31,23 @@ struct ActivationSpec {
   double hyper[kMaxScalars] = {};
 };
 
-// y = act(x w + b); z, when given, receives x w + b.
+// The depth of a product x w is summed up in one chain, or in two, [0, half) and [half, depth),
+// whose sums are added: always, so that results do not depend on who computes which. Two members
+// can then keep to their own rows of w, forward and in the gradient. Where there are two chains
+// they are short enough never to be blocked.
+ONEPASS_INLINE int64_t half_depth(int64_t depth) {
+  return depth >= 128 && depth <= 1024 ? (depth + 7) / 8 / 2 * 8 : 0;
+}
+
+// y = act(x w + b); z, when given, receives x w + b. `partial`, when given, is a work area like y,
+// for members that share the depth.
 template <class T>
 struct DenseForward {
   Matrix<const T> x, w;
   const T* b;
   Matrix<T> z, y;
   ActivationSpec activation;
+  Matrix<T> partial = {};
 };
 
 // dx = (dz w^T) * act'(x_in, x): `y` (and `z`) are the value (and input) of the activation that
@@ -136,6 +146,13 @@ enum class SourceType : int { kFloat32, kFloat64, kUint8, kInt32 };
 
 ONEPASS_INLINE int64_t size_of(SourceType type) {
   return type == SourceType::kFloat64 ? 8 : type == SourceType::kUint8 ? 1 : 4;
+}
+
+// A member's share of gathered rows: a band of the columns, as for the products that read them, or
+// of the rows where there are few columns.
+ONEPASS_INLINE Block gather_share(int64_t rows, int64_t cols, const Team& team) {
+  if (cols >= 64 * team.size) return {{0, rows}, team.share(cols, 8)};
+  return {team.share(rows, 1), {0, cols}};
 }
 
 // out[r] = scale * source[index[r]], converted to T.

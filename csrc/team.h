@@ -26,6 +26,10 @@ struct Range {
   int64_t begin, end;
 };
 
+struct Block {
+  Range rows, cols;
+};
+
 struct Barrier;
 void wait_at(Barrier& barrier);  // cpu/pool.cpp
 

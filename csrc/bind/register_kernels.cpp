@@ -203,6 +203,7 @@ void scale_clip(py::array x, double scale, double low, double high) {
 
 void register_kernels(py::module_& m) {
   using py::arg;
+  m.def("half_depth", &half_depth, arg("depth"));
   m.def("dense_forward", &dense_forward, arg("x"), arg("w"), arg("b"), arg("z"), arg("y"),
         arg("activation"), arg("hyper"));
   m.def("dense_backward_input", &dense_backward_input, arg("dz"), arg("w"), arg("z"), arg("y"),

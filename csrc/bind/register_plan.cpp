@@ -82,11 +82,12 @@ class PlanObject {
     });
   }
 
-  void dense_forward(int x, int w, OptionalId b, OptionalId z, int y, int activation,
-                     const Hyper& hyper) {
+  void dense_forward(int x, int w, OptionalId b, OptionalId z, int y, OptionalId partial,
+                     int activation, const Hyper& hyper) {
     add([&](auto zero) {
       auto call = std::make_unique<DenseForwardCall<decltype(zero)>>();
       call->x = x, call->w = w, call->b = id_of(b), call->z = id_of(z), call->y = y;
+      call->partial = id_of(partial);
       call->activation = activation_of(activation, hyper);
       call->work_per_sample = product_work(x, w);
       return call;
@@ -355,7 +356,7 @@ void register_plan(py::module_& m) {
       .def("gather", &PlanObject::gather, arg("source"), arg("out"))
       .def("output", &PlanObject::output, arg("source"), arg("output"))
       .def("dense_forward", &PlanObject::dense_forward, py::kw_only(), arg("x"), arg("w"),
-           none("b"), none("z"), arg("y"), arg("activation"), arg("hyper"))
+           none("b"), none("z"), arg("y"), none("partial"), arg("activation"), arg("hyper"))
       .def("dense_backward_input", &PlanObject::dense_backward_input, py::kw_only(), arg("dz"),
            arg("w"), none("z"), none("y"), arg("dx"), arg("activation"), arg("hyper"),
            arg("accumulate"))

@@ -24,9 +24,9 @@ template <class T>
 struct Product {
   Left<T> a;
   int64_t depth;
-  Matrix<T> c;      // takes the result, and partial sums between blocks of the depth
-  const T* bias;    // what each row starts from, or nullptr
-  bool accumulate;  // start from what c holds
+  Matrix<T> c;                // takes the result, and partial sums between blocks of the depth
+  const T* bias;              // what each row starts from, or nullptr
+  bool accumulate;            // start from what c holds
   Fetch<T>* fetch = nullptr;  // what is asked for meanwhile
 };
 

@@ -36,6 +36,32 @@ void load(Tile<T>& tile, Matrix<const T> from, int64_t r, int64_t c, int cols) {
   }
 }
 
+template <class T>
+void add_to(Tile<T>& tile, Matrix<const T> from, int64_t r, int64_t c, int cols) {
+  Tile<T> other;
+  other.rows = tile.rows;
+  other.vectors = tile.vectors;
+  load(other, from, r, c, cols);
+  const int n = tile.size();
+  for (int i = 0; i < n; ++i) tile.at[i] = other.at[i] + tile.at[i];
+}
+
+// Calls f(tile, r, c, cols) for every tile of a block, with the tile's size set.
+template <class T, class F>
+void for_tiles(Block block, F&& f) {
+  constexpr int64_t height = Tile<T>::kTiles * Packed<T>::kHeight, width = Packed<T>::kCols;
+  Tile<T> tile;
+  for (int64_t c = block.cols.begin; c < block.cols.end; c += width) {
+    const int64_t left = block.cols.end - c;
+    const int cols = static_cast<int>(left < width ? left : width);
+    tile.vectors = (cols + Simd<T>::kWidth - 1) / Simd<T>::kWidth;
+    for (int64_t r = block.rows.begin; r < block.rows.end; r += height) {
+      tile.rows = static_cast<int>(block.rows.end - r < height ? block.rows.end - r : height);
+      f(tile, r, c, cols);
+    }
+  }
+}
+
 // tile = act(tile)
 template <class T>
 void activate(const ActivationSpec& spec, Tile<T>& tile) {
@@ -67,21 +93,74 @@ void scale_by_derivative(const ActivationSpec& spec, const Tile<T>& z, const Til
   });
 }
 
+// The end of a forward product: what is to be added to a tile, the value before the activation
+// stored where it is wanted, the activation.
+template <class T>
+struct FinishForward {
+  const DenseForward<T>& a;
+  Matrix<const T> add;
+
+  void operator()(Tile<T>& tile, int64_t r, int64_t c, int cols) const {
+    if (add) add_to(tile, add, r, c, cols);
+    if (a.z) store(tile, a.z, r, c, cols);
+    if (a.activation.id != 0) activate(a.activation, tile);
+    store(tile, a.y, r, c, cols);
+  }
+};
+
+template <class T>
+Matrix<const T> read_only(Matrix<T> m) {
+  return {m.data, m.rows, m.cols, m.stride};
+}
+
+// x w over a part of the depth.
+template <class T, class Finish>
+void forward_part(const DenseForward<T>& a, Range depth, Matrix<T> c, const T* bias, Block block,
+                  Team& team, Finish finish) {
+  const Matrix<const T> w{a.w.row(depth.begin), depth.end - depth.begin, a.w.cols, a.w.stride};
+  const Product<T> product{{a.x.data + depth.begin, a.x.stride, 1}, w.rows, c, bias, false};
+  multiply_block(product, Straight<T>(w, block.rows), block, team, finish);
+}
+
+// One half of the team sums up the first half of the depth, the other one the second; each joins
+// the two on a band of columns.
+template <class T>
+void forward_by_halves(const DenseForward<T>& a, int64_t half, Matrix<T> first, Team& team) {
+  const int each = team.size / 2;
+  const Team side{team.rank % each, each, nullptr, nullptr};
+  const Block block{{0, a.y.rows}, side.share(a.y.cols, kLineBytes / sizeof(T))};
+  if (team.rank < each) {
+    forward_part(a, {0, half}, first, a.b, block, team, Direct{});
+  } else {
+    forward_part(a, {half, a.x.cols}, a.partial, static_cast<const T*>(nullptr), block, team,
+                 Direct{});
+  }
+  team.sync();
+  const Block joined{{0, a.y.rows}, team.share(a.y.cols, kLineBytes / sizeof(T))};
+  const FinishForward<T> finish{a, read_only(first)};
+  for_tiles<T>(joined, [&](Tile<T>& tile, int64_t r, int64_t c, int cols) {
+    load(tile, read_only(a.partial), r, c, cols);
+    finish(tile, r, c, cols);
+  });
+}
+
 template <class T>
 void dense_forward(const DenseForward<T>& a, Team& team) {
   const Block block = bands_of_columns<T>(a.y.rows, a.y.cols, team);
-  const Product<T> product{{a.x.data, a.x.stride, 1}, a.x.cols, a.z ? a.z : a.y, a.b, false};
-  const Straight<T> right{a.w, block.rows};
-  if (a.activation.id == 0 && !a.z) {
-    multiply_block(product, right, block, team, Direct{});
-    return;
+  const Matrix<T> sums = a.z ? a.z : a.y;
+  const int64_t half = half_depth(a.x.cols);
+  const bool plain = a.activation.id == 0 && !a.z;
+  if (half == 0) {
+    const Range all{0, a.x.cols};
+    plain ? forward_part(a, all, sums, a.b, block, team, Direct{})
+          : forward_part(a, all, sums, a.b, block, team, FinishForward<T>{a, {}});
+  } else if (a.partial && team.size % 2 == 0 && 2 * a.y.rows <= half) {
+    forward_by_halves(a, half, sums, team);
+  } else {
+    forward_part(a, {0, half}, sums, a.b, block, team, Direct{});
+    forward_part(a, {half, a.x.cols}, sums, static_cast<const T*>(nullptr), block, team,
+                 FinishForward<T>{a, read_only(sums)});
   }
-  multiply_block(product, right, block, team,
-                 [&](Tile<T>& tile, int64_t r, int64_t c, int cols) {
-                   if (a.z) store(tile, a.z, r, c, cols);
-                   activate(a.activation, tile);
-                   store(tile, a.y, r, c, cols);
-                 });
 }
 
 template <class T>
@@ -93,16 +172,15 @@ void dense_backward_input(const DenseBackwardInput<T>& a, Team& team) {
     multiply_block(product, right, block, team, Direct{});
     return;
   }
-  multiply_block(product, right, block, team,
-                 [&](Tile<T>& tile, int64_t r, int64_t c, int cols) {
-                   Tile<T> z, y;
-                   z.rows = y.rows = tile.rows;
-                   z.vectors = y.vectors = tile.vectors;
-                   load(y, a.y, r, c, cols);
-                   if (a.z) load(z, a.z, r, c, cols);
-                   scale_by_derivative(a.activation, a.z ? z : y, y, tile);
-                   store(tile, a.dx, r, c, cols);
-                 });
+  multiply_block(product, right, block, team, [&](Tile<T>& tile, int64_t r, int64_t c, int cols) {
+    Tile<T> z, y;
+    z.rows = y.rows = tile.rows;
+    z.vectors = y.vectors = tile.vectors;
+    load(y, a.y, r, c, cols);
+    if (a.z) load(z, a.z, r, c, cols);
+    scale_by_derivative(a.activation, a.z ? z : y, y, tile);
+    store(tile, a.dx, r, c, cols);
+  });
 }
 
 // db[c] (+)= sum over rows, in ascending order.

@@ -64,8 +64,8 @@ BlockUpdate<T>::BlockUpdate(const Update<T>& u, int64_t which, int64_t stride)
   math::Rules::visit(u.rule, [&](auto rule) {
     using R = decltype(rule);
     states = R::kStates;
-    padding_stays_zero =
-        onepass::ONEPASS_ISA::padding_stays_zero<R>(u.scalars, u.around[u.shared_around ? 0 : which]);
+    padding_stays_zero = onepass::ONEPASS_ISA::padding_stays_zero<R>(
+        u.scalars, u.around[u.shared_around ? 0 : which]);
     apply = update_run<R, T>;
   });
 }
@@ -107,7 +107,7 @@ void update_columns(const DenseBackwardWeights<T>& g, const BlockUpdate<T>& upda
   for (int64_t r = rows.begin; r < rows.end; r += step) {
     const Block block{{0, rows.end - r < step ? rows.end - r : step}, {0, width}};
     Fetch<T> fetch = update.fetch(r, cols.begin, stride);
-    const Product<T> product{{g.x.data + r, 1, g.x.stride}, dz.rows, area, nullptr, false,
+    const Product<T> product{{g.x.data + r, 1, g.x.stride},         dz.rows, area, nullptr, false,
                              dz.rows <= kShallow ? &fetch : nullptr};
     multiply_block(product, Straight<T>(dz, block.rows), block, team, Direct{});
     update({area.data, block.rows.end, stride, stride}, r, cols.begin, width);

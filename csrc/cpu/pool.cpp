@@ -43,7 +43,8 @@ constexpr int kSpins = 4000;
 // hold each other up at every barrier. Judged for jobs long enough to tell: milliseconds.
 constexpr double kCrowdedRate = 100.0;
 constexpr double kWorkJudged = 200'000'000;
-// A job too small to be judged that way, yet taking so long, has waited for a member without a core.
+// A job too small to be judged that way, yet taking so long, has waited for a member without a
+// core.
 constexpr auto kStalled = std::chrono::milliseconds(1);
 constexpr auto kFirstPause = std::chrono::milliseconds(100);
 constexpr auto kLongestPause = std::chrono::milliseconds(1600);

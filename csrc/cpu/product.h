@@ -151,7 +151,7 @@ void multiply_tiles(const TileCall<T>& call) {
       ONEPASS_UNROLL(8)
       for (int v = 0; v < NV; ++v) {
         T* p = to + r * to_stride + v * S::kWidth;
-        Part && v == NV - 1 ? S::store(p, sum[r][v], tail) : S::store(p, sum[r][v]);
+        Part&& v == NV - 1 ? S::store(p, sum[r][v], tail) : S::store(p, sum[r][v]);
       }
     }
   }
@@ -188,10 +188,6 @@ void multiply(int rows, const TileCall<T>& t) {
     multiply<T, R - 1>(rows, t);
   }
 }
-
-struct Block {
-  Range rows, cols;
-};
 
 // One member's part of a rows x cols result: a band of columns cut at whole cache lines, or a band
 // of rows where there are too few columns to go round.

@@ -34,12 +34,17 @@ struct GatherCall final : Call {
   // The member's share of the rows, as the kernel will cut it. The widest rows count.
   void announce(const Frame& f, const Step& next, Team& team) const override {
     const Source& s = f.replay.sources[source];
-    const int64_t bytes = sample_size * size_of(s.type);
+    const int64_t item = size_of(s.type);
+    const Block share = gather_share(next.rows, sample_size, team);
+    const int64_t bytes = (share.cols.end - share.cols.begin) * item;
     if (bytes <= team.ahead.bytes) return;
-    const Range share = team.share(next.rows, 1);
-    const char* base = static_cast<const char*>(s.data);
-    team.ahead = {base, s.stride, bytes, f.replay.index, next.first + share.begin,
-                  next.first + share.end};
+    const char* base = static_cast<const char*>(s.data) + share.cols.begin * item;
+    team.ahead = {base,
+                  s.stride,
+                  bytes,
+                  f.replay.index,
+                  next.first + share.rows.begin,
+                  next.first + share.rows.end};
   }
 };
 
@@ -88,14 +93,15 @@ struct OutputCall final : Call {
 
 template <class T>
 struct DenseForwardCall final : Call {
-  BufferId x, w, b, z, y;
+  BufferId x, w, b, z, y, partial;
   ActivationSpec activation;
   double work_per_sample;
 
   void run(const Frame& f, Team& team) const override {
-    f.kernels.of<T>().dense_forward({f.matrix<const T>(x), f.matrix<const T>(w), f.data<const T>(b),
-                                     f.matrix<T>(z), f.matrix<T>(y), activation},
-                                    team);
+    f.kernels.of<T>().dense_forward(
+        {f.matrix<const T>(x), f.matrix<const T>(w), f.data<const T>(b), f.matrix<T>(z),
+         f.matrix<T>(y), activation, f.matrix<T>(partial)},
+        team);
   }
   double work(int64_t rows) const override { return static_cast<double>(rows) * work_per_sample; }
 };

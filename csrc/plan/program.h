@@ -121,7 +121,8 @@ class Program {
  public:
   BufferId add_buffer(const BufferSpec& spec);
   void add_call(std::unique_ptr<Call> call);
-  // Calls of one phase do not depend on each other: members wait for each other only between phases.
+  // Calls of one phase do not depend on each other: members wait for each other only between
+  // phases.
   void begin_phase() { phase_begins_ = true; }
   const BufferSpec& buffer(BufferId id) const;
   int64_t n_buffers() const { return static_cast<int64_t>(buffers_.size()); }

@@ -30,6 +30,7 @@ def accuracies() -> dict[str, int]: ...
 def mean_divisors() -> dict[str, int]: ...
 
 # register_kernels.cpp
+def half_depth(depth: int) -> int: ...
 def dense_forward(
     x: NDArray[Any],
     w: NDArray[Any],
@@ -148,6 +149,7 @@ class Plan(metaclass=_Pybind11Type):
         b: int | None = None,
         z: int | None = None,
         y: int,
+        partial: int | None = None,
         activation: int,
         hyper: Sequence[float],
     ) -> None: ...

@@ -74,11 +74,20 @@ class Lowering:
         """Return a new gapless buffer of rows."""
         return Buffer(name, "rows", cols, cols, rows_per_sample)
 
+    def like(self, name: str, buffer: Buffer) -> Buffer:
+        """Return a new buffer of rows with another one's shape."""
+        return Buffer(name, "rows", buffer.cols, buffer.stride, buffer.rows_per_sample)
+
     def index(self, name: str, rows_per_sample: int = 1) -> Buffer:
         """Return a new buffer of class indices."""
         return Buffer(name, "index", 1, 1, rows_per_sample)
 
     # -- what needs a gradient -------------------------------------------------------------------
+
+    @property
+    def trains(self) -> bool:
+        """Whether any gradient is wanted."""
+        return bool(self._trained)
 
     def is_trained(self, variable: Variable) -> bool:
         """Whether this variable's gradient is wanted."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from onepass import _core
 from onepass._formulas import ACTIVATIONS, hyper_values
 from onepass.engine.graph import Shape
 from onepass.engine.storage import Variable
@@ -60,7 +61,10 @@ class DenseOp(Op):
         if self.bias is not None:
             reads["b"] = low.parameter(self.bias)
         attributes = {"activation": "linear", "hyper": []}
-        low.emit("dense_forward", reads, {"y": low.value(node.output)}, attributes)
+        writes = {"y": low.value(node.output)}
+        if low.trains and _core.half_depth(self.kernel.shape[0]):
+            writes["partial"] = low.like("partial", writes["y"])
+        low.emit("dense_forward", reads, writes, attributes)
 
     def backward(self, low: Lowering, node: Node) -> None:
         (x,) = node.inputs

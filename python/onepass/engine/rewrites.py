@@ -108,7 +108,7 @@ def fuse_activation(calls: Calls) -> Calls:
         dense = _writer(calls, source, "dense_forward")
         if dense is None or dense.attributes["activation"] != "linear":
             continue
-        writes = {"y": activation.writes["y"]}
+        writes = {**dense.writes, "y": activation.writes["y"]}
         if _others(calls, source, dense, activation):  # the derivative reads the input
             writes["z"] = source
         fused = replace(
