@@ -173,8 +173,7 @@ class Walk {
         ahead_(team.ahead),
         packs_left_(left_needs_packing(product, block)),
         packs_(B::kTurned || b.pack || packs_left_),
-        width_(block.rows.end - block.rows.begin == 1 ? kWideVectors * Simd<T>::kWidth
-                                                      : Packed<T>::kCols),
+        panels_(panels_of(block)),
         finish_(finish) {}
 
   // Blocks of the depth in ascending order, equally deep; one for all where nothing is packed.
@@ -196,24 +195,36 @@ class Walk {
   static constexpr bool kDirect = std::is_same_v<Finish, Direct>;
   static constexpr int64_t kHeight = Packed<T>::kHeight;
 
+  static int64_t panels_of(Block block) {
+    const int widest = block.rows.end - block.rows.begin == 1 ? kWideVectors : Simd<T>::kVectors;
+    const int64_t most = widest * Simd<T>::kWidth;
+    return (block.cols.end - block.cols.begin + most - 1) / most;
+  }
+  static int cols(Range panel) { return static_cast<int>(panel.end - panel.begin); }
   bool last() const { return depth_.end == product_.depth; }
-  int cols_at(int64_t c) const {
-    const int64_t left = block_.cols.end - c;
-    return static_cast<int>(left < width_ ? left : width_);
+  // Panels of at most so many vectors as a tile has, as equal as can be: a narrow one at the end would keep the
+  // arithmetic units waiting.
+  Range panel_at(int64_t i) const {
+    const int64_t width = Simd<T>::kWidth, n = block_.cols.end - block_.cols.begin;
+    const int64_t vectors = (n + width - 1) / width;
+    const int64_t begin = vectors * i / panels_ * width, end = vectors * (i + 1) / panels_ * width;
+    return {block_.cols.begin + begin, block_.cols.begin + (end < n ? end : n)};
   }
 
   void panels() {
-    for (int64_t c = block_.cols.begin; c < block_.cols.end; c += width_) {
-      tiles(c, b_.panel(depth_, c, cols_at(c), area_.right));
+    for (int64_t i = 0; i < panels_; ++i) {
+      panel_ = panel_at(i);
+      next_ = i + 1 < panels_ ? panel_at(i + 1) : Range{0, 0};
+      tiles(b_.panel(depth_, panel_.begin, cols(panel_), area_.right));
     }
   }
 
   // All tiles below each other that share a panel, some at a time. The next panel is fetched
   // meanwhile, in portions, where this one comes from far.
-  void tiles(int64_t c, Right<T> panel) {
+  void tiles(Right<T> panel) {
     const int64_t deep = depth_.end - depth_.begin;
     const int64_t high = rows_.end - rows_.begin;
-    const int64_t portion = portion_of((high + kHeight - 1) / kHeight, c);
+    const int64_t portion = portion_of((high + kHeight - 1) / kHeight);
     bool pack = b_.pack && high >= kTilesWorthPacking * kHeight;
     int64_t fetched = depth_.begin;
     for (int64_t r = rows_.begin; r < rows_.end;) {
@@ -223,10 +234,10 @@ class Walk {
       if (portion > 0 && fetched < depth_.end) {
         const int64_t next = fetched + count * portion;
         const Range wanted{fetched, next < depth_.end ? next : depth_.end};
-        b_.prefetch(wanted, c + width_, cols_at(c + width_));
+        b_.prefetch(wanted, next_.begin, cols(next_));
         fetched = wanted.end;
       }
-      compute({r, end}, count, c, panel, pack);
+      compute({r, end}, count, panel, pack);
       if (pack) panel = {area_.right, tile_.vectors * Simd<T>::kWidth};
       pack = false;
       r = end;
@@ -245,15 +256,16 @@ class Walk {
   }
 
   // Depth to fetch of the next panel beside each of `count` tiles, in whole cache lines.
-  int64_t portion_of(int64_t count, int64_t c) const {
+  int64_t portion_of(int64_t count) const {
     constexpr int64_t line = kLineBytes / sizeof(T);
-    const bool pays = packs_ && count >= kTilesWorthPacking && c + width_ < block_.cols.end;
+    const bool pays = packs_ && count >= kTilesWorthPacking && next_.end > 0;
     const int64_t deep = depth_.end - depth_.begin;
     return pays ? ((deep + count - 1) / count + line - 1) / line * line : 0;
   }
 
-  ONEPASS_INLINE void compute(Range rows, int count, int64_t c, Right<T> panel, bool pack) {
-    const int cols = cols_at(c);
+  ONEPASS_INLINE void compute(Range rows, int count, Right<T> panel, bool pack) {
+    const int64_t c = panel_.begin;
+    const int cols = this->cols(panel_);
     tile_.rows = static_cast<int>(rows.end - rows.begin);
     tile_.vectors = (cols + Simd<T>::kWidth - 1) / Simd<T>::kWidth;
     const Destination<T> place{product_.c.row(rows.begin) + c, product_.c.stride};
@@ -294,9 +306,9 @@ class Walk {
   const Packed<T> area_;
   Ahead& ahead_;
   const bool packs_left_, packs_;
-  const int64_t width_;
+  const int64_t panels_;
   Finish finish_;
-  Range depth_{}, rows_{};
+  Range depth_{}, rows_{}, panel_{}, next_{};
   Tile<T> tile_;
 };
 

@@ -183,23 +183,34 @@ void dense_backward_input(const DenseBackwardInput<T>& a, Team& team) {
   });
 }
 
-// db[c] (+)= sum over rows, in ascending order.
+// db[c] (+)= sum over rows, in ascending order, of kColumns vectors side by side.
+template <class T, int kColumns>
+ONEPASS_INLINE void sum_columns(Matrix<const T> dz, int64_t c, int tail, bool accumulate, T* db) {
+  using S = Simd<T>;
+  typename S::V sums[kColumns];
+  const auto load = [&](const T* p, int v) {
+    return v == kColumns - 1 ? S::load(p + v * S::kWidth, tail) : S::load(p + v * S::kWidth);
+  };
+  for (int v = 0; v < kColumns; ++v) {
+    sums[v] = accumulate ? load(db + c, v) : typename S::V{};
+  }
+  for (int64_t r = 0; r < dz.rows; ++r) {
+    for (int v = 0; v < kColumns; ++v) sums[v] = sums[v] + load(dz.row(r) + c, v);
+  }
+  for (int v = 0; v < kColumns - 1; ++v) S::store(db + c + v * S::kWidth, sums[v]);
+  S::store(db + c + (kColumns - 1) * S::kWidth, sums[kColumns - 1], tail);
+}
+
 template <class T>
 void column_sums(Matrix<const T> dz, Range cols, bool accumulate, T* db) {
-  constexpr int kStep = 64;
-  for (int64_t c = cols.begin; c < cols.end; c += kStep) {
-    T sums[kStep] = {};
-    const int64_t n = cols.end - c < kStep ? cols.end - c : kStep;
-    for (int64_t i = 0; i < n && accumulate; ++i) sums[i] = db[c + i];
-    for (int64_t r = 0; r < dz.rows; ++r) {
-      const T* row = dz.row(r) + c;
-      if (n == kStep) {
-        for (int i = 0; i < kStep; ++i) sums[i] += row[i];
-      } else {
-        for (int64_t i = 0; i < n; ++i) sums[i] += row[i];
-      }
-    }
-    for (int64_t i = 0; i < n; ++i) db[c + i] = sums[i];
+  constexpr int width = Simd<T>::kWidth, many = 4;
+  int64_t c = cols.begin;
+  for (; c + many * width <= cols.end; c += many * width) {
+    sum_columns<T, many>(dz, c, width, accumulate, db);
+  }
+  for (; c < cols.end; c += width) {
+    const int64_t left = cols.end - c;
+    sum_columns<T, 1>(dz, c, static_cast<int>(left < width ? left : width), accumulate, db);
   }
 }
 
