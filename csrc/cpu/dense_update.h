@@ -104,8 +104,11 @@ void update_columns(const DenseBackwardWeights<T>& g, const BlockUpdate<T>& upda
     for (int64_t c = width; c < stride; ++c) area.row(r)[c] = T(0);
   }
   const Matrix<const T> dz{g.dz.data + cols.begin, g.dz.rows, width, g.dz.stride};
-  for (int64_t r = rows.begin; r < rows.end; r += step) {
-    const Block block{{0, rows.end - r < step ? rows.end - r : step}, {0, width}};
+  // From the last stripe to the first: the forward product has just read the last rows, and will
+  // read the first ones next.
+  for (int64_t end = rows.end; end > rows.begin; end -= step) {
+    const int64_t r = end - step > rows.begin ? end - step : rows.begin;
+    const Block block{{0, end - r}, {0, width}};
     Fetch<T> fetch = update.fetch(r, cols.begin, stride);
     const Product<T> product{{g.x.data + r, 1, g.x.stride},         dz.rows, area, nullptr, false,
                              dz.rows <= kShallow ? &fetch : nullptr};
