@@ -60,6 +60,9 @@ struct Team {
   Barrier* barrier;
   void* scratch;
   Ahead ahead = {};
+  // A hint to read weights from their end to their beginning. Who reads the same weights again and
+  // again, now this way and now that, finds most of them in a cache slightly too small for all.
+  bool backwards = false;
 
   // Every member waits here for all others; their writes are then visible.
   ONEPASS_INLINE void sync() {

@@ -174,6 +174,7 @@ class Walk {
         packs_left_(left_needs_packing(product, block)),
         packs_(B::kTurned || b.pack || packs_left_),
         panels_(panels_of(block)),
+        backwards_(team.backwards),
         finish_(finish) {}
 
   // Blocks of the depth in ascending order, equally deep; one for all where nothing is packed.
@@ -213,8 +214,8 @@ class Walk {
 
   void panels() {
     for (int64_t i = 0; i < panels_; ++i) {
-      panel_ = panel_at(i);
-      next_ = i + 1 < panels_ ? panel_at(i + 1) : Range{0, 0};
+      panel_ = panel_at(backwards_ ? panels_ - 1 - i : i);
+      next_ = i + 1 < panels_ ? panel_at(backwards_ ? panels_ - 2 - i : i + 1) : Range{0, 0};
       tiles(b_.panel(depth_, panel_.begin, cols(panel_), area_.right));
     }
   }
@@ -307,6 +308,7 @@ class Walk {
   Ahead& ahead_;
   const bool packs_left_, packs_;
   const int64_t panels_;
+  const bool backwards_;
   Finish finish_;
   Range depth_{}, rows_{}, panel_{}, next_{};
   Tile<T> tile_;

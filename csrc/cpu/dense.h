@@ -157,9 +157,15 @@ void dense_forward(const DenseForward<T>& a, Team& team) {
   } else if (a.partial && team.size % 2 == 0 && 2 * a.y.rows <= half) {
     forward_by_halves(a, half, sums, team);
   } else {
-    forward_part(a, {0, half}, sums, a.b, block, team, Direct{});
-    forward_part(a, {half, a.x.cols}, sums, static_cast<const T*>(nullptr), block, team,
-                 FinishForward<T>{a, read_only(sums)});
+    const FinishForward<T> finish{a, read_only(sums)};
+    const T* none = nullptr;
+    if (team.backwards) {
+      forward_part(a, {half, a.x.cols}, sums, none, block, team, Direct{});
+      forward_part(a, {0, half}, sums, a.b, block, team, finish);
+    } else {
+      forward_part(a, {0, half}, sums, a.b, block, team, Direct{});
+      forward_part(a, {half, a.x.cols}, sums, none, block, team, finish);
+    }
   }
 }
 

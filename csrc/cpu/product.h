@@ -113,16 +113,16 @@ void multiply_tiles(const TileCall<T>& call) {
   for (int tile = 0; tile < call.tiles; ++tile, a += call.a_step, to += R * to_stride) {
     V sum[R][NV];
     if (start != nullptr) {
-      ONEPASS_UNROLL(8)
+      ONEPASS_UNROLL(24)
       for (int r = 0; r < R; ++r) {
-        ONEPASS_UNROLL(8)
+        ONEPASS_UNROLL(24)
         for (int v = 0; v < NV; ++v) sum[r][v] = load(start + r * start_stride, v);
       }
       start += R * start_stride;
     } else {
-      ONEPASS_UNROLL(8)
+      ONEPASS_UNROLL(24)
       for (int r = 0; r < R; ++r) {
-        ONEPASS_UNROLL(8)
+        ONEPASS_UNROLL(24)
         for (int v = 0; v < NV; ++v) sum[r][v] = V{};
       }
     }
@@ -130,15 +130,15 @@ void multiply_tiles(const TileCall<T>& call) {
     const T* b_k = call.b.data;
     for (int64_t k = 0; k < depth; ++k) {
       V row[NV];
-      ONEPASS_UNROLL(8)
+      ONEPASS_UNROLL(24)
       for (int v = 0; v < NV; ++v) {
         row[v] = load(b_k, v);
         if constexpr (Pack) S::store(packed + v * S::kWidth, row[v]);
       }
-      ONEPASS_UNROLL(8)
+      ONEPASS_UNROLL(24)
       for (int r = 0; r < R; ++r) {
         const V x = S::broadcast(a_k[r * a_row]);
-        ONEPASS_UNROLL(8)
+        ONEPASS_UNROLL(24)
         for (int v = 0; v < NV; ++v) sum[r][v] = S::fma(x, row[v], sum[r][v]);
       }
       a_k += a_depth;
@@ -146,9 +146,9 @@ void multiply_tiles(const TileCall<T>& call) {
       if constexpr (Pack) packed += NV * S::kWidth;
       if constexpr (Ask) fetch.step();
     }
-    ONEPASS_UNROLL(8)
+    ONEPASS_UNROLL(24)
     for (int r = 0; r < R; ++r) {
-      ONEPASS_UNROLL(8)
+      ONEPASS_UNROLL(24)
       for (int v = 0; v < NV; ++v) {
         T* p = to + r * to_stride + v * S::kWidth;
         Part&& v == NV - 1 ? S::store(p, sum[r][v], tail) : S::store(p, sum[r][v]);

@@ -11,9 +11,11 @@
 namespace onepass {
 namespace {
 
-// Below this much work a second thread, or other Python threads, would gain less than a switch
-// costs.
+// Below this much work other Python threads would gain less than a switch costs; helpers take part
+// only if they are awake, as in a loop of predictions.
 constexpr double kBrief = 1'000'000;
+// Below this much a second thread would gain less than the barriers between the calls cost.
+constexpr double kShared = 200'000;
 // Every block reads all weights again: from this size on they would come from memory each time.
 constexpr int64_t kWeightsInCache = int64_t{8} << 20;
 // Blocks take milliseconds at most, since Ctrl-C waits for the end of one.
@@ -129,13 +131,8 @@ void Predictor::bind_input(Lane& lane, char* rows, int64_t stride) const {
   }
 }
 
-void Predictor::run_block(Lane& lane, const Prediction& p, const Kernels& table, Range rows,
-                          void* scratch) const {
-  Team alone{0, 1, nullptr, scratch};
-  RuleNumbers none;
-  Frame frame{lane.specs, lane.workspace, table, lane.replay, none, {}};
-  frame.step.first = rows.begin;
-  frame.step.rows = rows.end - rows.begin;
+// Points the lane's buffers at these rows of the caller's arrays.
+void Predictor::bind(Lane& lane, const Prediction& p, Range rows) const {
   for (const BufferId id : results_) {
     lane.workspace.bind(id, p.result + rows.begin * result_bytes_);
     lane.specs[id].stride = lane.specs[id].cols;
@@ -146,21 +143,49 @@ void Predictor::run_block(Lane& lane, const Prediction& p, const Kernels& table,
   } else {
     bind_input(lane, static_cast<char*>(lane.own_input), program_.buffer(inputs_.front()).stride);
     lane.replay.sources[0] = p.x;
-    gather_->run(frame, alone);
   }
-  for (const Call* call : calls_) call->run(frame, alone);
+  lane.backwards = !lane.backwards;
+}
+
+// One member's part of a block that was bound.
+void Predictor::run_block(const Lane& lane, const Prediction& p, const Kernels& table, Range rows,
+                          Team& team) const {
+  RuleNumbers none;
+  Frame frame{lane.specs, lane.workspace, table, lane.replay, none, {}};
+  frame.step.first = rows.begin;
+  frame.step.rows = rows.end - rows.begin;
+  team.backwards = lane.backwards;
+  if (!reads_in_place(p.x)) {
+    gather_->run(frame, team);
+    team.sync();
+  }
+  for (const Call* call : calls_) {
+    call->run(frame, team);
+    team.sync();
+  }
 }
 
 bool Predictor::run(const Prediction& p, const Cut& cut, Lanes lanes) const {
+  const Kernels& table = kernels();  // here, where a bad ONEPASS_ISA may still throw
+  if (cut.brief && p.rows <= cut.rows) {
+    const Range rows{0, p.rows};
+    bind(*lanes[0], p, rows);
+    const double work = work_ * static_cast<double>(p.rows);
+    const auto job = [&](Team& team) { run_block(*lanes[0], p, table, rows, team); };
+    run_team(work < kShared ? 0.0 : work, [&job](Team& team) { job(team); });
+    return true;
+  }
   Blocks blocks(p.rows, cut.rows);
   std::optional<Watch> watch;
   if (!cut.brief) watch.emplace(p.interrupted);
-  const Kernels& table = kernels();  // here, where a bad ONEPASS_ISA may still throw
   const auto job = [&](const Team& team) {
     if (team.rank >= static_cast<int>(lanes.size())) return;
+    Lane& lane = *lanes[team.rank];
+    Team alone{0, 1, nullptr, team.scratch};
     Range rows{};
     while (blocks.take(&rows)) {
-      run_block(*lanes[team.rank], p, table, rows, team.scratch);
+      bind(lane, p, rows);
+      run_block(lane, p, table, rows, alone);
       if (watch && team.rank == 0 && watch->interrupted()) blocks.stop();
     }
   };

@@ -35,6 +35,7 @@ class Predictor {
     Workspace workspace;
     void* const own_input;  // where rows of another type are converted to
     Replay replay;
+    bool backwards = false;  // how the last block was computed
   };
   using Lanes = std::span<const std::unique_ptr<Lane>>;
 
@@ -62,8 +63,9 @@ class Predictor {
  private:
   bool reads_in_place(const Source& x) const;
   void bind_input(Lane& lane, char* rows, int64_t stride) const;
-  void run_block(Lane& lane, const Prediction& p, const Kernels& table, Range rows,
-                 void* scratch) const;
+  void bind(Lane& lane, const Prediction& p, Range rows) const;
+  void run_block(const Lane& lane, const Prediction& p, const Kernels& table, Range rows,
+                 Team& team) const;
 
   const Program& program_;
   const SourceType type_;                   // that needs no conversion

@@ -73,7 +73,7 @@ struct RuleNumbers {
 // One step of one replay as a call sees it.
 struct Frame {
   const std::vector<BufferSpec>& buffers;
-  Workspace& workspace;
+  const Workspace& workspace;
   const Kernels& kernels;
   const Replay& replay;
   RuleNumbers& numbers;

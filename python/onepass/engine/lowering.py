@@ -84,11 +84,6 @@ class Lowering:
 
     # -- what needs a gradient -------------------------------------------------------------------
 
-    @property
-    def trains(self) -> bool:
-        """Whether any gradient is wanted."""
-        return bool(self._trained)
-
     def is_trained(self, variable: Variable) -> bool:
         """Whether this variable's gradient is wanted."""
         return id(variable) in self._trained
