@@ -93,12 +93,12 @@ def values_of(
     return result
 
 
-def every_backend() -> Iterator[tuple[str, int]]:
+def every_backend(teams: tuple[int, ...] = THREADS) -> Iterator[tuple[str, int]]:
     """Switch to each (instruction set, threads) in turn, best first, and back at the end."""
     isa, threads = _core.isa(), _core.threads()
     try:
         for name in _core.available_isas():
-            for n in THREADS:
+            for n in teams:
                 _core.set_isa(name)
                 _core.set_threads(n)
                 yield name, n
@@ -107,10 +107,10 @@ def every_backend() -> Iterator[tuple[str, int]]:
         _core.set_threads(threads)
 
 
-def results_by_isa(run: Callable[[], Any]) -> dict[str, Any]:
+def results_by_isa(run: Callable[[], Any], teams: tuple[int, ...] = THREADS) -> dict[str, Any]:
     """Run on every backend; require equal bits for all thread counts; return one per ISA."""
     results: dict[str, Any] = {}
-    for isa, threads in every_backend():
+    for isa, threads in every_backend(teams):
         result = run()
         if isa in results:
             assert_same_bits(results[isa], result, f"{isa} with {threads} threads")
@@ -163,6 +163,12 @@ def assert_close(actual: Array, expected: Array, *, ulps: float = 4.0, absolute:
         f"got {wide[wrong][:4]}, expected {expected[wrong][:4]} within "
         f"{np.broadcast_to(bound, wide.shape)[wrong][:4]} at {np.argwhere(wrong)[:4].tolist()}"
     )
+
+
+def product_bound(x: Array, w: Array, *more: Array) -> Array:
+    """Return the sum of magnitudes times the number of terms: the error of any order of adding."""
+    x, w = np.abs(x.astype(np.float64)), np.abs(w.astype(np.float64))
+    return (x.shape[1] + 2) * (x @ w + sum(np.abs(m.astype(np.float64)) for m in more)) + 4
 
 
 def central_difference(f: Callable[[Array], Array], x: Array, dy: Array) -> Array:

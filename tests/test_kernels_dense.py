@@ -23,6 +23,7 @@ from strategies import (
     every_backend,
     helper_seconds,
     layouts,
+    product_bound,
     results_by_isa,
     seeds,
     values_of,
@@ -44,12 +45,6 @@ LARGE = (
     (8, 40, 9000),
     (1, 1, 10**6),
 )
-
-
-def product_bound(x: NDArray, w: NDArray, *more: NDArray) -> NDArray:
-    """Return the sum of magnitudes times the number of terms: the error of any order of adding."""
-    x, w = np.abs(x.astype(np.float64)), np.abs(w.astype(np.float64))
-    return (x.shape[1] + 2) * (x @ w + sum(np.abs(m.astype(np.float64)) for m in more)) + 4
 
 
 def input_of(activation: str, z: NDArray) -> NDArray | None:

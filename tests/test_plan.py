@@ -955,6 +955,4 @@ def test_flatten_shares_memory_in_both_directions():
     d3 = 2 * (g @ w3 + b3) / 18
     d2 = (d3 @ w3.T) * (g > 0)
     d1 = (d2 @ w2.T).reshape(9, 4, 6) * (1 - h**2)
-    np.testing.assert_allclose(
-        moved / 0.01, np.einsum("rti,rto->io", x, d1), rtol=1e-3, atol=1e-5
-    )
+    np.testing.assert_allclose(moved / 0.01, np.einsum("rti,rto->io", x, d1), rtol=1e-3, atol=1e-5)

@@ -327,6 +327,66 @@ def test_forks_in_the_middle_of_training():
     assert said == {"same": [True] * 5, "alive": False}
 
 
+# Loops of calls that are worth awake helpers, but not worth waking them: the loop wakes them
+
+LOOPS = """
+from onepass import kernels
+x, w = (np.random.default_rng(k).normal(size=(64, 64)).astype(np.float32) for k in (0, 1))
+
+def results(calls, threads=None):
+    found = set()
+    for k in range(calls):
+        if threads is not None:
+            config.set_threads(threads[k // 12 % len(threads)])
+        found.add(kernels.dense_forward(x, w).tobytes())
+        found.add(kernels.dense_backward_input(x, w.T.copy()).tobytes())
+    return found
+"""
+
+
+@linux
+@pytest.mark.parametrize("threads", [[2], [3], [1, 2, 3, 2], [2, 1]])
+def test_a_loop_of_small_calls_gives_the_results_of_one_thread(threads):
+    script = f"""
+    alone = results(1, [1])
+    looped = [results(400, {threads}) for _ in range(3)]
+    say(same=[found == alone for found in looped])
+    """
+    assert run(LOOPS + textwrap.dedent(script)) == [{"same": [True] * 3}]
+
+
+@linux
+def test_loops_of_small_calls_in_several_threads():
+    script = """
+    from concurrent.futures import ThreadPoolExecutor
+    alone = results(1, [1])
+    with ThreadPoolExecutor(3) as pool:
+        threads = [[2], [2, 3], None]
+        looped = list(pool.map(lambda given: results(300, given), threads))
+    say(same=[found == alone for found in looped])
+    """
+    assert run(LOOPS + textwrap.dedent(script)) == [{"same": [True] * 3}]
+
+
+@linux
+def test_forks_in_the_middle_of_a_loop_of_small_calls():
+    script = """
+    def go_on(pipe, depth):
+        pipe.send([results(200) == alone])
+
+    child = go_on
+    alone = results(1, [1])
+    config.set_threads(3)
+    same = []
+    for calls in (1, 7, 8, 9, 40):
+        results(calls)
+        same += in_child(0)
+        same.append(results(calls) == alone)
+    say(same=same)
+    """
+    assert run(FORKED + LOOPS + textwrap.dedent(script)) == [{"same": [True] * 10}]
+
+
 # Threads of the caller
 
 

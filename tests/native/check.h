@@ -7,9 +7,11 @@
 #include <cstdint>
 #include <cstdio>
 #include <functional>
+#include <initializer_list>
 #include <limits>
 #include <string>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "../../csrc/kernels.h"
@@ -229,15 +231,21 @@ void judge(std::vector<O>& outputs, const std::string& what, int team) {
 // In turns, rank 0 or the others start late, so that a missing barrier shows.
 void run_team(int size, const std::function<void(Team&)>& job);  // check_kernels.cpp
 
-// Makes the call alone and by a team, from the same start, and judges its outputs.
+// Makes the call by each of the teams, 1 first, from the same start, and judges its outputs.
 template <class... O>
-void expect(const std::string& what, const std::function<void(Team&)>& call, O... outputs) {
-  for (const int size : {1, tally.team}) {
+void expect_of(std::initializer_list<int> teams, const std::string& what,
+               const std::function<void(Team&)>& call, O... outputs) {
+  for (const int size : teams) {
     (reset(outputs), ...);
     run_team(size, call);
     ++tally.runs;
     (judge(outputs, what, size), ...);
   }
+}
+
+template <class... O>
+void expect(const std::string& what, const std::function<void(Team&)>& call, O... outputs) {
+  expect_of({1, tally.team}, what, call, std::move(outputs)...);
 }
 
 template <class F>

@@ -135,9 +135,54 @@ void dense(const KernelTable<T>& table) {
   }
 }
 
-// Rows that are worth a team only when they are joined, and shapes with tails.
-constexpr Shape kPlanes[] = {{0, 5, 0},  {1, 1, 0},  {3, 17, 0},  {5, 64, 0},
-                             {4, 33, 0}, {1, 25, 0}, {3, 1100, 0}};
+// Members that share the depth give the bits of one alone, however many they are.
+template <class T>
+void shared_depth(const KernelTable<T>& table) {
+  constexpr int64_t cols = 65;
+  for (const Shape& s : {Shape{1, 127, cols},
+                         {1, 128, cols},
+                         {33, 300, cols},
+                         {1, 784, cols},
+                         {33, 784, cols},
+                         {33, 1024, cols},
+                         {1, 1025, cols},
+                         {33, 1025, cols}}) {
+    Grid<T> x(s.m, s.i, Layout::kPadded), w(s.i, s.o), b(1, s.o), z(s.m, s.o, Layout::kPadded);
+    Grid<T> y(s.m, s.o, Layout::kPadded);
+    Scratch<T> area(s.m * s.o);
+    const auto product = [&](int64_t r, int64_t c) {
+      return dot(s.i, [&](int64_t k) { return x(r, k) * w(k, c); });
+    };
+    Grid<double> sums(s.m, s.o);
+    sums.fill(product);
+    for (int which = 0; which < 8; ++which) {
+      const bool with_b = which & 1, with_z = which & 2;
+      math::Activations::visit(which / 4, [&](auto formula) {
+        using A = decltype(formula);
+        const ActivationSpec spec = spec_of(which / 4);
+        const auto h = math::hyper_from<A, double>(spec.hyper);
+        const auto pre = [&](int64_t r, int64_t c) { return sums(r, c) + with_b * b(0, c); };
+        const DenseForward<T> forward{
+            x.read(), w.read(), with_b ? b.data() : nullptr, with_z ? z.view() : Matrix<T>{},
+            y.view(), spec,     {area.data(), s.m, s.o, s.o}};
+        expect_of(
+            {1, 2, 3, 4, 5}, describe("dense_forward by halves", s, which, A::kName),
+            [&](Team& team) { table.dense_forward(forward, team); }, std::ref(area),
+            Output(
+                y, 4.0 + s.i, [&](int64_t r, int64_t c) { return A::value(pre(r, c), h); },
+                Across::kMayDiffer),
+            Output(
+                z, 4.0 + s.i, [&](int64_t r, int64_t c) { return with_z ? pre(r, c) : z(r, c); },
+                Across::kMayDiffer));
+      });
+    }
+  }
+}
+
+// Rows that are worth a team only when they are joined, wide ones whose columns are shared out, and
+// shapes with tails.
+constexpr Shape kPlanes[] = {{0, 5, 0},  {1, 1, 0},  {3, 17, 0},   {5, 64, 0},
+                             {4, 33, 0}, {1, 25, 0}, {3, 1100, 0}, {1, 193, 0}};
 
 // Everything that a formula may meet, as far as there is room.
 template <class T>
@@ -277,6 +322,7 @@ void gather_from(const KernelTable<T>& table, SourceType type, double scale) {
 template <class T>
 void all_kernels(const KernelTable<T>& table) {
   dense(table);
+  shared_depth(table);
   activations(table);
   softmax(table);
   losses_and_metrics(table);

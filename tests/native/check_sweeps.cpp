@@ -56,6 +56,13 @@ struct Run {
 };
 
 template <class T>
+Segment<T> segment_of(Run<T>& run, int states) {
+  Segment<T> s{run.grids[0].data(), run.grids.back().data(), {}, run.size, run.cols, run.stride};
+  for (int k = 0; k < states; ++k) s.state[k] = run.grids[k + 1].data();
+  return s;
+}
+
+template <class T>
 void rule_steps(const KernelTable<T>& table, double option, const Around* around, bool shared) {
   int id = 0;
   math::Rules::each([&](auto rule) {
@@ -76,15 +83,12 @@ void rule_steps(const KernelTable<T>& table, double option, const Around* around
         std::vector<Output<T>> outputs;
         for (size_t n = 0; n < runs.size(); ++n) {
           Run<T>& run = runs[n];
-          Segment<T> s{run.grids[0].data(), run.grids.back().data(), {}, run.size, run.cols,
-                       run.stride};
           run.template step<R>(h, around[shared ? 0 : n]);
           for (int k = 0; k <= R::kStates; ++k) {
-            if (k > 0) s.state[k - 1] = run.grids[k].data();
             outputs.emplace_back(run.grids[k], 16.0 * t,
                                  [&](int64_t, int64_t i) { return run.exact[k][i]; });
           }
-          segments.push_back(s);
+          segments.push_back(segment_of(run, R::kStates));
         }
         update.segments = segments.data();
         expect(
@@ -127,7 +131,7 @@ void updated_by_rows(const KernelTable<T>& table, int id, const Around& around, 
   for (int t = 1; t <= 2; ++t) {
     Update<T> update{id, &s, 1, {}, &around, true};
     R::prepare(options, math::Convention::kKeras, {0.1, t}, update.scalars);
-    Team alone{0, 1, nullptr};
+    Team alone{0, 1, nullptr, nullptr};
     table.update(update, alone);
     const auto h = math::hyper_from<R, T>(update.scalars);
     const auto a = by_rows::AroundOf<T>::of(around);
@@ -155,6 +159,86 @@ void rows_equal_sweeps(const KernelTable<T>& table) {
   math::Rules::each([&](auto rule) {
     for (const Around& around : {plain, decay, all}) {
       for (int row = 1; row <= 48; ++row) updated_by_rows<decltype(rule)>(table, id, around, row);
+    }
+    ++id;
+  });
+}
+
+// A dense layer: rows of the batch, shape of the weights, distance between their rows.
+struct Layer {
+  int64_t m, i, o, stride;
+};
+constexpr Layer kLayers[] = {{0, 5, 7, 8},     {1, 1, 1, 1},     {5, 7, 19, 32},
+                             {23, 70, 17, 17}, {9, 4, 130, 144}, {70, 40, 80, 80}};
+// Stripes of rows, of columns; several blocks of a depth whose rows are packed; packed columns.
+constexpr Layer kLargeLayers[] = {
+    {7, 700, 70, 80}, {3, 60, 2100, 2112}, {1030, 50, 256, 256}, {70, 520, 400, 400}};
+
+// Gradient and update at once, against the two kernels one after the other: the same bits, also in
+// the padding, and nothing else written. `around` is that of the weights and of the bias.
+template <class R, class T>
+void updated_at_once(const KernelTable<T>& table, int id, const Layer& l, double option,
+                     const Around* around, bool with_b) {
+  Grid<T> x(l.m, l.i, Layout::kPadded), dz(l.m, l.o);
+  std::vector<Run<T>> runs;
+  runs.emplace_back(l.i * l.stride, l.o, l.stride, R::kStates);
+  runs.emplace_back(l.o, l.o, l.o, R::kStates);
+  std::vector<Run<T>> apart = runs;
+  Scratch<T> dw(l.i * l.stride), db(l.o);
+  const auto gradient = [&](T* w, T* b) {
+    return DenseBackwardWeights<T>{
+        x.read(), dz.read(), {w, l.i, l.o, l.stride}, with_b ? b : nullptr, false};
+  };
+  double options[kMaxScalars];
+  std::fill(options, options + kMaxScalars, option);
+  for (int t = 1; t <= 2; ++t) {
+    Segment<T> segments[2];
+    Update<T> update{id, segments, with_b ? 2 : 1, {}, around, false};
+    R::prepare(options, math::Convention::kKeras, {0.1 / t, t}, update.scalars);
+    for (int n = 0; n < 2; ++n) segments[n] = segment_of(apart[n], R::kStates);
+    run_team(1, [&](Team& team) {
+      table.dense_backward_weights(
+          gradient(apart[0].grids.back().data(), apart[1].grids.back().data()), team);
+      table.update(update, team);
+    });
+    std::vector<Output<T>> outputs;
+    for (int n = 0; n < 2; ++n) {
+      segments[n] = segment_of(runs[n], R::kStates);
+      for (size_t k = 0; k < runs[n].grids.size(); ++k) {
+        // The gradients that belong to the segments are neither read nor written.
+        Grid<T>& want = k + 1 < runs[n].grids.size() ? apart[n].grids[k] : runs[n].grids[k];
+        outputs.emplace_back(
+            runs[n].grids[k], 0.0, [&](int64_t, int64_t i) { return want(0, i); },
+            Across::kMayDiffer);
+      }
+    }
+    const DenseUpdate<T> at_once{gradient(dw.data(), db.data()), update};
+    expect(
+        std::string("dense_update ") + R::kName + " (" + std::to_string(l.m) + ", " +
+            std::to_string(l.i) + ", " + std::to_string(l.o) + ") step " + std::to_string(t),
+        [&](Team& team) { table.dense_update(at_once, team); }, std::move(outputs), std::ref(dw),
+        std::ref(db));
+  }
+}
+
+template <class T>
+void dense_updates(const KernelTable<T>& table) {
+  const Around plain, decay{1.0, 0.0, 0.0, 0.99}, all{0.5, 0.3, 0.1, 0.99};
+  const Around infinite{HUGE_VAL, 0.0, 0.0, 1.0};
+  const Around pairs[][2] = {{plain, plain}, {decay, plain}, {all, decay}, {infinite, infinite}};
+  bool with_b = false;
+  int id = 0;
+  math::Rules::each([&](auto rule) {
+    using R = decltype(rule);
+    for (const Layer& l : kLayers) {
+      for (const auto& pair : pairs) {
+        updated_at_once<R>(table, id, l, 0.7, pair, with_b = !with_b);
+      }
+      // 0/0 in the padding.
+      updated_at_once<R>(table, id, l, 0.0, pairs[0], with_b = !with_b);
+    }
+    for (const Layer& l : kLargeLayers) {
+      if (id + 1 == math::Rules::kSize) updated_at_once<R>(table, id, l, 0.7, pairs[2], true);
     }
     ++id;
   });
@@ -199,6 +283,7 @@ template <class T>
 void sweeps_and_reductions(const KernelTable<T>& table) {
   rules(table);
   rows_equal_sweeps(table);
+  dense_updates(table);
   reductions(table);
 }
 template void sweeps_and_reductions(const KernelTable<float>&);
