@@ -36,7 +36,7 @@ struct ActivationSpec {
 // can then keep to their own rows of w, forward and in the gradient. Where there are two chains
 // they are short enough never to be blocked.
 ONEPASS_INLINE int64_t half_depth(int64_t depth) {
-  return depth >= 128 && depth <= 1024 ? (depth + 7) / 8 / 2 * 8 : 0;
+  return depth > 256 && depth <= 1024 ? (depth + 7) / 8 / 2 * 8 : 0;
 }
 
 // y = act(x w + b); z, when given, receives x w + b. `partial`, when given, is a work area like y,

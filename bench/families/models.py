@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 
-import onepass
 from bench.cases import FLOAT, Array, Case, Contender, Prepared, Sizes, Work
 from bench.families.networks import CHECKED_STEPS, Network, OurTraining, changes
 from bench.families.prediction import prepare as prepare_prediction

@@ -36,7 +36,7 @@ def phases(calls: Sequence[Call]) -> Phases:
             levels.append([])
         levels[level].append(call)
         read_at.update({root: max(level, read_at.get(root, -1)) for root in reads})
-        written_at.update({root: level for root in writes})
+        written_at.update(dict.fromkeys(writes, level))
     return levels + _update_phases(updates)
 
 
