@@ -144,10 +144,6 @@ struct WeightedSum {
 
 enum class SourceType : int { kFloat32, kFloat64, kUint8, kInt32 };
 
-ONEPASS_INLINE int64_t size_of(SourceType type) {
-  return type == SourceType::kFloat64 ? 8 : type == SourceType::kUint8 ? 1 : 4;
-}
-
 // A member's share of gathered rows: a band of the columns, as for the products that read them, or
 // of the rows where there are few columns.
 ONEPASS_INLINE Block gather_share(int64_t rows, int64_t cols, const Team& team) {

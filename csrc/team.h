@@ -36,30 +36,11 @@ void wait_at(Barrier& barrier);  // cpu/pool.cpp
 // Bytes of work area that every member of a team brings along, aligned to a cache line.
 inline constexpr int64_t kScratchBytes = 896 << 10;
 
-// Rows of far memory that are needed soon, and how much of them was asked for. Long kernels ask for
-// a little now and then, so that the wait for memory lies beside their arithmetic.
-struct Ahead {
-  const char* base = nullptr;
-  int64_t stride = 0, bytes = 0;   // of a row
-  const int64_t* index = nullptr;  // row numbers, or nullptr: begin, begin + 1 ...
-  int64_t next = 0, end = 0;       // rows yet to be asked for
-  int64_t at = 0;                  // bytes of the next one that were
-
-  ONEPASS_INLINE void fetch(int64_t lines) {
-    for (; lines > 0 && next < end; --lines) {
-      __builtin_prefetch(base + (index != nullptr ? index[next] : next) * stride + at, 0, 2);
-      at += 64;
-      if (at >= bytes) at = 0, ++next;
-    }
-  }
-};
-
 struct Team {
   int rank;
   int size;
   Barrier* barrier;
   void* scratch;
-  Ahead ahead = {};
   // A hint to read weights from their end to their beginning. Who reads the same weights again and
   // again, now this way and now that, finds most of them in a cache slightly too small for all.
   bool backwards = false;

@@ -155,9 +155,6 @@ void pack_left(Left<T> a, Range rows, Range depth, T* packed) {
   }
 }
 
-// Steps of the depth to each cache line fetched ahead: a trickle of some gigabytes a second.
-constexpr int64_t kDepthPerLine = 16;
-
 struct Direct {};  // an epilogue that has nothing to do
 
 // Walks a member's block of one product. `finish(tile, r, c, cols)` takes each tile of the result
@@ -170,7 +167,6 @@ class Walk {
         b_(b),
         block_(block),
         area_(team.scratch),
-        ahead_(team.ahead),
         packs_left_(left_needs_packing(product, block)),
         packs_(B::kTurned || b.pack || packs_left_),
         panels_(panels_of(block)),
@@ -203,8 +199,8 @@ class Walk {
   }
   static int cols(Range panel) { return static_cast<int>(panel.end - panel.begin); }
   bool last() const { return depth_.end == product_.depth; }
-  // Panels of at most so many vectors as a tile has, as equal as can be: a narrow one at the end would keep the
-  // arithmetic units waiting.
+  // Panels of at most so many vectors as a tile has, as equal as can be: a narrow one at the end
+  // would keep the arithmetic units waiting.
   Range panel_at(int64_t i) const {
     const int64_t width = Simd<T>::kWidth, n = block_.cols.end - block_.cols.begin;
     const int64_t vectors = (n + width - 1) / width;
@@ -231,7 +227,6 @@ class Walk {
     for (int64_t r = rows_.begin; r < rows_.end;) {
       const int count = pack ? 1 : tiles_at(r, deep);
       const int64_t end = r + count * kHeight < rows_.end ? r + count * kHeight : rows_.end;
-      ahead_.fetch(count * deep / kDepthPerLine);
       if (portion > 0 && fetched < depth_.end) {
         const int64_t next = fetched + count * portion;
         const Range wanted{fetched, next < depth_.end ? next : depth_.end};
@@ -305,7 +300,6 @@ class Walk {
   const B& b_;
   const Block block_;
   const Packed<T> area_;
-  Ahead& ahead_;
   const bool packs_left_, packs_;
   const int64_t panels_;
   const bool backwards_;

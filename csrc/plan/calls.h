@@ -30,22 +30,6 @@ struct GatherCall final : Call {
   double work(int64_t rows) const override {
     return static_cast<double>(rows) * static_cast<double>(sample_size);
   }
-  bool feeds() const override { return true; }
-  // The member's share of the rows, as the kernel will cut it. The widest rows count.
-  void announce(const Frame& f, const Step& next, Team& team) const override {
-    const Source& s = f.replay.sources[source];
-    const int64_t item = size_of(s.type);
-    const Block share = gather_share(next.rows, sample_size, team);
-    const int64_t bytes = (share.cols.end - share.cols.begin) * item;
-    if (bytes <= team.ahead.bytes) return;
-    const char* base = static_cast<const char*>(s.data) + share.cols.begin * item;
-    team.ahead = {base,
-                  s.stride,
-                  bytes,
-                  f.replay.index,
-                  next.first + share.rows.begin,
-                  next.first + share.rows.end};
-  }
 };
 
 // Class indices, which are few: copied by one member.

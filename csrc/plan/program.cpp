@@ -92,7 +92,6 @@ BufferId Program::add_buffer(const BufferSpec& spec) {
 }
 
 void Program::add_call(std::unique_ptr<Call> call) {
-  if (call->feeds()) feeding_.push_back(call.get());
   calls_.push_back({std::move(call), phase_begins_ && !calls_.empty()});
   phase_begins_ = false;
 }
@@ -144,10 +143,6 @@ int64_t Program::run(const Replay& replay) const {
     int64_t barrier = 0;
     for (int64_t s = 0; s < replay.n_steps; ++s) {
       frame.step = replay.steps[s];
-      team.ahead = {};
-      for (const Call* call : feeding_) {
-        if (s + 1 < replay.n_steps) call->announce(frame, replay.steps[s + 1], team);
-      }
       bool updated = false;
       for (const Entry& entry : calls_) {
         if (entry.begins_phase) {

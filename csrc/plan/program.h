@@ -91,9 +91,6 @@ class Call {
   virtual void run(const Frame& frame, Team& team) const = 0;
   // Multiply-adds or elements a step of `rows` samples costs, for deciding on helpers.
   virtual double work(int64_t rows) const = 0;
-  // Whether it reads the caller's rows; then it can tell a member which ones come next.
-  virtual bool feeds() const { return false; }
-  virtual void announce(const Frame&, const Step& /*next*/, Team&) const {}
   // Whether it changes parameters: from the first such call on a step runs to its end.
   virtual bool updates() const { return false; }
 };
@@ -143,7 +140,6 @@ class Program {
 
   std::vector<BufferSpec> buffers_;
   std::vector<Entry> calls_;
-  std::vector<const Call*> feeding_;
   bool phase_begins_ = false;
   mutable std::mutex mutex_;
   mutable std::vector<std::unique_ptr<Workspace>> idle_;
