@@ -75,21 +75,23 @@ void activate(const ActivationSpec& spec, Tile<T>& tile) {
   });
 }
 
-// tile *= act'(z, y)
+bool needs_input(const ActivationSpec& spec) {
+  bool needs = false;
+  math::Activations::visit(spec.id, [&](auto formula) { needs = decltype(formula)::kNeedsInput; });
+  return needs;
+}
+
+// tile *= act', of the activation's input where the formula needs that, else of its value
 template <class T>
-void scale_by_derivative(const ActivationSpec& spec, const Tile<T>& z, const Tile<T>& y,
-                         Tile<T>& tile) {
+void scale_by_derivative(const ActivationSpec& spec, const Tile<T>& of, Tile<T>& tile) {
   math::Activations::visit(spec.id, [&](auto formula) {
     using F = decltype(formula);
     const auto h = math::hyper_from<F, T>(spec.hyper);
     T* at = tile.at;
-    const T* z_at = z.at;
-    const T* y_at = y.at;
+    const T* of_at = of.at;
     const int n = tile.size();
     ONEPASS_IVDEP
-    for (int i = 0; i < n; ++i) {
-      at[i] *= F::derivative(F::kNeedsInput ? z_at[i] : y_at[i], y_at[i], h);
-    }
+    for (int i = 0; i < n; ++i) at[i] *= F::derivative(of_at[i], of_at[i], h);
   });
 }
 
@@ -179,12 +181,11 @@ void dense_backward_input(const DenseBackwardInput<T>& a, Team& team) {
     return;
   }
   multiply_block(product, right, block, team, [&](Tile<T>& tile, int64_t r, int64_t c, int cols) {
-    Tile<T> z, y;
-    z.rows = y.rows = tile.rows;
-    z.vectors = y.vectors = tile.vectors;
-    load(y, a.y, r, c, cols);
-    if (a.z) load(z, a.z, r, c, cols);
-    scale_by_derivative(a.activation, a.z ? z : y, y, tile);
+    Tile<T> of;
+    of.rows = tile.rows;
+    of.vectors = tile.vectors;
+    load(of, needs_input(a.activation) ? a.z : a.y, r, c, cols);
+    scale_by_derivative(a.activation, of, tile);
     store(tile, a.dx, r, c, cols);
   });
 }

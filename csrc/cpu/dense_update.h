@@ -92,28 +92,43 @@ struct Stripe {
   }
 };
 
+// Where stripes of the gradient are computed: in the member's work area; or, where packing wants
+// high ones, in the first of the member's own rows of dw, again and again, so that they stay in
+// cache.
 template <class T>
-void update_columns(const DenseBackwardWeights<T>& g, const BlockUpdate<T>& update, Range rows,
-                    Range cols, Team& team) {
+Matrix<T> stripe_area(const DenseBackwardWeights<T>& g, Block block, int64_t run, bool high,
+                      const Team& team) {
+  const int64_t width = block.cols.end - block.cols.begin;
+  if (high) {
+    T* first = g.dw.row(block.rows.begin) + block.cols.begin;
+    return {first, Packed<T>::kRows, width, g.dw.stride};
+  }
+  const Matrix<T> area{Stripe<T>::data(team.scratch), Stripe<T>::rows(run), width, run};
+  for (int64_t r = 0; r < area.rows; ++r) {
+    for (int64_t c = width; c < run; ++c) area.row(r)[c] = T(0);
+  }
+  return area;
+}
+
+template <class T>
+void update_block(const DenseBackwardWeights<T>& g, const BlockUpdate<T>& update, Block block,
+                  bool high, Team& team) {
+  const Range rows = block.rows, cols = block.cols;
   const int64_t width = cols.end - cols.begin;
   // The padding at a row's end is updated with it: runs without rests.
-  const int64_t stride = cols.end == g.dw.cols ? g.dw.stride - cols.begin : width;
-  const int64_t step = Stripe<T>::rows(stride);
-  const Matrix<T> area{Stripe<T>::data(team.scratch), step, width, stride};
-  for (int64_t r = 0; r < step; ++r) {
-    for (int64_t c = width; c < stride; ++c) area.row(r)[c] = T(0);
-  }
+  const int64_t run = cols.end == g.dw.cols ? g.dw.stride - cols.begin : width;
+  const Matrix<T> area = stripe_area(g, block, run, high, team);
   const Matrix<const T> dz{g.dz.data + cols.begin, g.dz.rows, width, g.dz.stride};
   // From the last stripe to the first: the forward product has just read the last rows, and will
   // read the first ones next.
-  for (int64_t end = rows.end; end > rows.begin; end -= step) {
-    const int64_t r = end - step > rows.begin ? end - step : rows.begin;
-    const Block block{{0, end - r}, {0, width}};
-    Fetch<T> fetch = update.fetch(r, cols.begin, stride);
+  for (int64_t end = rows.end; end > rows.begin; end -= area.rows) {
+    const int64_t r = end - area.rows > rows.begin ? end - area.rows : rows.begin;
+    const Block stripe{{0, end - r}, {0, width}};
+    Fetch<T> fetch = update.fetch(r, cols.begin, run);
     const Product<T> product{{g.x.data + r, 1, g.x.stride},         dz.rows, area, nullptr, false,
                              dz.rows <= kShallow ? &fetch : nullptr};
-    multiply_block(product, Straight<T>(dz, block.rows), block, team, Direct{});
-    update({area.data, block.rows.end, stride, stride}, r, cols.begin, width);
+    multiply_block(product, Straight<T>(dz, stripe.rows), stripe, team, Direct{});
+    update({area.data, stripe.rows.end, run, area.stride}, r, cols.begin, width);
   }
 }
 
@@ -131,9 +146,11 @@ void dense_update(const DenseUpdate<T>& a, Team& team) {
   const DenseBackwardWeights<T>& g = a.gradient;
   const Block block = bands_of_rows<T>(g.dw.rows, g.dw.cols, team);
   const BlockUpdate<T> update(a.update, 0, g.dw.stride);
-  for (int64_t c = block.cols.begin; c < block.cols.end; c += Stripe<T>::kMostCols) {
-    const int64_t end = c + Stripe<T>::kMostCols;
-    update_columns(g, update, block.rows, {c, end < block.cols.end ? end : block.cols.end}, team);
+  const bool high = Straight<T>(g.dz, {0, Packed<T>::kRows}).pack;
+  const int64_t step = high ? g.dw.cols : Stripe<T>::kMostCols;
+  for (int64_t c = block.cols.begin; c < block.cols.end; c += step) {
+    const Range cols{c, c + step < block.cols.end ? c + step : block.cols.end};
+    update_block(g, update, {block.rows, cols}, high, team);
   }
   if (g.db == nullptr) return;
   const BlockUpdate<T> bias(a.update, 1, 0);
