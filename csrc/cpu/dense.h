@@ -146,6 +146,13 @@ void forward_by_halves(const DenseForward<T>& a, int64_t half, Matrix<T> first, 
   });
 }
 
+// What two members take from each other's caches: by halves of the depth, half of the sums; by bands
+// of columns, half of x, of which each has made a band, and the other one's rows of w.
+template <class T>
+bool halves_move_less(Matrix<const T> x, int64_t cols) {
+  return 2 * x.rows * cols <= x.cols * cols + 2 * x.rows * x.cols;
+}
+
 template <class T>
 void dense_forward(const DenseForward<T>& a, Team& team) {
   const Block block = bands_of_columns<T>(a.y.rows, a.y.cols, team);
@@ -156,7 +163,7 @@ void dense_forward(const DenseForward<T>& a, Team& team) {
     const Range all{0, a.x.cols};
     plain ? forward_part(a, all, sums, a.b, block, team, Direct{})
           : forward_part(a, all, sums, a.b, block, team, FinishForward<T>{a, {}});
-  } else if (a.partial && team.size % 2 == 0 && 2 * a.y.rows <= half) {
+  } else if (a.partial && team.size % 2 == 0 && halves_move_less(a.x, a.y.cols)) {
     forward_by_halves(a, half, sums, team);
   } else {
     const FinishForward<T> finish{a, read_only(sums)};

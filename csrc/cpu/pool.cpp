@@ -43,11 +43,12 @@ constexpr int kSpins = 4000;
 // hold each other up at every barrier. Judged for jobs long enough to tell: milliseconds.
 constexpr double kCrowdedRate = 100.0;
 constexpr double kWorkJudged = 200'000'000;
-// A job too small to be judged that way, yet taking so long, has waited for a member without a
-// core.
+// A job too small to be judged that way has waited for a member without a core if it took so long
+// beyond what any element takes.
 constexpr auto kStalled = std::chrono::milliseconds(1);
+constexpr std::chrono::duration<double, std::nano> kLongestElement(1.0);
 constexpr auto kFirstPause = std::chrono::milliseconds(100);
-constexpr auto kLongestPause = std::chrono::milliseconds(1600);
+constexpr auto kLongestPause = std::chrono::milliseconds(400);
 
 using Clock = std::chrono::steady_clock;
 
@@ -223,7 +224,7 @@ class Pool {
     for (int spins = 0; running_.load(std::memory_order_acquire) > 0; ++spins) {
       spins < kSpins ? relax() : static_cast<void>(sched_yield());
     }
-    judge_company(start);
+    judge_company(start, work);
   }
 
  private:
@@ -238,9 +239,9 @@ class Pool {
 
   // Where other programs want the cores, a team is slower than its caller alone: it stands back for
   // a while, longer each time that it finds the cores still crowded.
-  void judge_company(Clock::time_point start) {
+  void judge_company(Clock::time_point start, double work) {
     const auto now = Clock::now();
-    if (judged_ ? !lost_cores(now - start) : now - start < kStalled) {
+    if (judged_ ? !lost_cores(now - start) : now - start < kStalled + work * kLongestElement) {
       if (judged_) pause_ = kFirstPause;
       return;
     }
