@@ -49,16 +49,16 @@ void activation_backward(const ActivationBackward<T>& a, Team& team) {
         team, a.dx.rows, a.dx.cols,
         [&](int64_t r, int64_t begin, int64_t end) {
           const auto own = h;
-          const T* y = a.y.row(r);
-          const T* x = F::kNeedsInput ? a.x.row(r) : y;
+          // A derivative uses the input or the value, never both.
+          const T* of = F::kNeedsInput ? a.x.row(r) : a.y.row(r);
           const T* dy = a.dy.row(r);
           T* dx = a.dx.row(r);
           if (a.accumulate) {
             ONEPASS_IVDEP
-            for (int64_t i = begin; i < end; ++i) dx[i] += dy[i] * F::derivative(x[i], y[i], own);
+            for (int64_t i = begin; i < end; ++i) dx[i] += dy[i] * F::derivative(of[i], of[i], own);
           } else {
             ONEPASS_IVDEP
-            for (int64_t i = begin; i < end; ++i) dx[i] = dy[i] * F::derivative(x[i], y[i], own);
+            for (int64_t i = begin; i < end; ++i) dx[i] = dy[i] * F::derivative(of[i], of[i], own);
           }
         },
         a.x, a.y, a.dy, a.dx);

@@ -170,7 +170,7 @@ namespace {
 
 class Pool {
  public:
-  explicit Pool(int wanted) : wanted_(wanted) {
+  explicit Pool(int wanted) : wanted_(wanted), cores_(wanted - 1) {
     helpers_.reserve(wanted - 1);
     for (int rank = 1; rank < wanted; ++rank) areas_.push_back(new_area());
     try {
@@ -224,10 +224,25 @@ class Pool {
     for (int spins = 0; running_.load(std::memory_order_acquire) > 0; ++spins) {
       spins < kSpins ? relax() : static_cast<void>(sched_yield());
     }
+    part_from_helpers();
     judge_company(start, work);
   }
 
  private:
+  // The system may wake a helper on its caller's core, where the two take turns and are slower than
+  // one, and leaves it there for many milliseconds. It is sent to the others.
+  void part_from_helpers() {
+    const int mine = sched_getcpu();
+    for (std::size_t i = 0; i < helpers_.size(); ++i) {
+      if (cores_[i].load(std::memory_order_relaxed) != mine) continue;
+      cpu_set_t others;
+      if (sched_getaffinity(0, sizeof others, &others) != 0) return;
+      CPU_CLR(mine, &others);
+      if (CPU_COUNT(&others) == 0) return;
+      pthread_setaffinity_np(helpers_[i].native_handle(), sizeof others, &others);
+    }
+  }
+
   // Runs this member's part and notes how often it lost its core meanwhile. A job must not throw:
   // the others would wait for it for ever.
   void take_part(const std::function<void(Team&)>& job, int rank, void* area) noexcept {
@@ -264,6 +279,7 @@ class Pool {
       if (stop_) return;
       {
         DenormalGuard guard(flush.load(std::memory_order_relaxed));
+        cores_[rank - 1].store(sched_getcpu(), std::memory_order_relaxed);
         take_part(*job_, rank, area);
       }
       running_.fetch_sub(1, std::memory_order_release);
@@ -292,7 +308,8 @@ class Pool {
 
   const int wanted_;
   int size_ = 1;             // read by helpers only after the first ticket
-  std::vector<Area> areas_;  // of the helpers
+  std::vector<Area> areas_;               // of the helpers
+  std::vector<std::atomic<int>> cores_;  // on which they began their last part
   std::vector<std::thread> helpers_;
   Barrier barrier_;
   const std::function<void(Team&)>* job_ = nullptr;
