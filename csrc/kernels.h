@@ -35,8 +35,9 @@ struct ActivationSpec {
 // whose sums are added: always, so that results do not depend on who computes which. Two members
 // can then keep to their own rows of w, forward and in the gradient. Where there are two chains
 // they are short enough never to be blocked.
+inline constexpr int64_t kMostHalved = 1024;
 ONEPASS_INLINE int64_t half_depth(int64_t depth) {
-  return depth > 256 && depth <= 1024 ? (depth + 7) / 8 / 2 * 8 : 0;
+  return depth > 256 && depth <= kMostHalved ? (depth + 7) / 8 / 2 * 8 : 0;
 }
 
 // y = act(x w + b); z, when given, receives x w + b. `partial`, when given, is a work area like y,
@@ -194,8 +195,8 @@ struct Update {
 };
 
 // The update of a dense layer's tensors by gradients that go nowhere else: update.segments are
-// those of w and, where gradient.db is given, of b. gradient.dw and .db are work areas; w is laid
-// out as dw. Rules and surroundings must need no more of a gradient than an element.
+// those of w and, where gradient.db is given, of b. gradient.dw is a work area, laid out as w.
+// Rules and surroundings must need no more of a gradient than an element.
 template <class T>
 struct DenseUpdate {
   DenseBackwardWeights<T> gradient;

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from onepass import Input, Sequential, _core, losses, optimizers
+from onepass import Input, Sequential, _core, losses, optimizers, utils
 from onepass.engine.binding import BoundOptimizer
 from onepass.engine.calls import Buffer, Call
 from onepass.engine.feeding import Feed
@@ -19,7 +19,7 @@ from onepass.engine.plan import build_plan
 from onepass.engine.replay import Pass, batches
 from onepass.engine.rewrites import fuse_update
 from onepass.layers import Dense
-from strategies import assert_same_bits, every_backend
+from strategies import assert_same_bits, every_backend, results_by_isa
 from test_plan import (
     BY_NAME,
     CASES,
@@ -168,6 +168,24 @@ def test_a_layer_used_twice_is_updated_by_what_is_left():
     assert found.count("dense_update") == found.count("update") == 1
     assert found.count("dense_backward_weights") == 2
     assert_same_bits(*results)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "units"), [("float64", 4072), ("float64", 8168), ("float32", 8168)]
+)
+def test_bands_of_a_very_wide_layer_fit_their_work_area(dtype, units):
+    """Few inputs, so bands of columns; the last one ends in padding. The sanitizer looks on."""
+    rng = np.random.default_rng(4)
+    x, y = rng.normal(size=(32, 8)).astype(dtype), rng.normal(size=(32, units)).astype(dtype)
+
+    def weights():
+        utils.set_random_seed(4)
+        model = Sequential([Input((8,), dtype=dtype), Dense(units, dtype=dtype)])
+        model.compile("adam", "mse")
+        model.fit(x, y, batch_size=32, epochs=2, verbose=0)
+        return model.get_weights()
+
+    results_by_isa(weights, (1, 4))
 
 
 def test_an_interrupt_within_a_step_leaves_the_parameters():

@@ -11,6 +11,13 @@
 
 namespace onepass::bind {
 
+// Asked from native code without the GIL. Signal handlers run in Python's main thread only;
+// elsewhere the answer is no.
+inline bool interrupted_by_signal() {
+  py::gil_scoped_acquire acquire;
+  return PyErr_CheckSignals() != 0;
+}
+
 struct SourceSpec {
   int number;
   int64_t sample;  // elements of one

@@ -283,11 +283,7 @@ class PlanObject {
     // Written here, not returned: an interrupt may strike between the return and Python's next
     // line.
     int64_t* done = progress.mutable_data();
-    // Signal handlers run in Python's main thread only; elsewhere the answer is no.
-    replay.interrupted = [] {
-      py::gil_scoped_acquire acquire;
-      return PyErr_CheckSignals() != 0;
-    };
+    replay.interrupted = interrupted_by_signal;
     std::vector<std::unique_lock<std::mutex>> claims;
     for (const auto& optimizer : optimizers_) claims.push_back(optimizer->claim());
     {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "plan_arrays.h"
 #include "register.h"
 
 namespace onepass::bind {
@@ -11,12 +12,6 @@ namespace {
 constexpr double kSeconds = 0.05;            // of one native call; then Python looks after signals
 constexpr std::size_t kMostDimensions = 64;  // NumPy's own limit
 constexpr int64_t kIdleBytes = int64_t{1} << 24;
-
-// Signal handlers run in Python's main thread only; elsewhere the answer is no.
-bool interrupted() {
-  py::gil_scoped_acquire acquire;
-  return PyErr_CheckSignals() != 0;
-}
 
 // Whether the dimensions from the second on have these sizes and no gaps.
 bool gapless_samples(const py::detail::PyArray_Proxy& a, const std::vector<py::ssize_t>& shape,
@@ -101,7 +96,7 @@ py::object PredictorObject::predict(py::handle x) {
   if (!describe(x.ptr(), &p.x, &p.rows)) return py::none();
   py::object result = new_result(p.rows);
   p.result = py::detail::array_proxy(result.ptr())->data;
-  p.interrupted = interrupted;
+  p.interrupted = interrupted_by_signal;
   const Predictor::Cut cut = native_.cut(p.rows);
   cut.rows > 0 ? run_blocks(p, cut) : run_steps(p);
   return result;

@@ -43,6 +43,8 @@ struct Packed {
   T* right;
   T* left;
 
+  static_assert(kDepth >= kMostHalved / 2, "halves of the depth must not be blocked");
+
   explicit Packed(void* scratch)
       : right(static_cast<T*>(scratch)), left(static_cast<T*>(scratch) + kRightSize) {}
 };
@@ -193,7 +195,9 @@ class Walk {
   static constexpr int64_t kHeight = Packed<T>::kHeight;
 
   static int64_t panels_of(Block block) {
-    const int widest = block.rows.end - block.rows.begin == 1 ? kWideVectors : Simd<T>::kVectors;
+    // A turned panel must fit into the work area.
+    const bool wide = block.rows.end - block.rows.begin == 1 && !B::kTurned;
+    const int widest = wide ? kWideVectors : Simd<T>::kVectors;
     const int64_t most = widest * Simd<T>::kWidth;
     return (block.cols.end - block.cols.begin + most - 1) / most;
   }

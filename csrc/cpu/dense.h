@@ -21,7 +21,7 @@ void store(const Tile<T>& tile, Matrix<T> to, int64_t r, int64_t c, int cols) {
   }
 }
 
-// The part of a matrix under a tile; zeros beyond the matrix's edge.
+// The part of a matrix under a tile. What a tile holds beyond the edge is never stored.
 template <class T>
 void load(Tile<T>& tile, Matrix<const T> from, int64_t r, int64_t c, int cols) {
   using S = Simd<T>;
@@ -146,8 +146,8 @@ void forward_by_halves(const DenseForward<T>& a, int64_t half, Matrix<T> first, 
   });
 }
 
-// What two members take from each other's caches: by halves of the depth, half of the sums; by bands
-// of columns, half of x, of which each has made a band, and the other one's rows of w.
+// What two members take from each other's caches: by halves of the depth, half of the sums; by
+// bands of columns, half of x, of which each has made a band, and the other one's rows of w.
 template <class T>
 bool halves_move_less(Matrix<const T> x, int64_t cols) {
   return 2 * x.rows * cols <= x.cols * cols + 2 * x.rows * x.cols;

@@ -1,5 +1,5 @@
 // The weight gradient of a dense layer and the update it is for, stripe by stripe: a stripe of the
-// gradient is used up while it lies in the second-level cache, and never written to memory.
+// gradient is used up while it lies in a cache. The whole gradient never exists.
 #pragma once
 
 #include "dense.h"
@@ -78,7 +78,8 @@ constexpr int64_t kShallow = 64;
 template <class T>
 struct Stripe {
   static constexpr int64_t kSize = kStripeBytes / int64_t{sizeof(T)};
-  static constexpr int64_t kMostCols = kSize / (4 * Packed<T>::kHeight);
+  // Four tiles high with a row's padding, which is less than 16 elements.
+  static constexpr int64_t kMostCols = kSize / (4 * Packed<T>::kHeight) - 16;
   static constexpr int64_t kUsual = kSize * 3 / 8;  // leaves room in the cache for what is updated
 
   static T* data(void* scratch) {

@@ -20,6 +20,8 @@
 #include <thread>
 #include <vector>
 
+#include "denormals.h"
+
 #if defined(__x86_64__)
 #include <immintrin.h>
 #endif
@@ -46,7 +48,7 @@ constexpr double kWorkJudged = 200'000'000;
 // A job too small to be judged that way has waited for a member without a core if it took so long
 // beyond what any element takes.
 constexpr auto kStalled = std::chrono::milliseconds(1);
-constexpr std::chrono::duration<double, std::nano> kLongestElement(1.0);
+constexpr std::chrono::duration<double, std::nano> kLongestElement(4.0);
 constexpr auto kFirstPause = std::chrono::milliseconds(100);
 constexpr auto kLongestPause = std::chrono::milliseconds(400);
 
@@ -65,37 +67,6 @@ inline void relax() {
   asm volatile("yield");
 #endif
 }
-
-// Flushes denormals, or keeps them, on this thread while it lives; then restores the mode it found.
-// Both ways explicitly: a helper inherits its creator's mode, and results must not depend on who
-// does the work.
-class DenormalGuard {
- public:
-  explicit DenormalGuard(bool on) : saved_(mode()) {
-    set_mode(on ? saved_ | kFlush : saved_ & ~kFlush);
-  }
-  ~DenormalGuard() { set_mode(saved_); }
-  DenormalGuard(const DenormalGuard&) = delete;
-  DenormalGuard& operator=(const DenormalGuard&) = delete;
-
- private:
-#if defined(__x86_64__)
-  using Mode = unsigned;
-  static constexpr Mode kFlush = 0x8040;  // flush results, read denormals as zero
-  static Mode mode() { return _mm_getcsr(); }
-  static void set_mode(Mode m) { _mm_setcsr(m); }
-#elif defined(__aarch64__)
-  using Mode = uint64_t;
-  static constexpr Mode kFlush = uint64_t{1} << 24;
-  static Mode mode() {
-    Mode m;
-    asm volatile("mrs %0, fpcr" : "=r"(m));
-    return m;
-  }
-  static void set_mode(Mode m) { asm volatile("msr fpcr, %0" ::"r"(m)); }
-#endif
-  Mode saved_;
-};
 
 std::atomic<bool> flush{true};
 
@@ -230,16 +201,18 @@ class Pool {
 
  private:
   // The system may wake a helper on its caller's core, where the two take turns and are slower than
-  // one, and leaves it there for many milliseconds. It is sent to the others.
+  // one, and leaves it there for many milliseconds. It is sent away, and then free to go anywhere.
   void part_from_helpers() {
     const int mine = sched_getcpu();
     for (std::size_t i = 0; i < helpers_.size(); ++i) {
       if (cores_[i].load(std::memory_order_relaxed) != mine) continue;
-      cpu_set_t others;
-      if (sched_getaffinity(0, sizeof others, &others) != 0) return;
+      cpu_set_t all;
+      if (sched_getaffinity(0, sizeof all, &all) != 0 || CPU_COUNT(&all) < 2) return;
+      cpu_set_t others = all;
       CPU_CLR(mine, &others);
-      if (CPU_COUNT(&others) == 0) return;
-      pthread_setaffinity_np(helpers_[i].native_handle(), sizeof others, &others);
+      const auto helper = helpers_[i].native_handle();
+      pthread_setaffinity_np(helper, sizeof others, &others);
+      pthread_setaffinity_np(helper, sizeof all, &all);
     }
   }
 
@@ -257,7 +230,7 @@ class Pool {
   void judge_company(Clock::time_point start, double work) {
     const auto now = Clock::now();
     if (judged_ ? !lost_cores(now - start) : now - start < kStalled + work * kLongestElement) {
-      if (judged_) pause_ = kFirstPause;
+      pause_ = kFirstPause;
       return;
     }
     alone_until_ = now + pause_;
@@ -307,8 +280,8 @@ class Pool {
   }
 
   const int wanted_;
-  int size_ = 1;             // read by helpers only after the first ticket
-  std::vector<Area> areas_;               // of the helpers
+  int size_ = 1;                         // read by helpers only after the first ticket
+  std::vector<Area> areas_;              // of the helpers
   std::vector<std::atomic<int>> cores_;  // on which they began their last part
   std::vector<std::thread> helpers_;
   Barrier barrier_;

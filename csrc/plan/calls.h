@@ -264,9 +264,13 @@ struct DenseUpdateCall final : Call {
   double work_per_sample, parameters;
 
   void run(const Frame& f, Team& team) const override {
-    if (f.numbers.t != f.step.t) {
-      optimizer->prepare(f.step.learning_rate, f.step.t, f.numbers.scalars);
-      f.numbers.t = f.step.t;
+    RuleNumbers& numbers = f.numbers;
+    if (numbers.optimizer != optimizer.get() || numbers.t != f.step.t ||
+        numbers.learning_rate != f.step.learning_rate) {
+      optimizer->prepare(f.step.learning_rate, f.step.t, numbers.scalars);
+      numbers.optimizer = optimizer.get();
+      numbers.t = f.step.t;
+      numbers.learning_rate = f.step.learning_rate;
     }
     const DenseBackwardWeights<T> gradient{f.matrix<const T>(x), f.matrix<const T>(dz),
                                            f.matrix<T>(dw), f.data<T>(db), false};

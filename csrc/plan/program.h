@@ -66,7 +66,9 @@ class Workspace;
 
 // The numbers of an optimizer's rule at one step, prepared by each member once.
 struct RuleNumbers {
+  const void* optimizer = nullptr;
   int64_t t = -1;
+  double learning_rate = 0.0;
   double scalars[kMaxScalars] = {};
 };
 

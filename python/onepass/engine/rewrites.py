@@ -143,7 +143,7 @@ def fuse_activation_backward(calls: Calls) -> Calls:
 
 
 def fuse_update(calls: Calls) -> Calls:
-    """The update of a dense layer behind each tile of its weight gradient."""
+    """The update of a dense layer behind each stripe of its weight gradient."""
     for update in [call for call in calls if call.kernel == "update"]:
         if not update.attributes["optimizer"].elementwise:
             continue

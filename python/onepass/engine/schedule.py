@@ -37,8 +37,4 @@ def phases(calls: Sequence[Call]) -> Phases:
         levels[level].append(call)
         read_at.update({root: max(level, read_at.get(root, -1)) for root in reads})
         written_at.update(dict.fromkeys(writes, level))
-    return levels + _update_phases(updates)
-
-
-def _update_phases(updates: Sequence[Call]) -> Phases:
-    return [list(updates)] if updates else []
+    return [*levels, updates] if updates else levels

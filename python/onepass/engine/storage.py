@@ -101,7 +101,10 @@ class Variable:
 
     @property
     def gradient(self) -> Floats:
-        """Gradient of the last training step, in the values' layout."""
+        """Memory for a gradient, in the values' layout.
+
+        Where the update is fused into the gradient's product it is only a work area.
+        """
         if self._gradient is None:
             (self._gradient,) = allocate([self.shape], self.dtype)
         return self._gradient

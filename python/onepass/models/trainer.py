@@ -248,12 +248,13 @@ class Trainer(Compiled):
         -------
         y : (n, ...) array of the model's float type
         """
+        predictor = self._predictor  # once: another thread may compile meanwhile
         if (
-            batch_size is steps is callbacks is None
+            predictor is not None
+            and batch_size is steps is callbacks is None
             and (verbose is _AUTO or (type(verbose) is int and verbose == 0))
-            and self._predictor is not None
         ):
-            predicted = self._predictor.predict(x)
+            predicted = predictor.predict(x)
             if predicted is not None:
                 return predicted
         progress = Progress(verbosity(verbose, 0))
