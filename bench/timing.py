@@ -19,6 +19,7 @@ from typing import TypeVar
 PAUSE = 0.012  # seconds; OpenMP's workers spin up to 10 milliseconds after their last job
 _WARM = 0.002  # seconds of untimed calls before a sample
 _SAMPLE = 0.004  # seconds of a sample at least
+_LONG = 0.1  # seconds; a call that takes so long needs none before it
 _PREEMPTIONS = 100.0  # a second: so often no quiet machine takes a core away
 _SLOWER = 1.15  # a spin that takes so many times its best says that something else ran
 _ENOUGH = 8  # quiet rounds before a narrow interval is believed
@@ -141,7 +142,7 @@ def calls_for(call: Call, seconds: float = _SAMPLE) -> int:
 
 
 def sample(call: Call, count: int) -> tuple[float, bool]:
-    """Time so many calls after some untimed ones.
+    """Time so many calls after some untimed ones: caches, threads and clocks are then awake.
 
     Returns
     -------
@@ -150,10 +151,11 @@ def sample(call: Call, count: int) -> tuple[float, bool]:
     calm : bool
         Whether we kept our cores.
     """
-    if count > 1:
-        _timed(call, max(1, round(count * _WARM / _SAMPLE)))
     before = _preemptions()
-    taken = _timed(call, count)
+    taken = _timed(call, max(1, round(count * _WARM / _SAMPLE)))
+    if count > 1 or taken < _LONG:
+        before = _preemptions()
+        taken = _timed(call, count)
     return taken / count, _preemptions() - before <= _PREEMPTIONS * taken
 
 

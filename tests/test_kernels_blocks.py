@@ -97,3 +97,24 @@ def test_rows_of_x_far_apart(n, i, o, dtype) -> None:
 @DTYPES
 def test_weights_too_large_for_the_cache(dtype) -> None:
     check(*operands(dtype, 25, 1037, 530, (1, 1, 1)), "gelu")
+
+
+@DTYPES
+@pytest.mark.parametrize("activation", ["linear", "relu", "gelu"])
+@pytest.mark.parametrize(
+    ("n", "i", "o"), [(32, 300, 100), (32, 129, 77), (48, 257, 512), (64, 131, 200)]
+)
+def test_input_gradient_of_few_samples(n, i, o, activation, dtype) -> None:
+    """It is computed on its side, and no bit of it tells: one sample more makes it upright."""
+    x, w, dz = operands(dtype, n, i, o, (1, 1, 1))
+    check(x, w, dz, activation)
+    y = kernels.activation_forward(x.array, activation)
+    more = [np.vstack([a, a[:1]]) for a in (dz.array, y, x.array)]
+
+    def run() -> list[NDArray]:
+        lying = kernels.dense_backward_input(dz.array, w.array, activation, y=y, z=x.array)
+        upright = kernels.dense_backward_input(more[0], w.array, activation, y=more[1], z=more[2])
+        np.testing.assert_array_equal(lying, upright[:n])
+        return [lying]
+
+    results_by_isa(run, TEAMS)

@@ -73,6 +73,25 @@ struct Straight {
   }
 };
 
+// to[k][j] = from[j][k] for k < deep and j < rows, of which a vector's count are taken.
+template <class T, bool Whole>
+ONEPASS_INLINE void turn_square(const T* from, int64_t from_stride, int rows, int deep, T* to,
+                                int64_t to_stride) {
+  using S = Simd<T>;
+  typename S::V square[S::kWidth];
+  ONEPASS_UNROLL(16)
+  for (int j = 0; j < S::kWidth; ++j) {
+    square[j] = typename S::V{};
+    if (Whole) square[j] = S::load(from + j * from_stride);
+    if (!Whole && j < rows) square[j] = S::load(from + j * from_stride, deep);
+  }
+  transpose<T>(square);
+  ONEPASS_UNROLL(16)
+  for (int k = 0; k < S::kWidth; ++k) {
+    if (Whole || k < deep) S::store(to + k * to_stride, square[k]);
+  }
+}
+
 // B = W^T, packed before it is read.
 template <class T>
 struct Turned {
@@ -90,8 +109,8 @@ struct Turned {
       for (int j = 0; j < cols; j += width) {
         const T* from = w.row(c + j) + k;
         deep == width&& cols - j >= width
-            ? turn_square<true>(from, width, width, to + j, stride)
-            : turn_square<false>(from, cols - j, deep, to + j, stride);
+            ? turn_square<T, true>(from, w.stride, width, width, to + j, stride)
+            : turn_square<T, false>(from, w.stride, cols - j, deep, to + j, stride);
       }
     }
     return {packed, stride};
@@ -101,25 +120,6 @@ struct Turned {
     for (int j = 0; j < cols; ++j) {
       const T* row = w.row(c + j);
       for (int64_t k = depth.begin; k < depth.end; k += line) __builtin_prefetch(row + k, 0, 2);
-    }
-  }
-
- private:
-  // to[k][j] = from[j][k] for k < deep and j < rows, of which a vector's count are taken.
-  template <bool Whole>
-  ONEPASS_INLINE void turn_square(const T* from, int rows, int deep, T* to, int64_t stride) const {
-    using S = Simd<T>;
-    typename S::V square[S::kWidth];
-    ONEPASS_UNROLL(16)
-    for (int j = 0; j < S::kWidth; ++j) {
-      square[j] = typename S::V{};
-      if (Whole) square[j] = S::load(from + j * w.stride);
-      if (!Whole && j < rows) square[j] = S::load(from + j * w.stride, deep);
-    }
-    transpose<T>(square);
-    ONEPASS_UNROLL(16)
-    for (int k = 0; k < S::kWidth; ++k) {
-      if (Whole || k < deep) S::store(to + k * stride, square[k]);
     }
   }
 };
@@ -157,10 +157,13 @@ void pack_left(Left<T> a, Range rows, Range depth, T* packed) {
   }
 }
 
-struct Direct {};  // an epilogue that has nothing to do
+// An epilogue that works on tiles and stores what it makes of them; others (`Stored`) take a vector
+// at a time, straight from the registers.
+template <class F, class T>
+concept TakesTiles = requires(F f, Tile<T>& tile, int64_t at, int cols) { f(tile, at, at, cols); };
 
-// Walks a member's block of one product. `finish(tile, r, c, cols)` takes each tile of the result
-// and stores what it makes of it; with Direct tiles are stored as they are.
+// Walks a member's block of one product. `finish(tile, r, c, cols)` takes each tile of the result,
+// to which the sums came by Finish::End.
 template <class T, class B, class Finish>
 class Walk {
  public:
@@ -191,7 +194,7 @@ class Walk {
   }
 
  private:
-  static constexpr bool kDirect = std::is_same_v<Finish, Direct>;
+  static constexpr bool kInTiles = TakesTiles<Finish, T>;
   static constexpr int64_t kHeight = Packed<T>::kHeight;
 
   static int64_t panels_of(Block block) {
@@ -250,7 +253,7 @@ class Walk {
     constexpr int64_t enough = 512;  // steps of the depth
     const int64_t whole = (rows_.end - r) / kHeight;
     int64_t most = deep > 0 ? enough / deep : 1;
-    if (!kDirect && most > Tile<T>::kTiles) most = Tile<T>::kTiles;
+    if (kInTiles && most > Tile<T>::kTiles) most = Tile<T>::kTiles;
     if (most > whole) most = whole;
     return most < 1 ? 1 : static_cast<int>(most);
   }
@@ -269,7 +272,7 @@ class Walk {
     tile_.rows = static_cast<int>(rows.end - rows.begin);
     tile_.vectors = (cols + Simd<T>::kWidth - 1) / Simd<T>::kWidth;
     const Destination<T> place{product_.c.row(rows.begin) + c, product_.c.stride};
-    const bool into_tile = !kDirect && last();
+    const bool into_tile = kInTiles && last();
     TileCall<T> call;
     call.a = left_at(rows.begin);
     call.a_step = packs_left_ ? kHeight * (depth_.end - depth_.begin) : kHeight * call.a.row;
@@ -278,12 +281,17 @@ class Walk {
     call.cols = cols;
     call.tiles = count;
     call.start = start_at(c, place);
+    call.joined = {place.data, place.stride};
     call.to = into_tile ? Destination<T>{tile_.at, tile_.stride()} : place;
     call.packed = pack ? area_.right : nullptr;
     call.fetch = product_.fetch;
-    multiply(tile_.rows < kHeight ? tile_.rows : kHeight, call);
-    if constexpr (!kDirect) {
+    call.next = after(rows.end, place);
+    const int high = tile_.rows < kHeight ? tile_.rows : kHeight;
+    if constexpr (kInTiles) {
+      multiply(high, call, typename Finish::End{});
       if (into_tile) finish_(tile_, rows.begin, c, cols);
+    } else {
+      multiply(high, call, finish_);
     }
   }
 
@@ -293,6 +301,12 @@ class Walk {
     }
     const Left<T>& a = product_.a;
     return {a.data + r * a.row + depth_.begin * a.depth, a.row, a.depth};
+  }
+
+  // Where the call after this one puts its sums.
+  ONEPASS_INLINE const T* after(int64_t end, Destination<T> place) const {
+    if (end < rows_.end) return product_.c.row(end) + panel_.begin;
+    return next_.end > 0 ? product_.c.row(rows_.begin) + next_.begin : place.data;
   }
 
   ONEPASS_INLINE Start<T> start_at(int64_t c, Destination<T> place) const {

@@ -95,18 +95,56 @@ void scale_by_derivative(const ActivationSpec& spec, const Tile<T>& of, Tile<T>&
   });
 }
 
-// The end of a forward product: what is to be added to a tile, the value before the activation
-// stored where it is wanted, the activation.
-template <class T>
+// The end of a forward product: the value before the activation stored where it is wanted, the
+// activation.
+template <class T, class Last = Stored<T>>
 struct FinishForward {
+  using End = Last;
   const DenseForward<T>& a;
-  Matrix<const T> add;
 
   void operator()(Tile<T>& tile, int64_t r, int64_t c, int cols) const {
-    if (add) add_to(tile, add, r, c, cols);
     if (a.z) store(tile, a.z, r, c, cols);
     if (a.activation.id != 0) activate(a.activation, tile);
     store(tile, a.y, r, c, cols);
+  }
+};
+
+// The end of the input gradient: the derivative of the activation before it.
+template <class T>
+struct FinishBackward {
+  using End = Stored<T>;
+  const DenseBackwardInput<T>& a;
+
+  void operator()(Tile<T>& tile, int64_t r, int64_t c, int cols) const {
+    if (a.activation.id != 0) {
+      Tile<T> of;
+      of.rows = tile.rows;
+      of.vectors = tile.vectors;
+      load(of, needs_input(a.activation) ? a.z : a.y, r, c, cols);
+      scale_by_derivative(a.activation, of, tile);
+    }
+    store(tile, a.dx, r, c, cols);
+  }
+};
+
+// The same for a product whose result lies on its side.
+template <class T>
+struct FinishTurned {
+  using End = Stored<T>;
+  FinishBackward<T> upright;
+
+  void operator()(Tile<T>& tile, int64_t r, int64_t c, int cols) const {
+    constexpr int width = Simd<T>::kWidth;
+    Tile<T> turned;
+    turned.rows = cols;
+    turned.vectors = (tile.rows + width - 1) / width;
+    for (int i = 0; i < tile.rows; i += width) {
+      for (int j = 0; j < cols; j += width) {
+        turn_square<T, true>(tile.row(i) + j, tile.stride(), width, width, turned.row(j) + i,
+                             turned.stride());
+      }
+    }
+    upright(turned, c, r, tile.rows);
   }
 };
 
@@ -115,10 +153,11 @@ Matrix<const T> read_only(Matrix<T> m) {
   return {m.data, m.rows, m.cols, m.stride};
 }
 
-// x w over a part of the depth.
+// x w over a part of the depth; the bias begins the first one's chains.
 template <class T, class Finish>
-void forward_part(const DenseForward<T>& a, Range depth, Matrix<T> c, const T* bias, Block block,
-                  Team& team, Finish finish) {
+void forward_part(const DenseForward<T>& a, Range depth, Matrix<T> c, Block block, Team& team,
+                  Finish finish) {
+  const T* bias = depth.begin == 0 ? a.b : nullptr;
   const Matrix<const T> w{a.w.row(depth.begin), depth.end - depth.begin, a.w.cols, a.w.stride};
   const Product<T> product{{a.x.data + depth.begin, a.x.stride, 1}, w.rows, c, bias, false};
   multiply_block(product, Straight<T>(w, block.rows), block, team, finish);
@@ -132,16 +171,16 @@ void forward_by_halves(const DenseForward<T>& a, int64_t half, Matrix<T> first, 
   const Team side{team.rank % each, each, nullptr, nullptr};
   const Block block{{0, a.y.rows}, side.share(a.y.cols, kLineBytes / sizeof(T))};
   if (team.rank < each) {
-    forward_part(a, {0, half}, first, a.b, block, team, Direct{});
+    forward_part(a, {0, half}, first, block, team, Stored<T>{});
   } else {
-    forward_part(a, {half, a.x.cols}, a.partial, static_cast<const T*>(nullptr), block, team,
-                 Direct{});
+    forward_part(a, {half, a.x.cols}, a.partial, block, team, Stored<T>{});
   }
   team.sync();
   const Block joined{{0, a.y.rows}, team.share(a.y.cols, kLineBytes / sizeof(T))};
-  const FinishForward<T> finish{a, read_only(first)};
+  const FinishForward<T> finish{a};
   for_tiles<T>(joined, [&](Tile<T>& tile, int64_t r, int64_t c, int cols) {
     load(tile, read_only(a.partial), r, c, cols);
+    add_to(tile, read_only(first), r, c, cols);
     finish(tile, r, c, cols);
   });
 }
@@ -159,42 +198,44 @@ void dense_forward(const DenseForward<T>& a, Team& team) {
   const Matrix<T> sums = a.z ? a.z : a.y;
   const int64_t half = half_depth(a.x.cols);
   const bool plain = a.activation.id == 0 && !a.z;
+  const Range all{0, a.x.cols}, first{0, half}, second{half, a.x.cols};
   if (half == 0) {
-    const Range all{0, a.x.cols};
-    plain ? forward_part(a, all, sums, a.b, block, team, Direct{})
-          : forward_part(a, all, sums, a.b, block, team, FinishForward<T>{a, {}});
+    plain ? forward_part(a, all, sums, block, team, Stored<T>{})
+          : forward_part(a, all, sums, block, team, FinishForward<T>{a});
   } else if (a.partial && team.size % 2 == 0 && halves_move_less(a.x, a.y.cols)) {
     forward_by_halves(a, half, sums, team);
   } else {
-    const FinishForward<T> finish{a, read_only(sums)};
-    const T* none = nullptr;
-    if (team.backwards) {
-      forward_part(a, {half, a.x.cols}, sums, none, block, team, Direct{});
-      forward_part(a, {0, half}, sums, a.b, block, team, finish);
-    } else {
-      forward_part(a, {0, half}, sums, a.b, block, team, Direct{});
-      forward_part(a, {half, a.x.cols}, sums, none, block, team, finish);
-    }
+    forward_part(a, team.backwards ? second : first, sums, block, team, Stored<T>{});
+    const Range last = team.backwards ? first : second;
+    plain ? forward_part(a, last, sums, block, team, Joined<T>{})
+          : forward_part(a, last, sums, block, team, FinishForward<T, Joined<T>>{a});
   }
+}
+
+// Whether it is less work to turn dz and the result than the weights: with few samples, in whole
+// vectors.
+template <class T>
+bool lies_better(const DenseBackwardInput<T>& a) {
+  constexpr int64_t width = Simd<T>::kWidth;
+  const int64_t samples = a.dx.rows, units = a.dz.cols;
+  return !a.accumulate && units <= Packed<T>::kDepth && samples >= 2 * width &&
+         samples % width == 0 && samples * (units + a.dx.cols) < units * a.dx.cols;
 }
 
 template <class T>
 void dense_backward_input(const DenseBackwardInput<T>& a, Team& team) {
   const Block block = bands_of_columns<T>(a.dx.rows, a.dx.cols, team);
-  const Product<T> product{{a.dz.data, a.dz.stride, 1}, a.dz.cols, a.dx, nullptr, a.accumulate};
-  const Turned<T> right{a.w};
-  if (a.activation.id == 0) {
-    multiply_block(product, right, block, team, Direct{});
+  if (lies_better(a)) {
+    const Matrix<T> on_its_side{a.dx.data, a.dx.cols, a.dx.rows, 0};  // stays in tiles
+    const Product<T> product{{a.w.data, a.w.stride, 1}, a.dz.cols, on_its_side, nullptr, false};
+    const Block turned{block.cols, block.rows};
+    multiply_block(product, Turned<T>{a.dz}, turned, team, FinishTurned<T>{{a}});
     return;
   }
-  multiply_block(product, right, block, team, [&](Tile<T>& tile, int64_t r, int64_t c, int cols) {
-    Tile<T> of;
-    of.rows = tile.rows;
-    of.vectors = tile.vectors;
-    load(of, needs_input(a.activation) ? a.z : a.y, r, c, cols);
-    scale_by_derivative(a.activation, of, tile);
-    store(tile, a.dx, r, c, cols);
-  });
+  const Product<T> product{{a.dz.data, a.dz.stride, 1}, a.dz.cols, a.dx, nullptr, a.accumulate};
+  const Turned<T> right{a.w};
+  a.activation.id == 0 ? multiply_block(product, right, block, team, Stored<T>{})
+                       : multiply_block(product, right, block, team, FinishBackward<T>{a});
 }
 
 // db[c] (+)= sum over rows, in ascending order, of kColumns vectors side by side.
@@ -233,7 +274,7 @@ void dense_backward_weights(const DenseBackwardWeights<T>& a, Team& team) {
   const Block block = bands_of_rows<T>(a.dw.rows, a.dw.cols, team);
   const Product<T> product{{a.x.data, 1, a.x.stride}, a.dz.rows, a.dw, nullptr, a.accumulate};
   const Straight<T> right{a.dz, block.rows};
-  if (a.dw) multiply_block(product, right, block, team, Direct{});
+  if (a.dw) multiply_block(product, right, block, team, Stored<T>{});
   if (a.db != nullptr) column_sums(a.dz, team.share(a.dz.cols, 64 / sizeof(T)), a.accumulate, a.db);
 }
 

@@ -1,5 +1,6 @@
-// The weight gradient of a dense layer and the update it is for, stripe by stripe: a stripe of the
-// gradient is used up while it lies in a cache. The whole gradient never exists.
+// The weight gradient of a dense layer and the update it is for. The whole gradient never exists: a
+// cheap rule takes a tile of it from the registers; others take a stripe of it while that lies in
+// a cache.
 #pragma once
 
 #include "dense.h"
@@ -19,6 +20,8 @@ struct BlockUpdate {
   int states = 0;
   bool padding_stays_zero = false;
   void (*apply)(const BlockUpdate&, const T* g, int64_t at, int64_t n) = nullptr;
+  // Products with the rule in their tiles, where the rule is cheap enough for that.
+  void (*in_tiles)(const DenseBackwardWeights<T>&, const BlockUpdate&, Block, Team&) = nullptr;
 
   BlockUpdate(const Update<T>& u, int64_t which, int64_t stride);
 
@@ -55,6 +58,10 @@ void update_run(const BlockUpdate<T>& u, const T* g, int64_t at, int64_t n) {
   sweep_run<R, T>(h, u.around, s.p + at, g, state(0), state(1), state(2), state(3), n);
 }
 
+template <class R, class T>
+void update_tiles(const DenseBackwardWeights<T>& g, const BlockUpdate<T>& update, Block block,
+                  Team& team);
+
 template <class T>
 BlockUpdate<T>::BlockUpdate(const Update<T>& u, int64_t which, int64_t stride)
     : segment(&u.segments[which]),
@@ -67,6 +74,7 @@ BlockUpdate<T>::BlockUpdate(const Update<T>& u, int64_t which, int64_t stride)
     padding_stays_zero = onepass::ONEPASS_ISA::padding_stays_zero<R>(
         u.scalars, u.around[u.shared_around ? 0 : which]);
     apply = update_run<R, T>;
+    if constexpr (R::kFewOperations) in_tiles = around.plain ? update_tiles<R, T> : nullptr;
   });
 }
 
@@ -128,9 +136,69 @@ void update_block(const DenseBackwardWeights<T>& g, const BlockUpdate<T>& update
     Fetch<T> fetch = update.fetch(r, cols.begin, run);
     const Product<T> product{{g.x.data + r, 1, g.x.stride},         dz.rows, area, nullptr, false,
                              dz.rows <= kShallow ? &fetch : nullptr};
-    multiply_block(product, Straight<T>(dz, stripe.rows), stripe, team, Direct{});
+    multiply_block(product, Straight<T>(dz, stripe.rows), stripe, team, Stored<T>{});
     update({area.data, stripe.rows.end, run, area.stride}, r, cols.begin, width);
   }
+}
+
+// A rule of few operations as the end of a tile of the gradient: equal to the sweep to the bit.
+template <class R, class T>
+class InRegisters {
+  using S = Simd<T>;
+  using V = typename S::V;
+  // The compiler's own vectors, on which formulas work as on numbers.
+  typedef T Numbers __attribute__((vector_size(S::kWidth * sizeof(T))));
+
+ public:
+  static constexpr bool kWholeTiles = true, kJoins = false, kAsks = true;
+
+  explicit InRegisters(const BlockUpdate<T>& u) : keep_(all(u.around.keep)) {
+    const auto h = math::hyper_from<R, T>(u.scalars);
+    math::each_hyper<R, T, Numbers>(h, h_, all);
+    for (int k = 0; k < R::kStates; ++k) state_[k] = u.segment->state[k] - u.segment->p;
+  }
+  // n: nothing, or the number of columns that there are.
+  template <class... N>
+  ONEPASS_INLINE void put(T* p, V g, N... n) const {
+    Numbers value = (Numbers)S::load(p, n...) * keep_;
+    if constexpr (R::kStates == 0) {
+      R::apply(h_, (Numbers)g, value);
+    } else {
+      T* const state = p + state_[0];
+      Numbers m = (Numbers)S::load(state, n...);
+      R::apply(h_, (Numbers)g, value, m);
+      S::store(state, (V)m, n...);
+    }
+    S::store(p, (V)value, n...);
+  }
+  // For a row of a tile NV vectors wide.
+  template <int NV>
+  ONEPASS_INLINE void ask(const T* p) const {
+    for (int v = 0; v < NV; ++v) {
+      __builtin_prefetch(p + v * S::kWidth, 1);
+      if constexpr (R::kStates > 0) __builtin_prefetch(p + state_[0] + v * S::kWidth, 1);
+    }
+  }
+
+ private:
+  static_assert(R::kStates <= 1);
+  static Numbers all(T x) { return Numbers{} + x; }
+  typename R::template Hyper<Numbers> h_;
+  Numbers keep_;
+  int64_t state_[R::kStates + 1];  // distances from the parameters
+};
+
+// The rows of a block, all in whole tiles.
+template <class R, class T>
+void update_tiles(const DenseBackwardWeights<T>& g, const BlockUpdate<T>& update, Block block,
+                  Team& team) {
+  const Range rows = block.rows, cols = block.cols;
+  const Block all{{0, rows.end - rows.begin}, {0, cols.end - cols.begin}};
+  const Matrix<const T> dz{g.dz.data + cols.begin, g.dz.rows, all.cols.end, g.dz.stride};
+  T* const first = update.segment->p + rows.begin * update.stride + cols.begin;
+  const Matrix<T> p{first, all.rows.end, all.cols.end, update.stride};
+  const Product<T> product{{g.x.data + rows.begin, 1, g.x.stride}, dz.rows, p, nullptr, false};
+  multiply_block(product, Straight<T>(dz, all.rows), all, team, InRegisters<R, T>(update));
 }
 
 template <class T>
@@ -145,9 +213,15 @@ void update_bias(const Matrix<const T> dz, const BlockUpdate<T>& update, Range c
 template <class T>
 void dense_update(const DenseUpdate<T>& a, Team& team) {
   const DenseBackwardWeights<T>& g = a.gradient;
-  const Block block = bands_of_rows<T>(g.dw.rows, g.dw.cols, team);
+  Block block = bands_of_rows<T>(g.dw.rows, g.dw.cols, team);
   const BlockUpdate<T> update(a.update, 0, g.dw.stride);
   const bool high = Straight<T>(g.dz, {0, Packed<T>::kRows}).pack;
+  if (update.in_tiles != nullptr && !high && g.dz.rows <= Packed<T>::kDepth) {
+    const int64_t over = (block.rows.end - block.rows.begin) % Packed<T>::kHeight;
+    const Range whole{block.rows.begin, block.rows.end - over};
+    update.in_tiles(g, update, {whole, block.cols}, team);
+    block.rows.begin = whole.end;
+  }
   const int64_t step = high ? g.dw.cols : Stripe<T>::kMostCols;
   for (int64_t c = block.cols.begin; c < block.cols.end; c += step) {
     const Range cols{c, c + step < block.cols.end ? c + step : block.cols.end};

@@ -6,39 +6,45 @@
 namespace onepass::ONEPASS_ISA {
 namespace {
 
+// Rows in shuffled order are new to the processor's own prefetching, each of them.
+constexpr int64_t kRowsAhead = 2;
+
 template <class S, class T>
-void convert_row(const void* from, double scale, Range cols, T* to) {
-  const S* source = static_cast<const S*>(from);
-  if constexpr (sizeof(S) == sizeof(double)) {
-    for (int64_t c = cols.begin; c < cols.end; ++c) to[c] = static_cast<T>(source[c] * scale);
-  } else {
-    const T factor = static_cast<T>(scale);
-    for (int64_t c = cols.begin; c < cols.end; ++c) to[c] = static_cast<T>(source[c]) * factor;
+void gather_as(const GatherRows<T>& a, const Block& share) {
+  using Anywhere __attribute__((aligned(1))) = S;  // a field of a record may lie at any byte
+  using Factor = decltype(S{} * T{});              // float64 is scaled before it is rounded
+  const Factor factor = static_cast<Factor>(a.scale);
+  const auto source = [&](int64_t r) {
+    const int64_t at = a.index != nullptr ? a.index[a.first + r] : a.first + r;
+    return reinterpret_cast<const Anywhere*>(static_cast<const char*>(a.source) + at * a.stride);
+  };
+  const Range cols = share.cols;
+  for (int64_t r = share.rows.begin; r < share.rows.end; ++r) {
+    if (r + kRowsAhead < share.rows.end) {
+      const Anywhere* soon = source(r + kRowsAhead);
+      constexpr int64_t line = 64 / sizeof(S);
+      for (int64_t c = cols.begin; c < cols.end; c += line) __builtin_prefetch(soon + c);
+    }
+    const Anywhere* from = source(r);
+    T* to = a.out.row(r);
+    for (int64_t c = cols.begin; c < cols.end; ++c) {
+      to[c] = static_cast<T>(static_cast<Factor>(from[c]) * factor);
+    }
   }
 }
 
 template <class T>
 void gather_rows(const GatherRows<T>& a, Team& team) {
   const Block share = gather_share(a.out.rows, a.out.cols, team);
-  const char* base = static_cast<const char*>(a.source);
-  for (int64_t r = share.rows.begin; r < share.rows.end; ++r) {
-    const int64_t at = a.index != nullptr ? a.index[a.first + r] : a.first + r;
-    const void* from = base + at * a.stride;
-    T* to = a.out.row(r);
-    switch (a.type) {
-      case SourceType::kFloat32:
-        convert_row<float>(from, a.scale, share.cols, to);
-        break;
-      case SourceType::kFloat64:
-        convert_row<double>(from, a.scale, share.cols, to);
-        break;
-      case SourceType::kUint8:
-        convert_row<uint8_t>(from, a.scale, share.cols, to);
-        break;
-      case SourceType::kInt32:
-        convert_row<int32_t>(from, a.scale, share.cols, to);
-        break;
-    }
+  switch (a.type) {
+    case SourceType::kFloat32:
+      return gather_as<float>(a, share);
+    case SourceType::kFloat64:
+      return gather_as<double>(a, share);
+    case SourceType::kUint8:
+      return gather_as<uint8_t>(a, share);
+    case SourceType::kInt32:
+      return gather_as<int32_t>(a, share);
   }
 }
 

@@ -76,6 +76,23 @@ struct Fetch {
   }
 };
 
+// What becomes of a tile's sums as they leave the registers: they are stored.
+template <class T>
+struct Stored {
+  using S = Simd<T>;
+  static constexpr bool kWholeTiles = false;  // whether there must be as many rows as a tile has
+  static constexpr bool kJoins = false;       // whether they are added to `joined` first
+  static constexpr bool kAsks = false;  // whether `ask` is called for each row of the next tile
+  ONEPASS_INLINE void put(T* to, typename S::V sum) const { S::store(to, sum); }
+  ONEPASS_INLINE void put(T* to, typename S::V sum, int n) const { S::store(to, sum, n); }
+};
+
+// They join the sums of another part of the depth.
+template <class T>
+struct Joined : Stored<T> {
+  static constexpr bool kJoins = true;
+};
+
 // One call of the micro-kernel: `tiles` tiles below each other.
 template <class T>
 struct TileCall {
@@ -84,23 +101,26 @@ struct TileCall {
   Right<T> b;
   int64_t depth;
   int cols, tiles;
-  Start<T> start;
+  Start<T> start, joined;
   Destination<T> to;
+  const T* next;    // where the next call's sums go
   T* packed;        // where B goes on the way, or nullptr
   Fetch<T>* fetch;  // what is asked for on the way, or nullptr
 };
 
 // A tile of R rows and NV vectors: to = start + A B; of the last vector only the columns that there
 // are if Part. With Pack the rows of B are written to `packed` on the way, NV vectors each.
-// Several tiles a call: setting up costs as much as five steps of the depth.
-template <class T, int R, int NV, bool Part, bool Pack, bool Ask>
-void multiply_tiles(const TileCall<T>& call) {
+// Several tiles a call: setting up costs as much as five steps of the depth. `end` takes the sums,
+// and may ask for what lies where the next tile's go.
+template <class T, int R, int NV, bool Part, bool Pack, bool Ask, class End>
+void multiply_tiles(const TileCall<T>& call, const End& end) {
   using S = Simd<T>;
   using V = typename S::V;
   const int tail = call.cols - (NV - 1) * S::kWidth;
   const int64_t a_row = call.a.row, a_depth = call.a.depth, b_stride = call.b.stride;
   const int64_t depth = call.depth, to_stride = call.to.stride, start_stride = call.start.stride;
   const T* start = call.start.data;
+  const T* joined = call.joined.data;
   const T* a = call.a.data;
   T* to = call.to.data;
   T* packed = call.packed;
@@ -110,15 +130,18 @@ void multiply_tiles(const TileCall<T>& call) {
     const T* p = row + v * S::kWidth;
     return Part && v == NV - 1 ? S::load(p, tail) : S::load(p);
   };
-  for (int tile = 0; tile < call.tiles; ++tile, a += call.a_step, to += R * to_stride) {
+  for (int tile = 0; tile < call.tiles; ++tile, a += call.a_step) {
+    // Known at run time only: the compiler would keep a register or a place on the stack for each
+    // row's offset.
+    int64_t start_step = start_stride, to_step = to_stride, joined_step = call.joined.stride;
+    asm("" : "+r"(start_step), "+r"(to_step), "+r"(joined_step));
     V sum[R][NV];
     if (start != nullptr) {
       ONEPASS_UNROLL(24)
-      for (int r = 0; r < R; ++r) {
+      for (int r = 0; r < R; ++r, start += start_step) {
         ONEPASS_UNROLL(24)
-        for (int v = 0; v < NV; ++v) sum[r][v] = load(start + r * start_stride, v);
+        for (int v = 0; v < NV; ++v) sum[r][v] = load(start, v);
       }
-      start += R * start_stride;
     } else {
       ONEPASS_UNROLL(24)
       for (int r = 0; r < R; ++r) {
@@ -128,7 +151,7 @@ void multiply_tiles(const TileCall<T>& call) {
     }
     const T* a_k = a;
     const T* b_k = call.b.data;
-    for (int64_t k = 0; k < depth; ++k) {
+    const auto step = [&]() __attribute__((always_inline)) {
       V row[NV];
       ONEPASS_UNROLL(24)
       for (int v = 0; v < NV; ++v) {
@@ -145,47 +168,63 @@ void multiply_tiles(const TileCall<T>& call) {
       b_k += b_stride;
       if constexpr (Pack) packed += NV * S::kWidth;
       if constexpr (Ask) fetch.step();
+    };
+    int64_t k = 0;
+    if constexpr (End::kAsks) {
+      const T* next = tile + 1 < call.tiles ? to + R * to_stride : call.next;
+      for (const int64_t rows = depth < R ? depth : R; k < rows; ++k, next += to_stride) {
+        end.template ask<NV>(next);
+        step();
+      }
     }
+    for (; k < depth; ++k) step();
     ONEPASS_UNROLL(24)
-    for (int r = 0; r < R; ++r) {
+    for (int r = 0; r < R; ++r, to += to_step) {
       ONEPASS_UNROLL(24)
       for (int v = 0; v < NV; ++v) {
-        T* p = to + r * to_stride + v * S::kWidth;
-        Part&& v == NV - 1 ? S::store(p, sum[r][v], tail) : S::store(p, sum[r][v]);
+        if constexpr (End::kJoins) sum[r][v] = load(joined, v) + sum[r][v];
+        T* p = to + v * S::kWidth;
+        Part&& v == NV - 1 ? end.put(p, sum[r][v], tail) : end.put(p, sum[r][v]);
       }
+      if constexpr (End::kJoins) joined += joined_step;
     }
   }
   if constexpr (Ask) *call.fetch = fetch;
 }
 
-template <class T, int R, int NV, bool Pack, bool Ask>
-ONEPASS_INLINE void multiply_vectors(const TileCall<T>& t) {
+template <class T, int R, int NV, bool Pack, bool Ask, class End>
+ONEPASS_INLINE void multiply_vectors(const TileCall<T>& t, const End& end) {
   const bool part = t.cols != NV * Simd<T>::kWidth;
-  part ? multiply_tiles<T, R, NV, true, Pack, Ask>(t)
-       : multiply_tiles<T, R, NV, false, Pack, Ask>(t);
+  part ? multiply_tiles<T, R, NV, true, Pack, Ask>(t, end)
+       : multiply_tiles<T, R, NV, false, Pack, Ask>(t, end);
 }
 
 constexpr int kWideVectors = 8;  // of a tile of one row, which would have too few accumulators
 
 // The number of vectors is found from the widest down.
-template <class T, int R, bool Pack, bool Ask, int NV = R == 1 ? kWideVectors : Simd<T>::kVectors>
-void multiply_rows(const TileCall<T>& t) {
+template <class T, int R, bool Pack, bool Ask, class End,
+          int NV = R == 1 ? kWideVectors : Simd<T>::kVectors>
+void multiply_rows(const TileCall<T>& t, const End& end) {
   if constexpr (NV > 1) {
-    if (t.cols <= (NV - 1) * Simd<T>::kWidth) return multiply_rows<T, R, Pack, Ask, NV - 1>(t);
+    if (t.cols <= (NV - 1) * Simd<T>::kWidth) {
+      return multiply_rows<T, R, Pack, Ask, End, NV - 1>(t, end);
+    }
   }
-  multiply_vectors<T, R, NV, Pack, Ask>(t);
+  multiply_vectors<T, R, NV, Pack, Ask>(t, end);
 }
 
-template <class T, int R = Simd<T>::kRows>
-void multiply(int rows, const TileCall<T>& t) {
-  if (rows == R) {
+template <class T, class End, int R = Simd<T>::kRows>
+void multiply(int rows, const TileCall<T>& t, const End& end) {
+  if constexpr (End::kWholeTiles) {
+    multiply_rows<T, R, false, false>(t, end);
+  } else if (rows == R) {
     if constexpr (R == Simd<T>::kRows) {
-      if (t.packed != nullptr) return multiply_rows<T, R, true, false>(t);
-      if (t.fetch != nullptr) return multiply_rows<T, R, false, true>(t);
+      if (t.packed != nullptr) return multiply_rows<T, R, true, false>(t, end);
+      if (t.fetch != nullptr) return multiply_rows<T, R, false, true>(t, end);
     }
-    multiply_rows<T, R, false, false>(t);
+    multiply_rows<T, R, false, false>(t, end);
   } else if constexpr (R > 1) {
-    multiply<T, R - 1>(rows, t);
+    multiply<T, End, R - 1>(rows, t, end);
   }
 }
 

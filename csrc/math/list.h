@@ -39,6 +39,15 @@ ONEPASS_HD typename Formula::template Hyper<T> hyper_from(const double* values) 
   return hyper;
 }
 
+// The same numbers in another type: `to[i] = convert(from[i])`.
+template <class Formula, class T, class U, class F>
+ONEPASS_HD void each_hyper(const typename Formula::template Hyper<T>& from,
+                           typename Formula::template Hyper<U>& to, F convert) {
+  const T* in = reinterpret_cast<const T*>(&from);
+  U* out = reinterpret_cast<U*>(&to);
+  for (int i = 0; i < Formula::kHyperCount; ++i) out[i] = convert(in[i]);
+}
+
 struct NoHyper {
   static constexpr int kHyperCount = 0;
   static constexpr const char* const* kHyper = nullptr;

@@ -16,6 +16,7 @@ namespace {
 struct Adam {
   static constexpr const char* kName = "adam";
   static constexpr int kStates = 2;
+  static constexpr bool kFewOperations = false;
   static constexpr int kOptionCount = 3;
   static constexpr const char* kOptions[] = {"beta_1", "beta_2", "epsilon"};
   static constexpr int kHyperCount = 6;

@@ -17,6 +17,7 @@ namespace {
 struct Sgd {
   static constexpr const char* kName = "sgd";
   static constexpr int kStates = 0;
+  static constexpr bool kFewOperations = true;
   static constexpr int kHyperCount = 1;
   static constexpr const char* kHyper[] = {"step"};
   static constexpr int kOptionCount = 0;
@@ -39,6 +40,7 @@ struct Sgd {
 
 struct MomentumOptions {
   static constexpr int kStates = 1;
+  static constexpr bool kFewOperations = true;
   static constexpr int kOptionCount = 2;
   static constexpr const char* kOptions[] = {"momentum", "dampening"};
   static constexpr int kHyperCount = 4;
