@@ -232,7 +232,7 @@ class Walk {
     bool pack = b_.pack && high >= kTilesWorthPacking * kHeight;
     int64_t fetched = depth_.begin;
     for (int64_t r = rows_.begin; r < rows_.end;) {
-      const int count = pack ? 1 : tiles_at(r, deep);
+      const int count = pack ? 1 : tiles_at(r, deep, portion > 0);
       const int64_t end = r + count * kHeight < rows_.end ? r + count * kHeight : rows_.end;
       if (portion > 0 && fetched < depth_.end) {
         const int64_t next = fetched + count * portion;
@@ -248,9 +248,9 @@ class Walk {
   }
 
   // How many whole tiles one call takes: enough to hide its setting up, few enough to fetch other
-  // things in between; one where the last rows make no whole tile.
-  int tiles_at(int64_t r, int64_t deep) const {
-    constexpr int64_t enough = 512;  // steps of the depth
+  // things in between, if there are any; one where the last rows make no whole tile.
+  int tiles_at(int64_t r, int64_t deep, bool fetches) const {
+    const int64_t enough = fetches ? 512 : 4096;  // steps of the depth
     const int64_t whole = (rows_.end - r) / kHeight;
     int64_t most = deep > 0 ? enough / deep : 1;
     if (kInTiles && most > Tile<T>::kTiles) most = Tile<T>::kTiles;

@@ -74,7 +74,9 @@ BlockUpdate<T>::BlockUpdate(const Update<T>& u, int64_t which, int64_t stride)
     padding_stays_zero = onepass::ONEPASS_ISA::padding_stays_zero<R>(
         u.scalars, u.around[u.shared_around ? 0 : which]);
     apply = update_run<R, T>;
-    if constexpr (R::kFewOperations) in_tiles = around.plain ? update_tiles<R, T> : nullptr;
+    if constexpr (R::kFewOperations) {
+      if (around.plain && around.keep == T(1)) in_tiles = update_tiles<R, T>;
+    }
   });
 }
 
@@ -141,7 +143,8 @@ void update_block(const DenseBackwardWeights<T>& g, const BlockUpdate<T>& update
   }
 }
 
-// A rule of few operations as the end of a tile of the gradient: equal to the sweep to the bit.
+// A rule of few operations, with nothing around it, as the end of a tile of the gradient: equal to
+// the sweep to the bit.
 template <class R, class T>
 class InRegisters {
   using S = Simd<T>;
@@ -152,7 +155,7 @@ class InRegisters {
  public:
   static constexpr bool kWholeTiles = true, kJoins = false, kAsks = true;
 
-  explicit InRegisters(const BlockUpdate<T>& u) : keep_(all(u.around.keep)) {
+  explicit InRegisters(const BlockUpdate<T>& u) {
     const auto h = math::hyper_from<R, T>(u.scalars);
     math::each_hyper<R, T, Numbers>(h, h_, all);
     for (int k = 0; k < R::kStates; ++k) state_[k] = u.segment->state[k] - u.segment->p;
@@ -160,7 +163,7 @@ class InRegisters {
   // n: nothing, or the number of columns that there are.
   template <class... N>
   ONEPASS_INLINE void put(T* p, V g, N... n) const {
-    Numbers value = (Numbers)S::load(p, n...) * keep_;
+    Numbers value = (Numbers)S::load(p, n...);
     if constexpr (R::kStates == 0) {
       R::apply(h_, (Numbers)g, value);
     } else {
@@ -184,7 +187,6 @@ class InRegisters {
   static_assert(R::kStates <= 1);
   static Numbers all(T x) { return Numbers{} + x; }
   typename R::template Hyper<Numbers> h_;
-  Numbers keep_;
   int64_t state_[R::kStates + 1];  // distances from the parameters
 };
 
