@@ -2,7 +2,7 @@
 
 #include <pthread.h>
 #include <sched.h>
-#include <sys/resource.h>
+#include <time.h>
 
 #include <algorithm>
 #include <atomic>
@@ -41,9 +41,9 @@ std::atomic<double> work_asleep{20'000'000};
 
 // About 50 us of spinning, then let others have the core.
 constexpr int kSpins = 4000;
-// Members that lose their core to another program more often than this (per second, all together)
-// hold each other up at every barrier. Judged for jobs long enough to tell: milliseconds.
-constexpr double kCrowdedRate = 100.0;
+// Members without a core for this share of a job's time, all together, hold each other up so much
+// that the caller alone would be as fast. Judged for jobs long enough to tell: milliseconds.
+constexpr double kCrowded = 0.25;
 constexpr double kWorkJudged = 200'000'000;
 // A job too small to be judged that way has waited for a member without a core if it took so long
 // beyond what any element takes.
@@ -54,10 +54,12 @@ constexpr auto kLongestPause = std::chrono::milliseconds(400);
 
 using Clock = std::chrono::steady_clock;
 
-// Times that this thread was made to give up its core.
-int64_t preemptions() {
-  rusage usage{};
-  return getrusage(RUSAGE_THREAD, &usage) == 0 ? usage.ru_nivcsw : 0;
+// Time of this thread without a core, but for a constant.
+std::chrono::nanoseconds time_lost() {
+  timespec used{};
+  if (clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used) != 0) return {};
+  const auto running = std::chrono::seconds(used.tv_sec) + std::chrono::nanoseconds(used.tv_nsec);
+  return Clock::now().time_since_epoch() - running;
 }
 
 inline void relax() {
@@ -195,51 +197,51 @@ class Pool {
     for (int spins = 0; running_.load(std::memory_order_acquire) > 0; ++spins) {
       spins < kSpins ? relax() : static_cast<void>(sched_yield());
     }
-    part_from_helpers();
-    judge_company(start, work);
+    const std::chrono::nanoseconds lost(lost_.exchange(0, std::memory_order_relaxed));
+    if (!part_from_helpers()) judge_company(Clock::now(), start, work, lost);
   }
 
  private:
   // The system may wake a helper on its caller's core, where the two take turns and are slower than
   // one, and leaves it there for many milliseconds. It is sent away, and then free to go anywhere.
-  void part_from_helpers() {
+  // Whether there was one, which says nothing about other programs.
+  bool part_from_helpers() {
+    bool any = false;
     const int mine = sched_getcpu();
     for (std::size_t i = 0; i < helpers_.size(); ++i) {
       if (cores_[i].load(std::memory_order_relaxed) != mine) continue;
       cpu_set_t all;
-      if (sched_getaffinity(0, sizeof all, &all) != 0 || CPU_COUNT(&all) < 2) return;
+      if (sched_getaffinity(0, sizeof all, &all) != 0 || CPU_COUNT(&all) < 2) return false;
       cpu_set_t others = all;
       CPU_CLR(mine, &others);
       const auto helper = helpers_[i].native_handle();
       pthread_setaffinity_np(helper, sizeof others, &others);
       pthread_setaffinity_np(helper, sizeof all, &all);
+      any = true;
     }
+    return any;
   }
 
-  // Runs this member's part and notes how often it lost its core meanwhile. A job must not throw:
-  // the others would wait for it for ever.
+  // Runs this member's part and notes how long it had no core meanwhile. A job must not throw: the
+  // others would wait for it for ever.
   void take_part(const std::function<void(Team&)>& job, int rank, void* area) noexcept {
-    const int64_t before = judged_ ? preemptions() : 0;
+    const auto before = judged_ ? time_lost() : std::chrono::nanoseconds();
     Team team{rank, size_, &barrier_, area};
     job(team);
-    if (judged_) lost_.fetch_add(preemptions() - before, std::memory_order_relaxed);
+    if (judged_) lost_.fetch_add((time_lost() - before).count(), std::memory_order_relaxed);
   }
 
   // Where other programs want the cores, a team is slower than its caller alone: it stands back for
   // a while, longer each time that it finds the cores still crowded.
-  void judge_company(Clock::time_point start, double work) {
-    const auto now = Clock::now();
-    if (judged_ ? !lost_cores(now - start) : now - start < kStalled + work * kLongestElement) {
+  void judge_company(Clock::time_point now, Clock::time_point start, double work,
+                     std::chrono::nanoseconds lost) {
+    const auto elapsed = now - start;
+    if (judged_ ? lost < kCrowded * elapsed : elapsed < kStalled + work * kLongestElement) {
       pause_ = kFirstPause;
       return;
     }
     alone_until_ = now + pause_;
     pause_ = std::min(2 * pause_, kLongestPause);
-  }
-
-  bool lost_cores(std::chrono::duration<double> elapsed) {
-    const auto lost = static_cast<double>(lost_.exchange(0, std::memory_order_relaxed));
-    return lost >= 2.0 && lost >= kCrowdedRate * elapsed.count();
   }
 
   void serve(int rank, void* area) {
@@ -296,7 +298,7 @@ class Pool {
   bool judged_ = false;
   Clock::time_point alone_until_{}, last_small_call_{};
   int in_a_row_ = 0;
-  std::atomic<int64_t> lost_{0};
+  std::atomic<int64_t> lost_{0};  // nanoseconds that members had no core
   std::chrono::milliseconds pause_ = kFirstPause;
 };
 
