@@ -29,8 +29,8 @@ double product_work(Matrix<T> a, int64_t cols) {
 }
 
 template <class T>
-double elements(Matrix<T> a) {
-  return static_cast<double>(a.rows) * static_cast<double>(a.cols);
+double sweep_work(Matrix<T> a) {
+  return kElementWork * static_cast<double>(a.rows) * static_cast<double>(a.cols);
 }
 
 void dense_forward(py::array x, py::array w, py::object b, py::object z, py::array y,
@@ -75,7 +75,7 @@ void activation_forward(py::array x, py::array y, int activation, const Hyper& h
     using T = decltype(zero);
     const ActivationForward<T> a{matrix_of<T>(x, "x"), output_of<T>(y, "y"),
                                  activation_of(activation, hyper)};
-    run_kernel(&KernelTable<T>::activation_forward, a, elements(a.x));
+    run_kernel(&KernelTable<T>::activation_forward, a, sweep_work(a.x));
   });
 }
 
@@ -86,7 +86,7 @@ void activation_backward(py::object x, py::array y, py::array dy, py::array dx, 
     const ActivationBackward<T> a{optional_matrix<T>(x, "x"),       matrix_of<T>(y, "y"),
                                   matrix_of<T>(dy, "dy"),           output_of<T>(dx, "dx"),
                                   activation_of(activation, hyper), accumulate};
-    run_kernel(&KernelTable<T>::activation_backward, a, elements(a.dy));
+    run_kernel(&KernelTable<T>::activation_backward, a, sweep_work(a.dy));
   });
 }
 
@@ -94,7 +94,7 @@ void softmax(py::array x, py::array y) {
   by_dtype(x, "x", [&](auto zero) {
     using T = decltype(zero);
     const Softmax<T> a{matrix_of<T>(x, "x"), output_of<T>(y, "y")};
-    run_kernel(&KernelTable<T>::softmax, a, 8 * elements(a.x));
+    run_kernel(&KernelTable<T>::softmax, a, 8 * sweep_work(a.x));
   });
 }
 
@@ -103,7 +103,7 @@ void softmax_backward(py::array y, py::array dy, py::array dx, bool accumulate) 
     using T = decltype(zero);
     const SoftmaxBackward<T> a{matrix_of<T>(y, "y"), matrix_of<T>(dy, "dy"), output_of<T>(dx, "dx"),
                                accumulate};
-    run_kernel(&KernelTable<T>::softmax_backward, a, 2 * elements(a.dy));
+    run_kernel(&KernelTable<T>::softmax_backward, a, 2 * sweep_work(a.dy));
   });
 }
 
@@ -132,7 +132,7 @@ void loss(int id, const Hyper& hyper, py::array target, bool target_is_index, py
     a.gradient = optional_output<T>(gradient, "gradient");
     a.probabilities = optional_output<T>(probabilities, "probabilities");
     a.scale = scale;
-    run_kernel(&KernelTable<T>::loss, a, 20 * elements(a.prediction));
+    run_kernel(&KernelTable<T>::loss, a, 20 * sweep_work(a.prediction));
   });
 }
 
@@ -150,7 +150,7 @@ void row_accuracy(int kind, double threshold, py::array target, py::array predic
     }
     a.prediction = matrix_of<T>(prediction, "prediction");
     a.values = output_of<T>(values, "values").data;
-    run_kernel(&KernelTable<T>::row_accuracy, a, elements(a.prediction));
+    run_kernel(&KernelTable<T>::row_accuracy, a, sweep_work(a.prediction));
   });
 }
 
@@ -173,7 +173,7 @@ void gather_rows(py::array source, py::array_t<int64_t, py::array::c_style> inde
     const GatherRows<T> a{
         source.data(), source_type_of(source, "source"), source.strides(0), index.data(), 0,
         scale,         output_of<T>(out, "out")};
-    run_kernel(&KernelTable<T>::gather_rows, a, elements(a.out));
+    run_kernel(&KernelTable<T>::gather_rows, a, sweep_work(a.out));
   });
 }
 
@@ -184,7 +184,7 @@ double sum_of_squares(py::array x) {
     const Matrix<const T> flat = matrix_of<T>(x, "x");
     std::vector<double> partial((flat.cols + kNormBlock - 1) / kNormBlock);
     const SumOfSquares<T> a{flat.data, flat.cols, partial.data()};
-    run_kernel(&KernelTable<T>::sum_of_squares, a, elements(flat));
+    run_kernel(&KernelTable<T>::sum_of_squares, a, sweep_work(flat));
     for (const double p : partial) total += p;
   });
   return total;
@@ -195,7 +195,7 @@ void scale_clip(py::array x, double scale, double low, double high) {
     using T = decltype(zero);
     const Matrix<T> flat = output_of<T>(x, "x");
     const ScaleClip<T> a{flat.data, flat.cols, scale, low, high};
-    run_kernel(&KernelTable<T>::scale_clip, a, elements(flat));
+    run_kernel(&KernelTable<T>::scale_clip, a, sweep_work(flat));
   });
 }
 

@@ -13,9 +13,9 @@
 namespace onepass::bind {
 namespace {
 
-// A sweep over fewer elements takes 10 us at most: other Python threads gain less than they and
+// A sweep with less work takes 10 us at most: other Python threads gain less than they and
 // this one lose by handing over the GIL.
-constexpr double kBrief = 50'000;
+constexpr double kBrief = 400'000;
 
 PyObject* array_type() {
   return reinterpret_cast<PyObject*>(py::detail::npy_api::get().PyArray_Type_);
@@ -218,7 +218,7 @@ void OptimizerObject::check_gradient(std::size_t i, const py::object& given) con
 
 void OptimizerObject::run(double learning_rate, int64_t t) {
   if (planned_ != tensors_.size()) throw py::value_error("no gradients were set");
-  const double work = static_cast<double>(native_->elements());
+  const double work = kElementWork * static_cast<double>(native_->elements());
   const Kernels& table = kernels();
   const auto step = [&](Team& team) { native_->step(learning_rate, t, table, team); };
   // One reference: what a std::function holds without allocating.

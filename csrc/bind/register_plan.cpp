@@ -111,7 +111,7 @@ class PlanObject {
       auto call = std::make_unique<DenseBackwardWeightsCall<decltype(zero)>>();
       call->x = x, call->dz = dz, call->dw = id_of(dw), call->db = id_of(db);
       call->accumulate = accumulate;
-      call->work_per_sample = dw ? product_work(x, *dw) : sample_size(dz);
+      call->work_per_sample = dw ? product_work(x, *dw) : sweep_work(dz);
       return call;
     });
   }
@@ -120,7 +120,7 @@ class PlanObject {
     add([&](auto zero) {
       auto call = std::make_unique<ActivationForwardCall<decltype(zero)>>();
       call->x = x, call->y = y, call->activation = activation_of(activation, hyper);
-      call->work_per_sample = sample_size(y);
+      call->work_per_sample = sweep_work(y);
       return call;
     });
   }
@@ -132,7 +132,7 @@ class PlanObject {
       call->x = id_of(x), call->y = y, call->dy = dy, call->dx = dx;
       call->activation = activation_of(activation, hyper);
       call->accumulate = accumulate;
-      call->work_per_sample = sample_size(dx);
+      call->work_per_sample = sweep_work(dx);
       return call;
     });
   }
@@ -140,7 +140,7 @@ class PlanObject {
   void softmax(int x, int y) {
     add([&](auto zero) {
       auto call = std::make_unique<SoftmaxCall<decltype(zero)>>();
-      call->x = x, call->y = y, call->work_per_sample = 8 * sample_size(y);
+      call->x = x, call->y = y, call->work_per_sample = 8 * sweep_work(y);
       return call;
     });
   }
@@ -149,7 +149,7 @@ class PlanObject {
     add([&](auto zero) {
       auto call = std::make_unique<SoftmaxBackwardCall<decltype(zero)>>();
       call->y = y, call->dy = dy, call->dx = dx, call->accumulate = accumulate;
-      call->work_per_sample = 2 * sample_size(dx);
+      call->work_per_sample = 2 * sweep_work(dx);
       return call;
     });
   }
@@ -167,7 +167,7 @@ class PlanObject {
       call->values = id_of(values), call->gradient = id_of(gradient);
       call->probabilities = id_of(probabilities);
       call->mean = mean, call->factor = factor;
-      call->work_per_sample = 20 * sample_size(prediction);
+      call->work_per_sample = 20 * sweep_work(prediction);
       return call;
     });
   }
@@ -218,7 +218,7 @@ class PlanObject {
       call->optimizer = native;
       call->work_per_sample = product_work(x, dw);
       const BufferSpec& w = program_.buffer(dw);
-      call->parameters = static_cast<double>(w.rows * w.cols);
+      call->parameters = kElementWork * static_cast<double>(w.rows * w.cols);
       return call;
     });
   }
@@ -313,9 +313,9 @@ class PlanObject {
     float64_ ? program_.add_call(make(double{})) : program_.add_call(make(float{}));
   }
 
-  double sample_size(int id) const {
+  double sweep_work(int id) const {
     const BufferSpec& spec = program_.buffer(id);
-    return static_cast<double>(spec.rows_per_sample * spec.cols);
+    return kElementWork * static_cast<double>(spec.rows_per_sample * spec.cols);
   }
   double product_work(int rows, int matrix) const {
     const BufferSpec& w = program_.buffer(matrix);

@@ -34,21 +34,21 @@ constexpr int kMaxThreads = 1024;
 constexpr auto kSpinTime = std::chrono::microseconds(100);
 // So many calls in a row, none later than a helper would spin, are a loop: its helpers are woken.
 constexpr int kLoopOfCalls = 8;
-// Work (multiply-adds or elements) from which an awake, or a sleeping, helper pays: waking one
-// costs 50 us and more, so alone the work must take about 200 us.
-std::atomic<double> work_awake{65'000};
+// Work from which an awake, or a sleeping, helper pays: waking one costs 50 us and more, so alone
+// the work must take about 200 us.
+std::atomic<double> work_awake{500'000};
 std::atomic<double> work_asleep{20'000'000};
 
 // About 50 us of spinning, then let others have the core.
 constexpr int kSpins = 4000;
 // Members without a core for this share of a job's time, all together, hold each other up so much
-// that the caller alone would be as fast. Judged for jobs long enough to tell: milliseconds.
+// that the caller alone would be as fast. Judged for jobs long enough to tell.
 constexpr double kCrowded = 0.25;
-constexpr double kWorkJudged = 200'000'000;
+constexpr double kWorkJudged = 50'000'000;
 // A job too small to be judged that way has waited for a member without a core if it took so long
-// beyond what any element takes.
+// beyond what any work takes.
 constexpr auto kStalled = std::chrono::milliseconds(1);
-constexpr std::chrono::duration<double, std::nano> kLongestElement(4.0);
+constexpr std::chrono::duration<double, std::nano> kLongestWork(0.5);
 constexpr auto kFirstPause = std::chrono::milliseconds(100);
 constexpr auto kLongestPause = std::chrono::milliseconds(400);
 
@@ -236,7 +236,7 @@ class Pool {
   void judge_company(Clock::time_point now, Clock::time_point start, double work,
                      std::chrono::nanoseconds lost) {
     const auto elapsed = now - start;
-    if (judged_ ? lost < kCrowded * elapsed : elapsed < kStalled + work * kLongestElement) {
+    if (judged_ ? lost < kCrowded * elapsed : elapsed < kStalled + work * kLongestWork) {
       pause_ = kFirstPause;
       return;
     }

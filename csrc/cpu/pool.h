@@ -13,6 +13,9 @@ int threads();
 // Throws std::invalid_argument unless 1 <= n <= 1024.
 void set_threads(int n);
 
+// Work is counted in multiply-adds of a product. An element of a sweep takes as long as so many.
+inline constexpr double kElementWork = 8.0;
+
 // Work from which awake, and sleeping, helpers take part. Results never depend on it; tests set 0
 // to have real teams at every size.
 void set_team_thresholds(double awake, double asleep);
@@ -20,8 +23,8 @@ void set_team_thresholds(double awake, double asleep);
 bool flush_denormals();
 void set_flush_denormals(bool on);
 
-// Runs job(team), which must not throw, on the caller and, where `work` (elements or multiply-adds)
-// is worth it, on helpers. A caller that finds the helpers taken by another thread runs alone.
+// Runs job(team), which must not throw, on the caller and, where `work` is worth it, on
+// helpers. A caller that finds the helpers taken by another thread runs alone.
 void run_team(double work, const std::function<void(Team&)>& job);
 
 }  // namespace onepass

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <memory>
 
+#include "../cpu/pool.h"
 #include "optimizer.h"
 #include "program.h"
 
@@ -290,7 +291,9 @@ struct UpdateCall final : Call {
   void run(const Frame& f, Team& team) const override {
     optimizer->step(f.step.learning_rate, f.step.t, f.kernels, team);
   }
-  double work(int64_t) const override { return static_cast<double>(optimizer->elements()); }
+  double work(int64_t) const override {
+    return kElementWork * static_cast<double>(optimizer->elements());
+  }
   bool updates() const override { return true; }
 };
 
