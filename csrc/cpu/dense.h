@@ -3,6 +3,7 @@
 
 #include "../math/activations.h"
 #include "blocks.h"
+#include "elementwise.h"
 
 namespace onepass::ONEPASS_ISA {
 namespace {
@@ -185,6 +186,20 @@ void forward_by_halves(const DenseForward<T>& a, int64_t half, Matrix<T> first, 
   });
 }
 
+// A result without gaps that stays in the first-level cache: what follows a product is then faster
+// in one run over it than tile by tile.
+template <class T>
+bool is_one_run(Matrix<T> m, Block block) {
+  constexpr int64_t most = int64_t{16} << 10;
+  return m.stride == m.cols && block.cols.end - block.cols.begin == m.cols &&
+         m.rows * m.cols * int64_t{sizeof(T)} <= most;
+}
+
+template <class T>
+Matrix<T> rows_of(Matrix<T> m, Range rows) {
+  return m ? Matrix<T>{m.row(rows.begin), rows.end - rows.begin, m.cols, m.stride} : m;
+}
+
 // What two members take from each other's caches: by halves of the depth, half of the sums; by
 // bands of columns, half of x, of which each has made a band, and the other one's rows of w.
 template <class T>
@@ -197,18 +212,24 @@ void dense_forward(const DenseForward<T>& a, Team& team) {
   const Block block = bands_of_columns<T>(a.y.rows, a.y.cols, team);
   const Matrix<T> sums = a.z ? a.z : a.y;
   const int64_t half = half_depth(a.x.cols);
-  const bool plain = a.activation.id == 0 && !a.z;
+  const bool by_run = a.activation.id != 0 && is_one_run(sums, block) && is_one_run(a.y, block);
+  const bool plain = by_run || (a.activation.id == 0 && !a.z);
   const Range all{0, a.x.cols}, first{0, half}, second{half, a.x.cols};
   if (half == 0) {
     plain ? forward_part(a, all, sums, block, team, Stored<T>{})
           : forward_part(a, all, sums, block, team, FinishForward<T>{a});
   } else if (a.partial && team.size % 2 == 0 && halves_move_less(a.x, a.y.cols)) {
-    forward_by_halves(a, half, sums, team);
+    return forward_by_halves(a, half, sums, team);
   } else {
     forward_part(a, team.backwards ? second : first, sums, block, team, Stored<T>{});
     const Range last = team.backwards ? first : second;
     plain ? forward_part(a, last, sums, block, team, Joined<T>{})
           : forward_part(a, last, sums, block, team, FinishForward<T, Joined<T>>{a});
+  }
+  if (by_run) {
+    Team alone{0, 1, nullptr, nullptr};
+    const Matrix<T> x = rows_of(sums, block.rows), y = rows_of(a.y, block.rows);
+    activation_forward<T>({read_only(x), y, a.activation}, alone);
   }
 }
 
@@ -233,9 +254,23 @@ void dense_backward_input(const DenseBackwardInput<T>& a, Team& team) {
     return;
   }
   const Product<T> product{{a.dz.data, a.dz.stride, 1}, a.dz.cols, a.dx, nullptr, a.accumulate};
-  const Turned<T> right{a.w};
-  a.activation.id == 0 ? multiply_block(product, right, block, team, Stored<T>{})
-                       : multiply_block(product, right, block, team, FinishBackward<T>{a});
+  const Matrix<const T> of = needs_input(a.activation) ? a.z : a.y;
+  const bool by_run = a.activation.id != 0 && is_one_run(a.dx, block) && is_one_run(of, block);
+  const auto multiply_by = [&](const auto& right) {
+    a.activation.id == 0 || by_run
+        ? multiply_block(product, right, block, team, Stored<T>{})
+        : multiply_block(product, right, block, team, FinishBackward<T>{a});
+  };
+  // One column of weights lies in memory as their transpose does.
+  a.w.cols == 1 && a.w.stride == 1
+      ? multiply_by(Straight<T>({a.w.data, 1, a.w.rows, a.w.rows}, block.rows))
+      : multiply_by(Turned<T>{a.w});
+  if (by_run) {
+    Team alone{0, 1, nullptr, nullptr};
+    const Matrix<T> dx = rows_of(a.dx, block.rows);
+    const Matrix<const T> x = rows_of(of, block.rows);
+    activation_backward<T>({x, x, read_only(dx), dx, a.activation, false}, alone);
+  }
 }
 
 // db[c] (+)= sum over rows, in ascending order, of kColumns vectors side by side.
@@ -256,26 +291,37 @@ ONEPASS_INLINE void sum_columns(Matrix<const T> dz, int64_t c, int tail, bool ac
   S::store(db + c + (kColumns - 1) * S::kWidth, sums[kColumns - 1], tail);
 }
 
-template <class T>
+// The number of vectors is found from the widest down.
+template <class T, int kColumns = 4>
 void column_sums(Matrix<const T> dz, Range cols, bool accumulate, T* db) {
-  constexpr int width = Simd<T>::kWidth, many = 4;
+  constexpr int64_t width = Simd<T>::kWidth, wide = kColumns * width;
   int64_t c = cols.begin;
-  for (; c + many * width <= cols.end; c += many * width) {
-    sum_columns<T, many>(dz, c, width, accumulate, db);
+  for (; cols.end - c > wide - width; c += wide) {
+    const int64_t tail = cols.end - c - (wide - width);
+    const int last = static_cast<int>(tail < width ? tail : width);
+    sum_columns<T, kColumns>(dz, c, last, accumulate, db);
   }
-  for (; c < cols.end; c += width) {
-    const int64_t left = cols.end - c;
-    sum_columns<T, 1>(dz, c, static_cast<int>(left < width ? left : width), accumulate, db);
-  }
+  if constexpr (kColumns > 1) column_sums<T, kColumns - 1>(dz, {c, cols.end}, accumulate, db);
+}
+
+// A gradient of one column, which lies in memory as a row does, as the product of that row: many
+// columns make better tiles than one. db is then not its business.
+template <class T>
+DenseBackwardWeights<T> in_better_shape(const DenseBackwardWeights<T>& a) {
+  if (a.dw.cols != 1 || a.dw.stride != 1) return a;
+  return {a.dz, a.x, {a.dw.data, 1, a.dw.rows, a.dw.rows}, nullptr, a.accumulate};
 }
 
 template <class T>
-void dense_backward_weights(const DenseBackwardWeights<T>& a, Team& team) {
+void dense_backward_weights(const DenseBackwardWeights<T>& given, Team& team) {
+  const DenseBackwardWeights<T> a = in_better_shape(given);
   const Block block = bands_of_rows<T>(a.dw.rows, a.dw.cols, team);
   const Product<T> product{{a.x.data, 1, a.x.stride}, a.dz.rows, a.dw, nullptr, a.accumulate};
   const Straight<T> right{a.dz, block.rows};
   if (a.dw) multiply_block(product, right, block, team, Stored<T>{});
-  if (a.db != nullptr) column_sums(a.dz, team.share(a.dz.cols, 64 / sizeof(T)), a.accumulate, a.db);
+  if (given.db == nullptr) return;
+  const Range share = team.share(given.dz.cols, kLineBytes / sizeof(T));
+  column_sums(given.dz, share, given.accumulate, given.db);
 }
 
 }  // namespace

@@ -81,8 +81,9 @@ BlockUpdate<T>::BlockUpdate(const Update<T>& u, int64_t which, int64_t stride)
 }
 
 // Products so shallow cannot hide the update's memory behind their own; a line a step of the depth
-// is about what they use up.
+// is about what they use up. What is updated must be too much for the first-level cache.
 constexpr int64_t kShallow = 64;
+constexpr int64_t kFar = int64_t{64} << 10;
 
 // A member's work area for a stripe of the gradient, behind those of the product.
 template <class T>
@@ -130,14 +131,16 @@ void update_block(const DenseBackwardWeights<T>& g, const BlockUpdate<T>& update
   const int64_t run = cols.end == g.dw.cols ? g.dw.stride - cols.begin : width;
   const Matrix<T> area = stripe_area(g, block, run, high, team);
   const Matrix<const T> dz{g.dz.data + cols.begin, g.dz.rows, width, g.dz.stride};
+  const int64_t updated = update.segment->size * (1 + update.states) * int64_t{sizeof(T)};
+  const bool far = dz.rows <= kShallow && updated > kFar;
   // From the last stripe to the first: the forward product has just read the last rows, and will
   // read the first ones next.
   for (int64_t end = rows.end; end > rows.begin; end -= area.rows) {
     const int64_t r = end - area.rows > rows.begin ? end - area.rows : rows.begin;
     const Block stripe{{0, end - r}, {0, width}};
     Fetch<T> fetch = update.fetch(r, cols.begin, run);
-    const Product<T> product{{g.x.data + r, 1, g.x.stride},         dz.rows, area, nullptr, false,
-                             dz.rows <= kShallow ? &fetch : nullptr};
+    const Product<T> product{{g.x.data + r, 1, g.x.stride}, dz.rows, area, nullptr, false,
+                             far ? &fetch : nullptr};
     multiply_block(product, Straight<T>(dz, stripe.rows), stripe, team, Stored<T>{});
     update({area.data, stripe.rows.end, run, area.stride}, r, cols.begin, width);
   }
@@ -214,7 +217,7 @@ void update_bias(const Matrix<const T> dz, const BlockUpdate<T>& update, Range c
 
 template <class T>
 void dense_update(const DenseUpdate<T>& a, Team& team) {
-  const DenseBackwardWeights<T>& g = a.gradient;
+  const DenseBackwardWeights<T> g = in_better_shape(a.gradient);
   Block block = bands_of_rows<T>(g.dw.rows, g.dw.cols, team);
   const BlockUpdate<T> update(a.update, 0, g.dw.stride);
   const bool high = Straight<T>(g.dz, {0, Packed<T>::kRows}).pack;
@@ -229,12 +232,12 @@ void dense_update(const DenseUpdate<T>& a, Team& team) {
     const Range cols{c, c + step < block.cols.end ? c + step : block.cols.end};
     update_block(g, update, {block.rows, cols}, high, team);
   }
-  if (g.db == nullptr) return;
+  if (a.gradient.db == nullptr) return;
   const BlockUpdate<T> bias(a.update, 1, 0);
-  const Range share = team.share(g.dz.cols, kLineBytes / sizeof(T));
+  const Range share = team.share(a.gradient.dz.cols, kLineBytes / sizeof(T));
   for (int64_t c = share.begin; c < share.end; c += Stripe<T>::kMostCols) {
     const int64_t end = c + Stripe<T>::kMostCols;
-    update_bias(g.dz, bias, {c, end < share.end ? end : share.end}, team);
+    update_bias(a.gradient.dz, bias, {c, end < share.end ? end : share.end}, team);
   }
 }
 

@@ -7,11 +7,41 @@
 namespace onepass::ONEPASS_ISA {
 namespace {
 
+template <class T>
+T row_scale(const Loss<T>& a, int64_t r) {
+  const double weight = a.weights != nullptr ? static_cast<double>(a.weights[r]) : 1.0;
+  return static_cast<T>(a.scale * weight);
+}
+
+// Rows of one element without gaps: all of them are one run.
+template <class F, class T>
+void loss_of_one_column(const Loss<T>& a, Range rows) {
+  const auto h = math::hyper_from<F, T>(a.hyper);
+  const T *y = a.target.dense.data, *p = a.prediction.data;
+  if (a.values != nullptr) {
+    T* values = a.values;
+    ONEPASS_IVDEP
+    for (int64_t r = rows.begin; r < rows.end; ++r) values[r] = F::value(y[r], p[r], h);
+  }
+  if (a.gradient) {
+    const Loss<T> own = a;  // may not alias g
+    T* g = a.gradient.data;
+    ONEPASS_IVDEP
+    for (int64_t r = rows.begin; r < rows.end; ++r) {
+      g[r] = row_scale(own, r) * F::gradient(y[r], p[r], h);
+    }
+  }
+}
+
 template <class F, class T>
 void elementwise_loss(const Loss<T>& a, Team& team) {
   const auto h = math::hyper_from<F, T>(a.hyper);
   const int64_t cols = a.prediction.cols;
   const Range share = team.share(a.prediction.rows, 1);
+  if (cols == 1 && a.prediction.stride == 1 && a.target.dense.stride == 1 &&
+      (!a.gradient || a.gradient.stride == 1)) {
+    return loss_of_one_column<F>(a, share);
+  }
   for (int64_t r = share.begin; r < share.end; ++r) {
     const T* y = a.target.dense.row(r);
     const T* p = a.prediction.row(r);
@@ -73,12 +103,6 @@ struct RowTarget {
     return sum.total();
   }
 };
-
-template <class T>
-T row_scale(const Loss<T>& a, int64_t r) {
-  const double weight = a.weights != nullptr ? static_cast<double>(a.weights[r]) : 1.0;
-  return static_cast<T>(a.scale * weight);
-}
 
 template <class F, class T, bool kSparse>
 ONEPASS_INLINE T value_of_logits(const RowTarget<F, T, kSparse>& target, const T* z, T max,
