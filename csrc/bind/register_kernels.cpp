@@ -94,7 +94,7 @@ void softmax(py::array x, py::array y) {
   by_dtype(x, "x", [&](auto zero) {
     using T = decltype(zero);
     const Softmax<T> a{matrix_of<T>(x, "x"), output_of<T>(y, "y")};
-    run_kernel(&KernelTable<T>::softmax, a, 8 * sweep_work(a.x));
+    run_kernel(&KernelTable<T>::softmax, a, 4 * sweep_work(a.x));
   });
 }
 
@@ -132,7 +132,7 @@ void loss(int id, const Hyper& hyper, py::array target, bool target_is_index, py
     a.gradient = optional_output<T>(gradient, "gradient");
     a.probabilities = optional_output<T>(probabilities, "probabilities");
     a.scale = scale;
-    run_kernel(&KernelTable<T>::loss, a, 20 * sweep_work(a.prediction));
+    run_kernel(&KernelTable<T>::loss, a, 5 * sweep_work(a.prediction));
   });
 }
 

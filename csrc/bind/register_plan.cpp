@@ -140,7 +140,7 @@ class PlanObject {
   void softmax(int x, int y) {
     add([&](auto zero) {
       auto call = std::make_unique<SoftmaxCall<decltype(zero)>>();
-      call->x = x, call->y = y, call->work_per_sample = 8 * sweep_work(y);
+      call->x = x, call->y = y, call->work_per_sample = 4 * sweep_work(y);
       return call;
     });
   }
@@ -167,7 +167,7 @@ class PlanObject {
       call->values = id_of(values), call->gradient = id_of(gradient);
       call->probabilities = id_of(probabilities);
       call->mean = mean, call->factor = factor;
-      call->work_per_sample = 20 * sweep_work(prediction);
+      call->work_per_sample = 5 * sweep_work(prediction);
       return call;
     });
   }
