@@ -155,8 +155,7 @@ def test_few_columns_with_two_threads_finishes() -> None:
 
 
 def test_two_threads_really_ran() -> None:
-    # Work large enough to wake a helper, but below what makes the pool judge how crowded the
-    # machine is; another size first, so that no older judgement holds.
+    # Work large enough to wake a helper; another size first, so that no older judgement holds.
     x = values_of(np.float32, (340, 340), 0)
 
     def seconds(threads: int) -> tuple[float, float]:
@@ -167,11 +166,16 @@ def test_two_threads_really_ran() -> None:
             kernels.dense_forward(x, x)
         return helper_seconds() - helper, time.thread_time() - own
 
-    seconds(3)
-    helper, _ = seconds(2)
     no_helper, own = seconds(1)
-    assert helper > own / 4, "the helper did not do its half"
     assert no_helper < own / 4, "a helper worked though one thread was asked for"
+    until = time.monotonic() + 20
+    while True:
+        seconds(3)
+        helper, _ = seconds(2)
+        if helper > own / 4:
+            break
+        # Helpers stand back while others want the cores.
+        assert time.monotonic() < until, "the helper did not do its half"
 
 
 @given(st.sampled_from(SIZES[1:]), st.sampled_from(SIZES), st.sampled_from(SIZES), dtypes, seeds)
