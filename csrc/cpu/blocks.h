@@ -163,7 +163,7 @@ template <class F, class T>
 concept TakesTiles = requires(F f, Tile<T>& tile, int64_t at, int cols) { f(tile, at, at, cols); };
 
 // Walks a member's block of one product. `finish(tile, r, c, cols)` takes each tile of the result,
-// to which the sums came by Finish::End.
+// to which the sums came by its own End; or else it is such an end itself.
 template <class T, class B, class Finish>
 class Walk {
  public:

@@ -305,7 +305,7 @@ void column_sums(Matrix<const T> dz, Range cols, bool accumulate, T* db) {
 }
 
 // A gradient of one column, which lies in memory as a row does, as the product of that row: many
-// columns make better tiles than one. db is then not its business.
+// columns make better tiles than one. The result has no db: callers sum up dz as it was given.
 template <class T>
 DenseBackwardWeights<T> in_better_shape(const DenseBackwardWeights<T>& a) {
   if (a.dw.cols != 1 || a.dw.stride != 1) return a;

@@ -41,14 +41,14 @@ std::atomic<double> work_asleep{20'000'000};
 
 // About 50 us of spinning, then let others have the core.
 constexpr int kSpins = 4000;
-// Members without a core for this share of a job's time, all together, hold each other up so much
-// that the caller alone would be as fast. Judged for jobs long enough to tell.
+// Helpers' worth of members without a core for this share of a job's time hold each other up: two
+// members are then hardly faster than the caller alone. Judged for jobs long enough to tell.
 constexpr double kCrowded = 0.25;
 constexpr double kWorkJudged = 50'000'000;
 // A job too small to be judged that way has waited for a member without a core if it took so long
-// beyond what any work takes.
+// beyond the longest that its work may take.
 constexpr auto kStalled = std::chrono::milliseconds(1);
-constexpr std::chrono::duration<double, std::nano> kLongestWork(0.5);
+constexpr std::chrono::duration<double, std::nano> kLongestWork(4.0);
 constexpr auto kFirstPause = std::chrono::milliseconds(100);
 constexpr auto kLongestPause = std::chrono::milliseconds(400);
 
@@ -236,7 +236,8 @@ class Pool {
   void judge_company(Clock::time_point now, Clock::time_point start, double work,
                      std::chrono::nanoseconds lost) {
     const auto elapsed = now - start;
-    if (judged_ ? lost < kCrowded * elapsed : elapsed < kStalled + work * kLongestWork) {
+    if (judged_ ? lost < kCrowded * (size_ - 1) * elapsed
+                : elapsed < kStalled + work * kLongestWork) {
       pause_ = kFirstPause;
       return;
     }

@@ -13,7 +13,7 @@ int threads();
 // Throws std::invalid_argument unless 1 <= n <= 1024.
 void set_threads(int n);
 
-// Work is counted in multiply-adds of a product. An element of a sweep takes as long as so many.
+// Work is counted in multiply-adds of a product. An element of a sweep counts as this many.
 inline constexpr double kElementWork = 8.0;
 
 // Work from which awake, and sleeping, helpers take part. Results never depend on it; tests set 0

@@ -29,7 +29,7 @@ struct GatherCall final : Call {
         {s.data, s.type, s.stride, f.replay.index, f.step.first, s.scale, rows}, team);
   }
   double work(int64_t rows) const override {
-    return static_cast<double>(rows) * static_cast<double>(sample_size);
+    return kElementWork * static_cast<double>(rows) * static_cast<double>(sample_size);
   }
 };
 
