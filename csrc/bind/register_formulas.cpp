@@ -1,11 +1,13 @@
 // The formula lists as Python sees them: names, hyper-parameters and ids, from the headers alone.
 #include <pybind11/stl.h>
 
+#include <array>
 #include <string>
 #include <vector>
 
 #include "../math/activations.h"
 #include "../math/losses.h"
+#include "../math/philox.h"
 #include "../math/rules.h"
 #include "../plan/calls.h"
 #include "arrays.h"
@@ -63,6 +65,16 @@ void register_formulas(py::module_& m) {
   m.def("activations", &activations);
   m.def("losses", &losses);
   m.def("rules", &rules);
+  m.def(
+      "philox",
+      [](const std::array<uint32_t, 4>& counter, const std::array<uint32_t, 2>& key) {
+        const math::PhiloxWords<uint64_t> words{{counter[0], counter[1], counter[2], counter[3]}};
+        std::array<uint32_t, 4> result{};
+        const auto random = math::philox(words, key[0], key[1], math::Multiply{});
+        for (int i = 0; i < 4; ++i) result[i] = static_cast<uint32_t>(random.at[i]);
+        return result;
+      },
+      py::arg("counter"), py::arg("key"));
   m.def("accuracies", [] {
     return py::dict(py::arg("binary") = static_cast<int>(Accuracy::kBinary),
                     py::arg("categorical") = static_cast<int>(Accuracy::kCategorical),

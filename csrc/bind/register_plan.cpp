@@ -137,6 +137,16 @@ class PlanObject {
     });
   }
 
+  void dropout(int x, int y, double rate, std::pair<uint32_t, uint32_t> key, bool accumulate) {
+    add([&](auto zero) {
+      auto call = std::make_unique<DropoutCall<decltype(zero)>>();
+      call->x = x, call->y = y, call->rate = rate, call->accumulate = accumulate;
+      call->key[0] = key.first, call->key[1] = key.second;
+      call->work_per_sample = 4 * sweep_work(y);
+      return call;
+    });
+  }
+
   void softmax(int x, int y) {
     add([&](auto zero) {
       auto call = std::make_unique<SoftmaxCall<decltype(zero)>>();
@@ -237,7 +247,7 @@ class PlanObject {
   void run(const Sources& sources, const std::vector<py::array>& outputs, const py::object& index,
            const py::array_t<int64_t, py::array::c_style>& steps,
            const py::array_t<double, py::array::c_style>& learning_rates, py::array_t<double> sums,
-           py::array_t<int64_t> progress, double seconds) const {
+           py::array_t<int64_t> progress, double seconds, uint32_t draw) const {
     if (steps.ndim() != 2 || steps.shape(1) != 3 || learning_rates.ndim() != 1 ||
         learning_rates.shape(0) != steps.shape(0)) {
       throw py::value_error("steps must be (n, 3) and learning_rates (n,)");
@@ -280,6 +290,7 @@ class PlanObject {
     replay.n_steps = static_cast<int64_t>(table.size());
     replay.sums = sums.mutable_data();
     replay.seconds = seconds;
+    replay.draw = draw;
     // Written here, not returned: an interrupt may strike between the return and Python's next
     // line.
     int64_t* done = progress.mutable_data();
@@ -365,6 +376,8 @@ void register_plan(py::module_& m) {
       .def("softmax", &PlanObject::softmax, py::kw_only(), arg("x"), arg("y"))
       .def("softmax_backward", &PlanObject::softmax_backward, py::kw_only(), arg("y"), arg("dy"),
            arg("dx"), arg("accumulate"))
+      .def("dropout", &PlanObject::dropout, py::kw_only(), arg("x"), arg("y"), arg("rate"),
+           arg("key"), arg("accumulate"))
       .def("loss", &PlanObject::loss, py::kw_only(), arg("id"), arg("hyper"), arg("target"),
            arg("prediction"), none("weights"), none("values"), none("gradient"),
            none("probabilities"), arg("mean"), arg("factor"))
@@ -384,7 +397,7 @@ void register_plan(py::module_& m) {
           },
           arg("input_shape"), arg("output_shape"))
       .def("run", &PlanObject::run, arg("sources"), arg("outputs"), arg("index"), arg("steps"),
-           arg("learning_rates"), arg("sums"), arg("progress"), arg("seconds"));
+           arg("learning_rates"), arg("sums"), arg("progress"), arg("seconds"), arg("draw") = 0);
 }
 
 }  // namespace onepass::bind

@@ -1,6 +1,7 @@
 // All kernels of one instruction set. Compiled once for each, with its flags and ONEPASS_ISA set to
 // its name; the one symbol that leaves the object is kernels_<isa>().
 #include "dense_update.h"
+#include "dropout.h"
 #include "elementwise.h"
 #include "gather.h"
 #include "loss.h"
@@ -24,6 +25,7 @@ constexpr KernelTable<T> kTable = {
     .activation_backward = activation_backward<T>,
     .softmax = softmax<T>,
     .softmax_backward = softmax_backward<T>,
+    .dropout = dropout<T>,
     .loss = loss<T>,
     .row_accuracy = row_accuracy<T>,
     .weighted_sum = weighted_sum<T>,

@@ -21,6 +21,7 @@ from onepass._norm_kernels import (
     clip_by_value_,
     global_norm,
 )
+from onepass._random_kernels import dropout
 from onepass._row_kernels import gather_rows, loss, row_accuracy, weighted_sum
 
 Array = NDArray[Any]
@@ -35,6 +36,7 @@ __all__ = [
     "dense_backward_input",
     "dense_backward_weights",
     "dense_forward",
+    "dropout",
     "gather_rows",
     "global_norm",
     "loss",

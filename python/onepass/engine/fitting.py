@@ -103,7 +103,8 @@ class FitLoop:
                 yield order[start : start + self.batch_size]
 
     def _train(self, order: Integers | None, steps: Integers) -> Logs:
-        work = Pass(self.plan, self.feed, steps, order)
+        draw = self.model.next_draw(epoch=True)
+        work = Pass(self.plan, self.feed, steps, order, draw=draw)
         show = self._shower(work)
         if not self.callbacks.needs_batches("train"):
             work.run(self.model.optimizer, show)

@@ -10,7 +10,6 @@ from typing import Any
 
 from onepass.engine.calls import Buffer, Call
 from onepass.engine.graph import Node, SymbolicTensor
-from onepass.engine.ops import ReshapeOp
 from onepass.engine.storage import Variable, padded
 
 
@@ -21,10 +20,14 @@ class Lowering:
     ----------
     nodes : the graph's nodes, each after all that it needs
     trained : variables whose gradients are wanted (none: forward only)
+    training : whether layers behave as in training
     """
 
-    def __init__(self, nodes: Sequence[Node], trained: Sequence[Variable] = ()) -> None:
+    def __init__(
+        self, nodes: Sequence[Node], trained: Sequence[Variable] = (), training: bool = False
+    ) -> None:
         self.nodes = nodes
+        self.training = training
         self.calls: list[Call] = []
         self._trained = {id(variable) for variable in trained}
         self._values: dict[int, Buffer] = {}
@@ -32,7 +35,7 @@ class Lowering:
         self._written: set[Buffer] = set()
         self._parameters: dict[int, Buffer] = {}
         self._parameter_gradients: dict[int, Buffer] = {}
-        self._groups = _reshape_groups(nodes)
+        self._groups = _memory_groups(nodes, training)
         self._reached = self._tensors_with_gradient()
 
     # -- buffers ---------------------------------------------------------------------------------
@@ -165,24 +168,24 @@ def _matrix_shape(tensor: SymbolicTensor) -> tuple[int, int]:
     return cols, tensor.sample_size // cols if cols else 1
 
 
-def _reshape_groups(nodes: Sequence[Node]) -> dict[int, list[SymbolicTensor]]:
-    """Tensors that are one memory under several shapes, by tensor id.
+def _memory_groups(nodes: Sequence[Node], training: bool) -> dict[int, list[SymbolicTensor]]:
+    """Tensors that are one memory, under several shapes where they are reshaped, by tensor id.
 
     A tensor that only a reshape reads and no call writes (a model's input) takes on the reshape's
     shape: feeding fills one long row a sample.
     """
     groups: dict[int, list[SymbolicTensor]] = {}
-    consumers: dict[int, list[type]] = {}
+    consumers: dict[int, list[Node]] = {}
     for node in nodes:
         for tensor in node.inputs:
-            consumers.setdefault(id(tensor), []).append(type(node.op))
+            consumers.setdefault(id(tensor), []).append(node)
     for node in nodes:
-        if not isinstance(node.op, ReshapeOp):
+        if not node.op.shares_memory(training):
             continue
         (source,) = node.inputs
         group = groups.get(id(source))
         if group is None:
-            untouched = source.node is None and consumers[id(source)] == [ReshapeOp]
+            untouched = source.node is None and consumers[id(source)] == [node]
             group = [] if untouched else [source]
         group.append(node.output)
         groups[id(source)] = groups[id(node.output)] = group

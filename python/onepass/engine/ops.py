@@ -28,6 +28,10 @@ class Op:
         """Shape of the output for inputs of these shapes."""
         return shapes[0]
 
+    def shares_memory(self, training: bool) -> bool:
+        """Whether the output is its input's memory, so that nothing has to be computed."""
+        return False
+
     def variables(self) -> list[Variable]:
         """Variables that the operation reads, in the order of its layer's weights."""
         return []
@@ -157,8 +161,44 @@ class ReshapeOp(Op):
     def output_shape(self, shapes: Sequence[Shape]) -> Shape:
         return (shapes[0][0], *self.sample_shape)
 
+    def shares_memory(self, training: bool) -> bool:
+        return True
+
     def forward(self, low: Lowering, node: Node) -> None:
         pass
 
     def backward(self, low: Lowering, node: Node) -> None:
         pass
+
+
+class DropoutOp(Op):
+    """Zeros elements at random in training; nothing at all elsewhere.
+
+    Parameters
+    ----------
+    rate : share of the elements that is dropped, in (0, 1]
+    key : two words below 2**32 that set this layer's masks apart from others'
+    """
+
+    name = "dropout"
+
+    def __init__(self, rate: float, key: tuple[int, int]) -> None:
+        self.rate = rate
+        self.key = key
+
+    def shares_memory(self, training: bool) -> bool:
+        return not training
+
+    def forward(self, low: Lowering, node: Node) -> None:
+        if low.training:
+            self._emit(low, low.value(node.inputs[0]), low.value(node.output), False)
+
+    def backward(self, low: Lowering, node: Node) -> None:
+        (x,) = node.inputs
+        if low.needs_gradient(x):
+            dx, accumulate = low.gradient_to_write(x)
+            self._emit(low, low.gradient(node.output)[0], dx, accumulate)
+
+    def _emit(self, low: Lowering, x: Buffer, y: Buffer, accumulate: bool) -> None:
+        attributes = {"rate": self.rate, "key": self.key, "accumulate": accumulate}
+        low.emit("dropout", {"x": x}, {"y": y}, attributes)

@@ -30,7 +30,7 @@ from onepass.engine.storage import Variable
 if TYPE_CHECKING:
     from onepass._core import Optimizer as NativeOptimizer
 
-Mode = Literal["train", "evaluate", "predict"]
+Mode = Literal["train", "evaluate", "predict", "sample"]
 
 _COUNTS = _core.mean_divisors()
 _ACCURACIES = _core.accuracies()
@@ -68,7 +68,8 @@ def build_plan(
 
     Parameters
     ----------
-    mode : what a step does: predict; evaluate (loss and metrics); train (and update)
+    mode : what a step does: predict; sample (predict with what layers do in training, such as
+        dropout); evaluate (loss and metrics); train (and update)
     x, y : the graph's input and output
     objective : loss and metrics; needed unless predicting
     weighted : whether each batch brings sample weights
@@ -76,10 +77,11 @@ def build_plan(
     optimizer : makes their native optimizer; without one, gradients are only computed
     rewrites : fusions to apply; () gives the plain plan
     """
-    low = Lowering(nodes_between([x], [y]), trained if mode == "train" else ())
+    training = mode in ("train", "sample")
+    low = Lowering(nodes_between([x], [y]), trained if mode == "train" else (), training)
     low.emit("gather", {}, {"out": low.value(x)}, {"source": 0})
     slots: tuple[str, ...] = ()
-    if mode == "predict":
+    if mode in ("predict", "sample"):
         low.forward()
         low.emit("output", {"source": low.value(y)}, {}, {"output": 0})
     else:

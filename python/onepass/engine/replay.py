@@ -44,6 +44,7 @@ class Pass:
     steps : (n, 3) int64, see ``batches``
     order : (samples,) int64 or None: the row at each position
     outputs : arrays that a predicting plan fills
+    draw : number of dropout's masks, below 2**32
     sums : (slots, 2) float64: running numerators and denominators of loss and metrics
     progress : (1,) int64: steps done; right even if an exception struck
     """
@@ -53,6 +54,7 @@ class Pass:
     steps: Integers
     order: Integers | None = None
     outputs: Sequence[Any] = ()
+    draw: int = 0
 
     def __post_init__(self) -> None:
         self.sums = self.plan.new_sums()
@@ -105,6 +107,7 @@ class Pass:
                     self.sums,
                     self.progress,
                     _SECONDS,
+                    self.draw,
                 )
             finally:
                 # Also after an interrupt: the weights hold exactly these steps.

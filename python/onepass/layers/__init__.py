@@ -2,8 +2,9 @@
 
 from onepass.layers.activation import Activation
 from onepass.layers.dense import Dense
+from onepass.layers.dropout import Dropout
 from onepass.layers.input import Input, InputLayer
 from onepass.layers.layer import Layer
 from onepass.layers.reshaping import Flatten
 
-__all__ = ["Activation", "Dense", "Flatten", "Input", "InputLayer", "Layer"]
+__all__ = ["Activation", "Dense", "Dropout", "Flatten", "Input", "InputLayer", "Layer"]

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from onepass.metrics import Metric
     from onepass.optimizers import Optimizer
 
+_CALLS = 1 << 31  # draws from here on are those of single calls
 NO_LOSS = "model {0!r} has no loss: call compile(optimizer, loss) first"
 
 
@@ -37,6 +38,7 @@ class Compiled:
         self._weighted_metrics: Sequence[str | Metric | Loss] = ()
         self._loss_weight = 1.0
         self._bound: BoundOptimizer | None = None
+        self._epochs = self._calls = 0  # that dropout has drawn masks for
         self._plans: dict[tuple[Any, ...], Plan] = {}
         self._predictor: _core.Predictor | None = None  # of the plan that predicts
 
@@ -120,6 +122,14 @@ class Compiled:
         self._predictor = None
         self._plans.clear()
 
+    def next_draw(self, *, epoch: bool) -> int:
+        """Return the number of the next draw of masks: of an epoch of ``fit``, or of one call."""
+        if epoch:
+            self._epochs += 1
+            return self._epochs % _CALLS
+        self._calls += 1
+        return _CALLS + self._calls % _CALLS
+
     def _objective(self, y: SymbolicTensor) -> Objective:
         if self.loss is None:
             raise ValueError(NO_LOSS.format(self.name))
@@ -134,7 +144,7 @@ class Compiled:
         key = (mode, weighted, *(id(variable) for variable in trained))
         if key not in self._plans:
             x, y = self.graph()
-            objective = None if mode == "predict" else self._objective(y)
+            objective = self._objective(y) if mode in ("train", "evaluate") else None
             self._plans[key] = build_plan(
                 mode,
                 x,

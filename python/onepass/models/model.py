@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
+from onepass.engine.plan import Mode
 from onepass.layers.layer import Layer
 from onepass.layers.weights import HasWeights, unique
 from onepass.models.compiled import Compiled
@@ -12,7 +13,6 @@ from onepass.models.summary import plan_text, summary_text
 from onepass.models.trainer import Trainer
 
 if TYPE_CHECKING:
-    from onepass.engine.plan import Mode
     from onepass.engine.storage import Floats, Variable
 
 
@@ -85,9 +85,10 @@ class Model(Trainer, HasWeights):
     def __call__(self, x: Any, training: bool = False) -> Floats:
         """Return the outputs for samples, as ``predict``.
 
-        ``training=True`` makes no difference for layers that behave alike in both modes.
+        With ``training=True`` layers behave as in training: dropout draws a new mask at every call
+        (Monte Carlo dropout stacks the results of many). Weights stay as they are.
         """
-        return self.predict(x)
+        return self.sample(x) if training else self.predict(x)
 
     def summary(
         self,
@@ -105,13 +106,13 @@ class Model(Trainer, HasWeights):
         print_fn : callable(str), default print
         show_trainable : bool
             Add a column that says which layers are trained.
-        plan : bool or {"train", "evaluate", "predict"}
+        plan : bool or {"train", "evaluate", "predict", "sample"}
             Print the kernel calls instead that one step makes; True is the training step if the
             model is compiled, else prediction.
         """
-        if plan not in (False, True, "train", "evaluate", "predict"):
+        if plan not in (False, True, *get_args(Mode)):
             raise ValueError(
-                f"summary: plan must be a bool, 'train', 'evaluate' or 'predict', got {plan!r}"
+                f"summary: plan must be a bool or one of {get_args(Mode)}, got {plan!r}"
             )
         if plan:
             mode: Mode = plan if isinstance(plan, str) else "train" if self.loss else "predict"

@@ -21,7 +21,7 @@ from onepass.engine.feeding import (
 )
 from onepass.engine.fitting import FitLoop, Validation, evaluate
 from onepass.engine.plan import Mode
-from onepass.engine.replay import Pass, batches
+from onepass.engine.replay import Integers, Pass, batches
 from onepass.models.arguments import batch_rows, fraction, optional_whole, verbosity, whole
 from onepass.models.compiled import NO_LOSS, Compiled
 
@@ -262,13 +262,8 @@ class Trainer(Compiled):
         batch_rows(batch_size, None, 1)
         samples = self._input(x)
         rows = batch_rows(batch_size, limit, len(samples), _PREDICT_ROWS)
-        output = self.graph()[1]
-        table = batches(len(samples), rows, limit)
-        n = int(table[:, 1].sum())
-        result = np.empty((n, *(dim or 0 for dim in output.shape[1:])), output.dtype)
-        flat = result.reshape(-1, result.shape[-1]) if result.size else result
-        feed = Feed([(samples, 1.0)], len(samples))
-        work = Pass(self.plan_for("predict"), feed, table, outputs=[flat])
+        work, result = self._outputs("predict", samples, batches(len(samples), rows, limit))
+        table = work.steps
         hooks = CallbackList(callbacks, model=self)
         hooks.on_predict_begin()
         progress.epoch_begin(0, 1, len(table))
@@ -285,6 +280,26 @@ class Trainer(Compiled):
             progress.close()
         hooks.on_predict_end()
         return result
+
+    def sample(self, x: Any) -> Floats:
+        """Return the outputs for samples with layers behaving as in training.
+
+        Dropout draws new masks at every call; weights stay as they are.
+        """
+        samples = self._input(x)
+        work, result = self._outputs("sample", samples, batches(len(samples), _PREDICT_ROWS))
+        work.draw = self.next_draw(epoch=False)
+        work.run()
+        return result
+
+    def _outputs(self, mode: Mode, samples: Any, steps: Integers) -> tuple[Pass, Floats]:
+        """Return a pass that computes outputs, and the array that receives them."""
+        output = self.graph()[1]
+        n = int(steps[:, 1].sum())
+        result = np.empty((n, *(dim or 0 for dim in output.shape[1:])), output.dtype)
+        flat = result.reshape(-1, result.shape[-1]) if result.size else result
+        feed = Feed([(samples, 1.0)], len(samples))
+        return Pass(self.plan_for(mode), feed, steps, outputs=[flat]), result
 
     # -- single batches --------------------------------------------------------------------------
 
@@ -307,6 +322,7 @@ class Trainer(Compiled):
         if class_weight is not None:
             feed = class_weighted(feed, class_weight, self.graph()[1])
         work = self._single_batch("train", feed)
+        work.draw = self.next_draw(epoch=False)
         work.run(self.optimizer)
         return _result(work.logs(), return_dict)
 
