@@ -208,3 +208,36 @@ def test_set_random_seed_seeds_all_three_generators():
     first = draw()
     utils.set_random_seed(3)
     assert draw() == first
+
+
+@pytest.mark.parametrize("shape", [(5, 5), (3, 8), (8, 3), (2, 4, 5), (1, 1), (0, 4), (4, 0)])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_orthogonal_rows_or_columns(shape, dtype):
+    values = initializers.Orthogonal(gain=2.0, seed=4)(shape, dtype)
+    assert (values.shape, values.dtype) == (shape, np.dtype(dtype))
+    assert values.flags.c_contiguous
+    matrix = values.reshape(math.prod(shape[:-1]), shape[-1]).astype(np.float64) / 2
+    small = matrix @ matrix.T if matrix.shape[0] <= matrix.shape[1] else matrix.T @ matrix
+    np.testing.assert_allclose(small, np.eye(len(small)), atol=1e-6)
+
+
+def test_orthogonal_directions_are_uniform():
+    first = [initializers.get("orthogonal")((3, 3), "float64")[0] for _ in range(3000)]
+    # A coordinate of a uniform direction in space has mean 0 and variance 1/3.
+    assert np.abs(np.mean(first, axis=0)).max() < 5 * math.sqrt(1 / 3 / 3000)
+    np.testing.assert_allclose(np.var(first, axis=0), 1 / 3, atol=5 * math.sqrt(4 / 45 / 3000))
+
+
+def test_identity():
+    np.testing.assert_array_equal(
+        initializers.Identity(gain=3.0)((2, 3)), np.array([[3, 0, 0], [0, 3, 0]], np.float32)
+    )
+    assert initializers.get("identity")((4, 4), "float64").dtype == np.float64
+
+
+@pytest.mark.parametrize("name", ["identity", "orthogonal"])
+def test_matrices_alone_can_be_orthogonal_or_the_identity(name):
+    with pytest.raises(ValueError, match=r"2 dimensions, got \(3,\)"):
+        initializers.get(name)((3,))
+    with pytest.raises(TypeError, match="gain"):
+        initializers.get({"class_name": name, "config": {"gain": "big"}})
