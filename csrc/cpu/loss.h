@@ -51,11 +51,12 @@ void elementwise_loss(const Loss<T>& a, Team& team) {
         const Chunk<T> truth = load(y + at, extent), guess = load(p + at, extent);
         sum.add(lanewise<T>([&](int l) { return F::value(truth.at[l], guess.at[l], h); }), extent);
       });
-      a.values[r] = sum.total() / static_cast<T>(cols);
+      a.values[r] = F::kMean ? sum.total() / static_cast<T>(cols) : sum.total();
     }
     if (a.gradient) {
       const double weight = a.weights != nullptr ? static_cast<double>(a.weights[r]) : 1.0;
-      const T scale = static_cast<T>(a.scale * weight / static_cast<double>(cols));
+      const double terms = F::kMean ? static_cast<double>(cols) : 1.0;
+      const T scale = static_cast<T>(a.scale * weight / terms);
       T* g = a.gradient.row(r);
       // The gradient may overwrite the prediction: each element is read before it is written.
       ONEPASS_IVDEP

@@ -1,15 +1,26 @@
-// Every loss, once. Adding an elementwise one: its header in losses/, its name here.
+// Every loss, once. Adding an elementwise one: its header in losses/, its name here. Its kMean says
+// whether a row's loss is the mean of its elements' or their sum.
 // A loss's id is its place in ElementwiseLosses, or kSize of that plus its place in RowLosses.
 #pragma once
 
+#include "losses/absolute_error.h"
 #include "losses/binary_crossentropy.h"
+#include "losses/binary_focal_crossentropy.h"
 #include "losses/categorical_crossentropy.h"
+#include "losses/hinge.h"
+#include "losses/huber.h"
+#include "losses/kl_divergence.h"
 #include "losses/mean_squared_error.h"
+#include "losses/poisson.h"
 
 namespace onepass::math {
 namespace {
 
-using ElementwiseLosses = List<MeanSquaredError, BinaryCrossentropy, BinaryCrossentropyFromLogits>;
+using ElementwiseLosses =
+    List<MeanSquaredError, MeanAbsoluteError, MeanAbsolutePercentageError,
+         MeanSquaredLogarithmicError, Huber, LogCosh, Quantile, Poisson, Hinge, SquaredHinge,
+         Perceptron, KLDivergence, BinaryCrossentropy, BinaryCrossentropyFromLogits,
+         BinaryFocalCrossentropy, BinaryFocalCrossentropyFromLogits>;
 using RowLosses = List<CategoricalCrossentropy, CategoricalCrossentropyFromLogits>;
 
 }  // namespace

@@ -57,7 +57,8 @@ def loss(
 
     Notes
     -----
-    Elementwise losses are means over the last axis: NaN where it has no elements.
+    Elementwise losses are means over the last axis, NaN where it has no elements; kl_divergence is
+    a sum.
     """
     entry, numbers = _checks.loss_of(loss, hyper)
     scale = _checks.number(scale, "scale")

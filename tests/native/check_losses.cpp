@@ -44,6 +44,12 @@ struct Case {
         loss{} {
     const std::string_view kind = F::kPrediction;
     truth.fill([&](int64_t r, int64_t c) { return std::abs(truth(r, c)); });
+    if (kind == "margin") {
+      truth.fill([&](int64_t r, int64_t c) { return truth(r, c) < 0.5 ? -1.0 : 1.0; });
+    }
+    if (kind == "positive") {
+      prediction.fill([&](int64_t r, int64_t c) { return std::abs(prediction(r, c)); });
+    }
     if (kind == "probability") {
       prediction.fill([&](int64_t r, int64_t c) { return 0.5 + 0.12 * prediction(r, c); });
     } else if (s.rows > 1) {
@@ -90,13 +96,14 @@ void elementwise_loss(const KernelTable<T>& table, F formula, int id, Shape s, L
                       double smoothing) {
   Case<T> a(formula, id, s, layout, smoothing);
   const auto h = math::hyper_from<F, double>(a.loss.hyper);
+  const double terms = F::kMean ? static_cast<double>(s.cols) : 1.0;
   const auto value = [&](int64_t r) {
     double sum = 0.0;
     for (int64_t c = 0; c < s.cols; ++c) sum += F::value(a.truth(r, c), a.prediction(r, c), h);
-    return sum / s.cols;
+    return sum / terms;
   };
   const auto slope = [&](int64_t r, int64_t c) {
-    return F::gradient(a.truth(r, c), a.prediction(r, c), h) / s.cols;
+    return F::gradient(a.truth(r, c), a.prediction(r, c), h) / terms;
   };
   a.run(table, value, slope,
         [&](int64_t r, int64_t c) { return 1.0 / (1.0 + std::exp(-a.prediction(r, c))); });
