@@ -14,10 +14,22 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BinaryAccuracy",
+    "BinaryCrossentropy",
     "CategoricalAccuracy",
+    "CategoricalCrossentropy",
+    "Hinge",
+    "KLDivergence",
+    "LogCoshError",
+    "MeanAbsoluteError",
+    "MeanAbsolutePercentageError",
     "MeanLoss",
+    "MeanSquaredError",
+    "MeanSquaredLogarithmicError",
     "Metric",
+    "Poisson",
     "SparseCategoricalAccuracy",
+    "SparseCategoricalCrossentropy",
+    "SquaredHinge",
     "get",
 ]
 
@@ -99,6 +111,11 @@ class MeanLoss(Metric):
         super().__init__(name or loss.name)
         self.loss = loss
 
+    def get_config(self) -> dict[str, Any]:
+        config = {**self.loss.get_config(), "name": self.name}
+        del config["reduction"]  # a metric is a mean
+        return config
+
     def lower(self, low: Lowering, target: Buffer, prediction: Buffer, values: Buffer) -> None:
         low.emit(
             "loss",
@@ -106,6 +123,104 @@ class MeanLoss(Metric):
             {"values": values},
             {"loss": self.loss.formula, "hyper": self.loss.hyper, "mean": True, "factor": 1.0},
         )
+
+
+class MeanSquaredError(MeanLoss):
+    """Mean of ``losses.MeanSquaredError``."""
+
+    def __init__(self, name: str = "mean_squared_error") -> None:
+        super().__init__(losses.MeanSquaredError(), name)
+
+
+class MeanAbsoluteError(MeanLoss):
+    """Mean of ``losses.MeanAbsoluteError``."""
+
+    def __init__(self, name: str = "mean_absolute_error") -> None:
+        super().__init__(losses.MeanAbsoluteError(), name)
+
+
+class MeanAbsolutePercentageError(MeanLoss):
+    """Mean of ``losses.MeanAbsolutePercentageError``."""
+
+    def __init__(self, name: str = "mean_absolute_percentage_error") -> None:
+        super().__init__(losses.MeanAbsolutePercentageError(), name)
+
+
+class MeanSquaredLogarithmicError(MeanLoss):
+    """Mean of ``losses.MeanSquaredLogarithmicError``."""
+
+    def __init__(self, name: str = "mean_squared_logarithmic_error") -> None:
+        super().__init__(losses.MeanSquaredLogarithmicError(), name)
+
+
+class LogCoshError(MeanLoss):
+    """Mean of ``losses.LogCosh``."""
+
+    def __init__(self, name: str = "logcosh") -> None:
+        super().__init__(losses.LogCosh(), name)
+
+
+class Poisson(MeanLoss):
+    """Mean of ``losses.Poisson``."""
+
+    def __init__(self, name: str = "poisson") -> None:
+        super().__init__(losses.Poisson(), name)
+
+
+class KLDivergence(MeanLoss):
+    """Mean of ``losses.KLDivergence``."""
+
+    def __init__(self, name: str = "kl_divergence") -> None:
+        super().__init__(losses.KLDivergence(), name)
+
+
+class Hinge(MeanLoss):
+    """Mean of ``losses.Hinge``."""
+
+    def __init__(self, name: str = "hinge") -> None:
+        super().__init__(losses.Hinge(), name)
+
+
+class SquaredHinge(MeanLoss):
+    """Mean of ``losses.SquaredHinge``."""
+
+    def __init__(self, name: str = "squared_hinge") -> None:
+        super().__init__(losses.SquaredHinge(), name)
+
+
+class BinaryCrossentropy(MeanLoss):
+    """Mean of ``losses.BinaryCrossentropy``."""
+
+    def __init__(
+        self,
+        name: str = "binary_crossentropy",
+        *,
+        from_logits: bool = False,
+        label_smoothing: float = 0.0,
+    ) -> None:
+        super().__init__(losses.BinaryCrossentropy(from_logits, label_smoothing), name)
+
+
+class CategoricalCrossentropy(MeanLoss):
+    """Mean of ``losses.CategoricalCrossentropy``."""
+
+    def __init__(
+        self,
+        name: str = "categorical_crossentropy",
+        *,
+        from_logits: bool = False,
+        label_smoothing: float = 0.0,
+    ) -> None:
+        super().__init__(losses.CategoricalCrossentropy(from_logits, label_smoothing), name)
+
+
+class SparseCategoricalCrossentropy(MeanLoss):
+    """Mean of ``losses.SparseCategoricalCrossentropy``."""
+
+    def __init__(
+        self, name: str = "sparse_categorical_crossentropy", *, from_logits: bool = False
+    ) -> None:
+        super().__init__(losses.SparseCategoricalCrossentropy(from_logits), name)
 
 
 _ACCURACIES: dict[str, Callable[[str], Metric]] = {

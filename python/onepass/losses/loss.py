@@ -1,24 +1,13 @@
-"""Losses: objects and names for ``compile``, and callables on arrays."""
+"""What all losses share: reduction, name, hyper-parameters and the call on arrays."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import numpy as np
 
 from onepass import kernels
-
-__all__ = [
-    "BinaryCrossentropy",
-    "CategoricalCrossentropy",
-    "Loss",
-    "MeanSquaredError",
-    "SparseCategoricalCrossentropy",
-    "get",
-    "names",
-]
+from onepass._checks import HYPER_RANGES, number
 
 _REDUCTIONS = ("sum_over_batch_size", "mean", "sum", "none", None)
 
@@ -53,7 +42,10 @@ class Loss:
         self.reduction = reduction
         self.name = name
         self.from_logits = from_logits
-        self._hyper = hyper
+        self._hyper = {
+            key: number(value, f"{name}: {key}", HYPER_RANGES[key].low, HYPER_RANGES[key].high)
+            for key, value in hyper.items()
+        }
 
     @property
     def formula(self) -> str:
@@ -95,136 +87,7 @@ class Loss:
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
-        return {"reduction": self.reduction, "name": self.name}
+        return {**self._hyper, "reduction": self.reduction, "name": self.name}
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name!r}>"
-
-
-class MeanSquaredError(Loss):
-    """Mean over a row of ``(y_pred - y_true)**2``."""
-
-    _from_probabilities = "mean_squared_error"
-
-    def __init__(
-        self, reduction: str | None = "sum_over_batch_size", name: str = "mean_squared_error"
-    ) -> None:
-        super().__init__(reduction, name)
-
-
-class _Crossentropy(Loss):
-    def __init__(
-        self, from_logits: bool, label_smoothing: float, reduction: str | None, name: str
-    ) -> None:
-        if not 0 <= label_smoothing <= 1:
-            raise ValueError(f"{name}: label_smoothing must be in [0, 1], got {label_smoothing!r}")
-        super().__init__(reduction, name, from_logits, label_smoothing=label_smoothing)
-
-    def get_config(self) -> dict[str, Any]:
-        config = {"from_logits": self.from_logits, **super().get_config()}
-        return config if self.sparse else {**config, **self._hyper}
-
-
-class BinaryCrossentropy(_Crossentropy):
-    """Mean over a row of ``-(y log p + (1 - y) log(1 - p))``.
-
-    Parameters
-    ----------
-    from_logits : whether ``y_pred`` holds logits, not probabilities
-    label_smoothing : in [0, 1]: targets move to ``y (1 - s) + s / 2``
-    """
-
-    _from_probabilities = "binary_crossentropy"
-
-    def __init__(
-        self,
-        from_logits: bool = False,
-        label_smoothing: float = 0.0,
-        reduction: str | None = "sum_over_batch_size",
-        name: str = "binary_crossentropy",
-    ) -> None:
-        super().__init__(from_logits, label_smoothing, reduction, name)
-
-
-class CategoricalCrossentropy(_Crossentropy):
-    """``-sum_j y_j log p_j`` with one-hot or probability targets.
-
-    Parameters
-    ----------
-    from_logits : whether ``y_pred`` holds logits, not probabilities
-    label_smoothing : in [0, 1]: targets move to ``y (1 - s) + s / classes``
-    """
-
-    _from_probabilities = "categorical_crossentropy"
-
-    def __init__(
-        self,
-        from_logits: bool = False,
-        label_smoothing: float = 0.0,
-        reduction: str | None = "sum_over_batch_size",
-        name: str = "categorical_crossentropy",
-    ) -> None:
-        super().__init__(from_logits, label_smoothing, reduction, name)
-
-
-class SparseCategoricalCrossentropy(_Crossentropy):
-    """``-log p_y`` with class indices as targets.
-
-    Parameters
-    ----------
-    from_logits : whether ``y_pred`` holds logits, not probabilities
-    """
-
-    sparse = True
-    _from_probabilities = "categorical_crossentropy"
-
-    def __init__(
-        self,
-        from_logits: bool = False,
-        reduction: str | None = "sum_over_batch_size",
-        name: str = "sparse_categorical_crossentropy",
-    ) -> None:
-        super().__init__(from_logits, 0.0, reduction, name)
-
-
-_CLASSES: tuple[Callable[[], Loss], ...] = (
-    MeanSquaredError,
-    BinaryCrossentropy,
-    CategoricalCrossentropy,
-    SparseCategoricalCrossentropy,
-)
-_ALIASES: dict[str, Callable[..., Loss]] = {
-    "mse": MeanSquaredError,
-    "MSE": MeanSquaredError,
-    "bce": BinaryCrossentropy,
-    "BCE": BinaryCrossentropy,
-}
-_BY_NAME: dict[str, Callable[[], Loss]] = {
-    **{kind().name: kind for kind in _CLASSES},
-    **{type(kind()).__name__: kind for kind in _CLASSES},
-    **{alias: partial(kind, name=alias) for alias, kind in _ALIASES.items()},
-}
-
-
-def names() -> list[str]:
-    """Return the names that ``get`` knows."""
-    return list(_BY_NAME)
-
-
-def get(identifier: str | Loss) -> Loss:
-    """Return the loss of this name, or the given loss.
-
-    Raises
-    ------
-    ValueError
-        If no loss has this name.
-    TypeError
-        If ``identifier`` is neither a name nor a loss.
-    """
-    if isinstance(identifier, Loss):
-        return identifier
-    if isinstance(identifier, str):
-        if identifier not in _BY_NAME:
-            raise ValueError(f"unknown loss {identifier!r}; known: {sorted(_BY_NAME)}")
-        return _BY_NAME[identifier]()
-    raise TypeError(f"loss must be a name or a Loss, got {type(identifier).__name__}")
