@@ -29,6 +29,7 @@ row_wise_names = st.sampled_from(sorted(n for n, f in _formulas.LOSSES.items() i
 smoothings = st.sampled_from((0.0, 0.1, 1.0))
 rows = st.sampled_from(SIZES)
 classes = st.sampled_from(SIZES[1:])
+NOT_MEANS = ("kl_divergence", "cosine_similarity", "categorical_hinge")
 BOTH = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 
 
@@ -47,7 +48,7 @@ def data(name: str, shape: tuple[int, ...], dtype: type, seed: int) -> tuple[NDA
         target = rng.choice([[-1.0, 1.0], [0.0, 1.0]][seed % 2], shape)
     if name == "mean_absolute_percentage_error":
         target = np.copysign(np.maximum(np.abs(target), 0.1), target)  # its inverse is a factor
-    if entry.row_wise and seed % 2:
+    if (entry.row_wise and seed % 2) or name == "categorical_hinge":
         target = np.eye(shape[-1])[rng.integers(0, shape[-1], shape[:-1])]
     return target.astype(dtype), prediction.astype(dtype)
 
@@ -253,6 +254,26 @@ def test_slopes_at_the_kinks(dtype) -> None:
 
 
 @BOTH
+def test_cosine_similarity_of_nothing_and_of_small_rows(dtype) -> None:
+    value, gradient = one_row("cosine_similarity", dtype, [1, 0], [0, 0])
+    assert value == 0
+    np.testing.assert_allclose(gradient, [-1e7, 0], rtol=1e-6)
+    value, gradient = one_row("cosine_similarity", dtype, [0, 0], [3, 4])
+    assert (value, *gradient) == (0, 0, 0)
+    value, gradient = one_row("cosine_similarity", dtype, [1e-4, 0], [3e-4, 4e-4])
+    assert value == pytest.approx(-0.6, rel=1e-6)
+    np.testing.assert_allclose(gradient, [-1280, 960], rtol=1e-5)
+
+
+@BOTH
+def test_largest_scores_share_the_slope_of_categorical_hinge(dtype) -> None:
+    value, gradient = one_row("categorical_hinge", dtype, [0, 1, 0, 0], [2, 1, 2, 1])
+    assert (value, *gradient) == (2, 0.5, -1, 0.5, 0)
+    value, gradient = one_row("categorical_hinge", dtype, [0, 1, 0, 0], [2, 3, 2, 1])
+    assert (value, *gradient) == (0, 0, 0, 0, 0)
+
+
+@BOTH
 def test_clipped_predictions_have_no_slope(dtype) -> None:
     for name, prediction in (
         ("kl_divergence", [0.0, 1.5]),
@@ -313,7 +334,7 @@ def test_no_elements() -> None:
         assert (values.shape, gradient.shape) == ((0,), (0, 3))
         if not entry.row_wise:
             none = np.empty((2, 0), np.float32)
-            expected = 0.0 if name == "kl_divergence" else np.nan  # a sum, not a mean
+            expected = 0.0 if name in NOT_MEANS else np.nan
             np.testing.assert_array_equal(kernels.loss(none, none, name)[0], [expected] * 2)
 
 

@@ -65,7 +65,11 @@ def formulas(header: str, names: str) -> list[str]:
 
 RULES = formulas("rules.h", "Rules")
 ACTIVATIONS = formulas("activations.h", "Activations")
-LOSSES = formulas("losses.h", "ElementwiseLosses") + formulas("losses.h", "RowLosses")
+LOSSES = [
+    name
+    for names in ("ElementwiseLosses", "RowLosses", "SummaryLosses")
+    for name in formulas("losses.h", names)
+]
 
 
 @dataclass

@@ -605,9 +605,10 @@ def test_metrics_of_a_binary_model_and_a_regression():
 
 
 REGRESSIONS = ("mse", "mae", "mape", "huber", "log_cosh", "logcosh", "quantile", "pinball")
+REGRESSIONS += ("cosine_similarity",)
 COUNTS = ("poisson", "msle")
 MARGINS = ("hinge", "squared_hinge", "perceptron")
-SHARES = ("binary_focal_crossentropy", "kld", "kl_divergence")
+SHARES = ("binary_focal_crossentropy", "kld", "kl_divergence", "categorical_hinge")
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -625,7 +626,8 @@ def test_every_loss_trains_as_the_oracle_and_gets_smaller(loss, dtype):
     model = make(loss=loss, output=output, dtype=dtype, metrics=[loss])
     truth = target[kind].astype(dtype)
     before, metric = model.evaluate(x.astype(dtype), truth)
-    assert before == pytest.approx(metric, rel=1e-6)
+    sign = -1 if loss == "cosine_similarity" else 1  # the metric is the cosine itself
+    assert before == pytest.approx(sign * metric, rel=1e-6)
     expected, _ = reference_losses.LOSSES[model.loss.formula](
         truth.astype(float),
         model.predict(x.astype(dtype)).astype(float),
@@ -634,7 +636,7 @@ def test_every_loss_trains_as_the_oracle_and_gets_smaller(loss, dtype):
     assert before == pytest.approx(expected.mean(), rel=1e-5 if dtype == "float32" else 1e-10)
     model.compile(optimizers.Adam(0.01), loss)
     history = model.fit(x.astype(dtype), truth, epochs=20, batch_size=8, **QUIET).history["loss"]
-    assert history[-1] < 0.95 * before
+    assert history[-1] < before - 0.05 * abs(before)
 
 
 def test_metric_classes_are_means_of_their_losses():

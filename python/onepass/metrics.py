@@ -17,6 +17,8 @@ __all__ = [
     "BinaryCrossentropy",
     "CategoricalAccuracy",
     "CategoricalCrossentropy",
+    "CategoricalHinge",
+    "CosineSimilarity",
     "Hinge",
     "KLDivergence",
     "LogCoshError",
@@ -41,7 +43,14 @@ class Metric:
     ----------
     name : str
         Key in logs and in ``History.history``.
+
+    Attributes
+    ----------
+    factor : float
+        Of the mean, in what is reported.
     """
+
+    factor = 1.0
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -188,6 +197,22 @@ class SquaredHinge(MeanLoss):
         super().__init__(losses.SquaredHinge(), name)
 
 
+class CategoricalHinge(MeanLoss):
+    """Mean of ``losses.CategoricalHinge``."""
+
+    def __init__(self, name: str = "categorical_hinge") -> None:
+        super().__init__(losses.CategoricalHinge(), name)
+
+
+class CosineSimilarity(MeanLoss):
+    """Mean cosine of the angle between target and output: ``-losses.CosineSimilarity``."""
+
+    factor = -1.0
+
+    def __init__(self, name: str = "cosine_similarity") -> None:
+        super().__init__(losses.CosineSimilarity(), name)
+
+
 class BinaryCrossentropy(MeanLoss):
     """Mean of ``losses.BinaryCrossentropy``."""
 
@@ -223,10 +248,13 @@ class SparseCategoricalCrossentropy(MeanLoss):
         super().__init__(losses.SparseCategoricalCrossentropy(from_logits), name)
 
 
-_ACCURACIES: dict[str, Callable[[str], Metric]] = {
+# Names that are not those of losses, or stand for something else than the loss.
+_OWN: dict[str, Callable[[str], Metric]] = {
     "binary_accuracy": BinaryAccuracy,
     "categorical_accuracy": CategoricalAccuracy,
     "sparse_categorical_accuracy": SparseCategoricalAccuracy,
+    "cosine_similarity": CosineSimilarity,
+    "CosineSimilarity": CosineSimilarity,
 }
 
 
@@ -255,7 +283,7 @@ def get(identifier: str | Metric | Loss, loss: Loss, cols: int) -> Metric:
 
 def names() -> list[str]:
     """Return the names that ``get`` knows."""
-    return sorted(["accuracy", "acc", *_ACCURACIES, *losses.names()])
+    return sorted({"accuracy", "acc", *_OWN, *losses.names()})
 
 
 def check(identifier: object) -> None:
@@ -274,8 +302,8 @@ def _by_name(name: str, loss: Loss, cols: int) -> Metric:
         if loss.sparse:
             return SparseCategoricalAccuracy(name)
         return BinaryAccuracy(name) if cols == 1 else CategoricalAccuracy(name)
-    if name in _ACCURACIES:
-        return _ACCURACIES[name](name)
+    if name in _OWN:
+        return _OWN[name](name)
     return MeanLoss(losses.get(name), name)
 
 

@@ -155,6 +155,35 @@ void row_loss(const KernelTable<T>& table, F formula, int id, Shape s, Layout la
   a.run(table, value, slope, share);
 }
 
+template <class T, class F>
+void summary_loss(const KernelTable<T>& table, F formula, int id, Shape s, Layout layout) {
+  Case<T> a(formula, id, s, layout, 0.0);
+  // One-hot: rounding must not decide which element is the largest.
+  if (F::kPeak) {
+    a.truth.fill([&](int64_t r, int64_t c) { return c == a.index[r] ? 1.0 : 0.0; });
+  }
+  const auto h = math::hyper_from<F, double>(a.loss.hyper);
+  const auto summary = [&](int64_t r) {
+    math::RowSummary<double> row{0.0, 0.0, 0.0, -std::numeric_limits<double>::infinity(), 0.0};
+    for (int64_t c = 0; c < s.cols; ++c) {
+      const double y = a.truth(r, c), p = a.prediction(r, c);
+      row.yp += y * p;
+      row.yy += y * y;
+      row.pp += p * p;
+      const double wrong = (1.0 - y) * p;
+      row.peaks = wrong > row.peak ? 1.0 : row.peaks + (wrong == row.peak);
+      row.peak = std::max(row.peak, wrong == wrong ? wrong : row.peak);
+    }
+    return row;
+  };
+  const auto slope = [&](int64_t r, int64_t c) {
+    return F::gradient(a.truth(r, c), a.prediction(r, c), summary(r), h);
+  };
+  a.run(
+      table, [&](int64_t r) { return F::value(summary(r), h); }, slope,
+      [](int64_t, int64_t) { return 0.0; });
+}
+
 template <class T>
 void losses(const KernelTable<T>& table) {
   for (const Shape& s : kShapes) {
@@ -168,6 +197,8 @@ void losses(const KernelTable<T>& table) {
           row_loss(table, formula, id, s, layout, smoothing, true);
           ++id;
         });
+        math::SummaryLosses::each(
+            [&](auto formula) { summary_loss(table, formula, id++, s, layout); });
       }
     }
   }

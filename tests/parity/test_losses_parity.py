@@ -5,7 +5,8 @@ import inspect
 import numpy as np
 import pytest
 
-from onepass import _formulas, kernels, losses
+import onepass
+from onepass import _formulas, kernels, losses, metrics
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ impl:DeprecationWarning")  # Keras's own
 
@@ -20,6 +21,8 @@ DATA = {
     "shares": lambda rng: (rng.dirichlet(np.ones(COLS), N), rng.dirichlet(np.ones(COLS), N)),
     "labels": lambda rng: (rng.integers(0, 2, (N, COLS)), rng.uniform(0.01, 0.99, (N, COLS))),
     "classes": lambda rng: (np.eye(COLS)[rng.integers(0, COLS, N)], rng.normal(size=(N, COLS))),
+    "ties": lambda rng: (np.eye(COLS)[rng.integers(0, COLS, N)], rng.integers(0, 2, (N, COLS)) / 2),
+    "small": lambda rng: (rng.normal(size=(N, COLS)), 1e-8 * rng.normal(size=(N, COLS))),
     "indices": lambda rng: (rng.integers(0, COLS, N), rng.dirichlet(np.ones(COLS), N)),
 }
 FOCAL = {"apply_class_balancing": True, "alpha": 0.4, "gamma": 1.5, "label_smoothing": 0.1}
@@ -49,10 +52,14 @@ CASES = [
     ("CategoricalCrossentropy", {"from_logits": True, "label_smoothing": 0.1}, "classes"),
     ("CategoricalCrossentropy", {}, "shares"),
     ("SparseCategoricalCrossentropy", {}, "indices"),
+    ("CategoricalHinge", {}, "classes"),
+    ("CategoricalHinge", {}, "ties"),
+    ("CategoricalHinge", {}, "signs"),
+    ("CosineSimilarity", {}, "numbers"),
+    ("CosineSimilarity", {}, "small"),  # where lengths have their limit
 ]
 NOT_IN_KERAS = {"Loss", "Quantile", "Perceptron"}
-NOT_THERE = {"circle", "ctc", "dice", "tversky", "cosinesimilarity", "categoricalhinge"}
-NOT_THERE |= {"categoricalfocalcrossentropy"}
+NOT_THERE = {"circle", "ctc", "dice", "tversky", "categoricalfocalcrossentropy"}
 CLASSES = sorted({name for name, _, _ in CASES})
 
 
@@ -120,3 +127,16 @@ def test_keras_names(keras):
 
     missing = {*ALL_OBJECTS_DICT} - {*losses.names(), "Loss", "LossFunctionWrapper"}
     assert {name.replace("_", "").lower() for name in missing} == NOT_THERE
+
+
+def test_keras_cosine_similarity_as_a_metric(keras):
+    """As a metric it is the cosine itself, in Keras as here."""
+    target, prediction = DATA["numbers"](np.random.default_rng(0))
+    theirs = keras.metrics.CosineSimilarity(dtype="float64")
+    expected = float(theirs(target, prediction))
+    for metric in ("cosine_similarity", metrics.CosineSimilarity()):
+        model = onepass.Sequential([onepass.Input((COLS,), dtype="float64")])
+        model.add(onepass.layers.Activation("linear", dtype="float64"))
+        model.compile("sgd", "cosine_similarity", metrics=[metric])
+        loss, cosine = model.evaluate(prediction, target)
+        assert (-loss, cosine) == pytest.approx((expected, expected), rel=1e-6)

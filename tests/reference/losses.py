@@ -186,6 +186,25 @@ def categorical_crossentropy_from_logits(
     return values, softmax(prediction) * t.sum(-1, keepdims=True) - t
 
 
+def cosine_similarity(target: Array, prediction: Array) -> tuple[Array, Array]:
+    def length(x: Array) -> Array:
+        return np.maximum(np.linalg.norm(x, axis=-1, keepdims=True), EPSILON)
+
+    y, p = target / length(target), prediction / length(prediction)
+    cosine = (y * p).sum(-1, keepdims=True)
+    # moving along the prediction itself changes nothing
+    return -cosine[..., 0], -(y - cosine * p) / length(prediction)
+
+
+def categorical_hinge(target: Array, prediction: Array) -> tuple[Array, Array]:
+    wrong = (1.0 - target) * prediction
+    largest = wrong.max(-1, keepdims=True, initial=-np.inf)
+    missing = 1.0 + largest - (target * prediction).sum(-1, keepdims=True)
+    shared = (wrong == largest) / (wrong == largest).sum(-1, keepdims=True)
+    slope = np.where(missing > 0.0, (1.0 - target) * shared - target, 0.0)
+    return np.maximum(missing, 0.0)[..., 0], slope
+
+
 LOSSES: dict[str, Callable[..., tuple[Array, Array]]] = {
     "mean_squared_error": mean_squared_error,
     "mean_absolute_error": mean_absolute_error,
@@ -205,4 +224,6 @@ LOSSES: dict[str, Callable[..., tuple[Array, Array]]] = {
     "binary_focal_crossentropy_from_logits": binary_focal_crossentropy_from_logits,
     "categorical_crossentropy": categorical_crossentropy,
     "categorical_crossentropy_from_logits": categorical_crossentropy_from_logits,
+    "cosine_similarity": cosine_similarity,
+    "categorical_hinge": categorical_hinge,
 }

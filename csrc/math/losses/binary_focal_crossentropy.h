@@ -34,17 +34,17 @@ struct BinaryFocalHyper {
   ONEPASS_HD static BinaryCrossentropyHyper::Hyper<T> crossentropy() {
     return {T(0)};
   }
-  // u^gamma for u >= 0. log(0) is -inf, which gamma = 0 must not meet.
+  // |u|^gamma: p beyond 1 makes u negative. log(0) is -inf, which gamma = 0 must not meet.
   template <class T>
   ONEPASS_HD static T focus(T u, const Hyper<T>& h) {
-    const T power = math::exp(h.gamma * math::log(u));
+    const T power = math::exp(h.gamma * math::log(math::abs(u)));
     return (h.gamma == T(0)) & (u == u) ? T(1) : power;
   }
-  // The slope of u^gamma as gamma u^gamma (u' / u): 0 for u = 0, where u^(gamma - 1) may be
+  // The slope of |u|^gamma as gamma |u|^gamma (u' / u): 0 for u = 0, where u^(gamma - 1) may be
   // infinite.
   template <class T>
   ONEPASS_HD static T relative(T slope, T u) {
-    return u > T(0) ? slope / u : T(0);
+    return u == T(0) ? T(0) : slope / u;
   }
 };
 
@@ -54,8 +54,7 @@ struct BinaryFocalCrossentropy : BinaryFocalHyper {
 
   template <class T>
   ONEPASS_HD static T wrong(T t, T p) {
-    const T u = t * (T(1) - p) + (T(1) - t) * p;
-    return u < T(0) ? T(0) : u;
+    return t * (T(1) - p) + (T(1) - t) * p;
   }
   template <class T>
   ONEPASS_HD static T value(T y, T p, const Hyper<T>& h) {

@@ -4,6 +4,7 @@ from onepass.losses.classification import (
     BinaryCrossentropy,
     BinaryFocalCrossentropy,
     CategoricalCrossentropy,
+    CategoricalHinge,
     Hinge,
     KLDivergence,
     Perceptron,
@@ -13,6 +14,7 @@ from onepass.losses.classification import (
 from onepass.losses.loss import Loss
 from onepass.losses.registry import get, names
 from onepass.losses.regression import (
+    CosineSimilarity,
     Huber,
     LogCosh,
     MeanAbsoluteError,
@@ -27,6 +29,8 @@ __all__ = [
     "BinaryCrossentropy",
     "BinaryFocalCrossentropy",
     "CategoricalCrossentropy",
+    "CategoricalHinge",
+    "CosineSimilarity",
     "Hinge",
     "Huber",
     "KLDivergence",

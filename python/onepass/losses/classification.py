@@ -180,6 +180,17 @@ class SquaredHinge(Loss):
         super().__init__(reduction, name)
 
 
+class CategoricalHinge(Loss):
+    """``max(1 + max((1 - y_true) y_pred) - sum(y_true y_pred), 0)`` over a row; one-hot targets."""
+
+    _from_probabilities = "categorical_hinge"
+
+    def __init__(
+        self, reduction: str | None = "sum_over_batch_size", name: str = "categorical_hinge"
+    ) -> None:
+        super().__init__(reduction, name)
+
+
 class Perceptron(Loss):
     """Mean over a row of ``max(-y_true y_pred, 0)``: with ``SGD`` the perceptron's learning rule.
 

@@ -9,6 +9,7 @@ from onepass.losses.classification import (
     BinaryCrossentropy,
     BinaryFocalCrossentropy,
     CategoricalCrossentropy,
+    CategoricalHinge,
     Hinge,
     KLDivergence,
     Perceptron,
@@ -17,6 +18,7 @@ from onepass.losses.classification import (
 )
 from onepass.losses.loss import Loss
 from onepass.losses.regression import (
+    CosineSimilarity,
     Huber,
     LogCosh,
     MeanAbsoluteError,
@@ -44,6 +46,8 @@ _CLASSES: tuple[Callable[[], Loss], ...] = (
     Hinge,
     SquaredHinge,
     Perceptron,
+    CategoricalHinge,
+    CosineSimilarity,
 )
 _ALIASES: dict[str, Callable[..., Loss]] = {
     "mse": MeanSquaredError,

@@ -132,3 +132,26 @@ class Poisson(Loss):
         self, reduction: str | None = "sum_over_batch_size", name: str = "poisson"
     ) -> None:
         super().__init__(reduction, name)
+
+
+class CosineSimilarity(Loss):
+    """``-sum(y_true y_pred) / (|y_true| |y_pred|)`` over a row: -1 for rows of one direction.
+
+    Lengths below 1e-7 count as 1e-7: a row of zeros is similar to none.
+
+    Parameters
+    ----------
+    axis : -1, the only one
+    """
+
+    _from_probabilities = "cosine_similarity"
+
+    def __init__(
+        self,
+        axis: int = -1,
+        reduction: str | None = "sum_over_batch_size",
+        name: str = "cosine_similarity",
+    ) -> None:
+        if axis != -1:
+            raise ValueError(f"{name}: axis must be -1, got {axis!r}")
+        super().__init__(reduction, name)
