@@ -120,11 +120,6 @@ class MeanLoss(Metric):
         super().__init__(name or loss.name)
         self.loss = loss
 
-    def get_config(self) -> dict[str, Any]:
-        config = {**self.loss.get_config(), "name": self.name}
-        del config["reduction"]  # a metric is a mean
-        return config
-
     def lower(self, low: Lowering, target: Buffer, prediction: Buffer, values: Buffer) -> None:
         low.emit(
             "loss",
@@ -134,77 +129,86 @@ class MeanLoss(Metric):
         )
 
 
-class MeanSquaredError(MeanLoss):
+class _OneLoss(MeanLoss):
+    """A metric whose constructor takes the arguments of its loss."""
+
+    def get_config(self) -> dict[str, Any]:
+        config = {**self.loss.get_config(), "name": self.name}
+        del config["reduction"]  # a metric is a mean
+        return config
+
+
+class MeanSquaredError(_OneLoss):
     """Mean of ``losses.MeanSquaredError``."""
 
     def __init__(self, name: str = "mean_squared_error") -> None:
         super().__init__(losses.MeanSquaredError(), name)
 
 
-class MeanAbsoluteError(MeanLoss):
+class MeanAbsoluteError(_OneLoss):
     """Mean of ``losses.MeanAbsoluteError``."""
 
     def __init__(self, name: str = "mean_absolute_error") -> None:
         super().__init__(losses.MeanAbsoluteError(), name)
 
 
-class MeanAbsolutePercentageError(MeanLoss):
+class MeanAbsolutePercentageError(_OneLoss):
     """Mean of ``losses.MeanAbsolutePercentageError``."""
 
     def __init__(self, name: str = "mean_absolute_percentage_error") -> None:
         super().__init__(losses.MeanAbsolutePercentageError(), name)
 
 
-class MeanSquaredLogarithmicError(MeanLoss):
+class MeanSquaredLogarithmicError(_OneLoss):
     """Mean of ``losses.MeanSquaredLogarithmicError``."""
 
     def __init__(self, name: str = "mean_squared_logarithmic_error") -> None:
         super().__init__(losses.MeanSquaredLogarithmicError(), name)
 
 
-class LogCoshError(MeanLoss):
+class LogCoshError(_OneLoss):
     """Mean of ``losses.LogCosh``."""
 
     def __init__(self, name: str = "logcosh") -> None:
         super().__init__(losses.LogCosh(), name)
 
 
-class Poisson(MeanLoss):
+class Poisson(_OneLoss):
     """Mean of ``losses.Poisson``."""
 
     def __init__(self, name: str = "poisson") -> None:
         super().__init__(losses.Poisson(), name)
 
 
-class KLDivergence(MeanLoss):
+class KLDivergence(_OneLoss):
     """Mean of ``losses.KLDivergence``."""
 
     def __init__(self, name: str = "kl_divergence") -> None:
         super().__init__(losses.KLDivergence(), name)
 
 
-class Hinge(MeanLoss):
+class Hinge(_OneLoss):
     """Mean of ``losses.Hinge``."""
 
     def __init__(self, name: str = "hinge") -> None:
         super().__init__(losses.Hinge(), name)
 
 
-class SquaredHinge(MeanLoss):
+class SquaredHinge(_OneLoss):
     """Mean of ``losses.SquaredHinge``."""
 
     def __init__(self, name: str = "squared_hinge") -> None:
         super().__init__(losses.SquaredHinge(), name)
 
 
-class CategoricalHinge(MeanLoss):
+class CategoricalHinge(_OneLoss):
     """Mean of ``losses.CategoricalHinge``."""
 
     def __init__(self, name: str = "categorical_hinge") -> None:
         super().__init__(losses.CategoricalHinge(), name)
 
 
-class CosineSimilarity(MeanLoss):
+class CosineSimilarity(_OneLoss):
     """Mean cosine of the angle between target and output: ``-losses.CosineSimilarity``."""
 
     factor = -1.0
@@ -213,7 +217,7 @@ class CosineSimilarity(MeanLoss):
         super().__init__(losses.CosineSimilarity(), name)
 
 
-class BinaryCrossentropy(MeanLoss):
+class BinaryCrossentropy(_OneLoss):
     """Mean of ``losses.BinaryCrossentropy``."""
 
     def __init__(
@@ -226,7 +230,7 @@ class BinaryCrossentropy(MeanLoss):
         super().__init__(losses.BinaryCrossentropy(from_logits, label_smoothing), name)
 
 
-class CategoricalCrossentropy(MeanLoss):
+class CategoricalCrossentropy(_OneLoss):
     """Mean of ``losses.CategoricalCrossentropy``."""
 
     def __init__(
@@ -239,7 +243,7 @@ class CategoricalCrossentropy(MeanLoss):
         super().__init__(losses.CategoricalCrossentropy(from_logits, label_smoothing), name)
 
 
-class SparseCategoricalCrossentropy(MeanLoss):
+class SparseCategoricalCrossentropy(_OneLoss):
     """Mean of ``losses.SparseCategoricalCrossentropy``."""
 
     def __init__(
