@@ -60,10 +60,13 @@ def test_hyper_parameter_of_an_activation_changes_it(name, hyper) -> None:
 def test_hyper_parameter_of_a_loss_changes_it(name, hyper) -> None:
     rng = np.random.default_rng(0)
     target, prediction = rng.random((6, 4)), rng.uniform(0.1, 0.9, (6, 4))
+    if _formulas.LOSSES[name].prediction == "linear":
+        target *= 8.0  # far from the prediction too
+    defaults = {key: RANGES[key].default for key in _formulas.LOSSES[name].hyper}
     results = []
     for given in ({}, {hyper: others(hyper)}):
         results.append(kernels.loss(target, prediction, name, **given))
-        expected = LOSSES[name](target, prediction, **{hyper: RANGES[hyper].default} | given)
+        expected = LOSSES[name](target, prediction, **defaults | given)
         np.testing.assert_allclose(results[-1][0], expected[0], rtol=1e-12)
     for default, other in zip(*results, strict=True):
         assert (default != other).any(axis=-1).all()

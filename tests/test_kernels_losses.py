@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from onepass import _core, _formulas, kernels
+from onepass._checks import HYPER_RANGES
 from reference import losses as reference
 from reference.activations import sigmoid, softmax
 from reference.reduce import row_accuracy
@@ -28,6 +29,7 @@ row_wise_names = st.sampled_from(sorted(n for n, f in _formulas.LOSSES.items() i
 smoothings = st.sampled_from((0.0, 0.1, 1.0))
 rows = st.sampled_from(SIZES)
 classes = st.sampled_from(SIZES[1:])
+NOT_MEANS = ("kl_divergence", "cosine_similarity", "categorical_hinge")
 BOTH = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 
 
@@ -39,13 +41,24 @@ def data(name: str, shape: tuple[int, ...], dtype: type, seed: int) -> tuple[NDA
     if entry.prediction == "probability":
         prediction = rng.uniform(0.01, 0.99, shape)
     target = rng.standard_normal(shape) if entry.prediction == "linear" else rng.random(shape)
-    if entry.row_wise and seed % 2:
+    if entry.prediction == "positive":
+        prediction = np.abs(prediction) + 0.01
+        target = rng.poisson(3.0, shape).astype(float)
+    if entry.prediction == "margin":
+        target = rng.choice([[-1.0, 1.0], [0.0, 1.0]][seed % 2], shape)
+    if name == "mean_absolute_percentage_error":
+        target = np.copysign(np.maximum(np.abs(target), 0.1), target)  # its inverse is a factor
+    if (entry.row_wise and seed % 2) or name == "categorical_hinge":
         target = np.eye(shape[-1])[rng.integers(0, shape[-1], shape[:-1])]
     return target.astype(dtype), prediction.astype(dtype)
 
 
 def hyper_of(name: str, smoothing: float) -> dict[str, float]:
-    return dict.fromkeys(_formulas.LOSSES[name].hyper, smoothing)
+    """Return the smoothing, and the other hyper-parameters at or beside their defaults."""
+    return {
+        key: smoothing if key == "label_smoothing" else HYPER_RANGES[key].default + smoothing / 2
+        for key in _formulas.LOSSES[name].hyper
+    }
 
 
 def expected_of(name: str, target: NDArray, prediction: NDArray, **hyper: float):
@@ -92,7 +105,9 @@ def test_values_and_gradients(name, n, c, dtype, seed, smoothing, in_at, out_at,
     bound = (8 + c / 8) * np.abs(factor) * largest * mass
     if _formulas.LOSSES[name].prediction == "probability":
         bound *= 100.0  # 1 / p and 1 / (1 - p), p from 0.01 to 0.99
-    assert_close(outputs[1], factor[:, None] * slopes, absolute=bound[:, None])
+    if _formulas.LOSSES[name].prediction == "positive":
+        bound *= 100.0 * (1.0 + target.array.max(axis=-1, initial=1.0))  # y / p, p from 0.01
+    assert_close(outputs[1], factor[:, None] * slopes, ulps=8, absolute=bound[:, None])
     if len(outputs) == 3:
         logistic = softmax if _formulas.LOSSES[name].prediction == "softmax" else sigmoid
         exact = logistic(prediction.array.astype(np.float64))
@@ -196,6 +211,94 @@ def test_impossible_probabilities_are_clipped(dtype) -> None:
     assert one_row("binary_crossentropy", dtype, [0, 1], [1.0, 0.0])[1].tolist() == [0, 0]
 
 
+@BOTH
+def test_far_predictions_do_not_overflow(dtype) -> None:
+    tiny = float(np.finfo(dtype).eps)
+    for far in (1e5, 1e30):
+        value, gradient = one_row("log_cosh", dtype, [0, 0], [far, -far])
+        assert value == pytest.approx(far - np.log(2), rel=4 * tiny)
+        assert gradient.tolist() == [0.5, -0.5]
+        value, gradient = one_row("huber", dtype, [far, 0], [0, far])
+        assert value == pytest.approx(far - 0.5, rel=4 * tiny)
+        assert gradient.tolist() == [-0.5, 0.5]
+        for name in ("hinge", "squared_hinge", "perceptron"):
+            assert one_row(name, dtype, [1, 0], [far, -far])[0] == 0
+        value, gradient = one_row(
+            "binary_focal_crossentropy_from_logits", dtype, [0, 1, 1, 0], [far, -far, far, -far]
+        )
+        assert value == pytest.approx(far / 2, rel=4 * tiny)
+        np.testing.assert_allclose(gradient, [0.25, -0.25, 0, 0], rtol=0, atol=1e-40)
+
+
+@BOTH
+def test_log_cosh_is_exact_near_zero(dtype) -> None:
+    for e in (1e-3, 1e-8):
+        value, gradient = one_row("log_cosh", dtype, [0], [e])
+        assert value == pytest.approx(float(dtype(e)) ** 2 / 2, rel=1e-6)
+        assert gradient[0] == pytest.approx(e, rel=1e-6)
+
+
+@BOTH
+def test_slopes_at_the_kinks(dtype) -> None:
+    for name, target, prediction, slope in (
+        ("mean_absolute_error", 0.5, 0.5, 0),
+        ("mean_absolute_percentage_error", 0.5, 0.5, 0),
+        ("quantile", 0.5, 0.5, 0),
+        ("huber", 0, 1, 1),
+        ("hinge", 1, 1, 0),
+        ("squared_hinge", -1, -1, 0),
+        ("perceptron", 1, 0, -1),
+        ("perceptron", 0, 0, 1),
+    ):
+        assert one_row(name, dtype, [target], [prediction])[1].tolist() == [slope], name
+
+
+@BOTH
+def test_cosine_similarity_of_nothing_and_of_small_rows(dtype) -> None:
+    value, gradient = one_row("cosine_similarity", dtype, [1, 0], [0, 0])
+    assert value == 0
+    np.testing.assert_allclose(gradient, [-1e7, 0], rtol=1e-6)
+    value, gradient = one_row("cosine_similarity", dtype, [0, 0], [3, 4])
+    assert (value, *gradient) == (0, 0, 0)
+    value, gradient = one_row("cosine_similarity", dtype, [1e-4, 0], [3e-4, 4e-4])
+    assert value == pytest.approx(-0.6, rel=1e-6)
+    np.testing.assert_allclose(gradient, [-1280, 960], rtol=1e-5)
+
+
+@BOTH
+def test_largest_scores_share_the_slope_of_categorical_hinge(dtype) -> None:
+    value, gradient = one_row("categorical_hinge", dtype, [0, 1, 0, 0], [2, 1, 2, 1])
+    assert (value, *gradient) == (2, 0.5, -1, 0.5, 0)
+    value, gradient = one_row("categorical_hinge", dtype, [0, 1, 0, 0], [2, 3, 2, 1])
+    assert (value, *gradient) == (0, 0, 0, 0, 0)
+
+
+@BOTH
+def test_clipped_predictions_have_no_slope(dtype) -> None:
+    for name, prediction in (
+        ("kl_divergence", [0.0, 1.5]),
+        ("mean_squared_logarithmic_error", [0.0, -3.0]),
+    ):
+        value, gradient = one_row(name, dtype, [0.5, 0.5], prediction)
+        assert np.isfinite(value)
+        assert gradient.tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.5, 1.0])
+@BOTH
+def test_focal_crossentropy_without_a_wrong_share(dtype, gamma) -> None:
+    for name, p in (
+        ("binary_focal_crossentropy", [1.0, 0.0]),
+        ("binary_focal_crossentropy_from_logits", [1e4, -1e4]),
+    ):
+        arrays = np.array([[1, 0]], dtype), np.array([p], dtype)
+        values, gradient = same_result(
+            lambda name=name, arrays=arrays: kernels.loss(*arrays, name, gamma=gamma)
+        )
+        assert values[0] == pytest.approx(0, abs=2e-7)
+        assert np.abs(gradient).max() < 1e-6
+
+
 @given(names, st.integers(1, 40), dtypes, seeds)
 def test_nan_shows_in_its_row_only(name, c, dtype, seed) -> None:
     target, prediction = data(name, (3, c), dtype, seed)
@@ -231,7 +334,8 @@ def test_no_elements() -> None:
         assert (values.shape, gradient.shape) == ((0,), (0, 3))
         if not entry.row_wise:
             none = np.empty((2, 0), np.float32)
-            assert np.isnan(kernels.loss(none, none, name)[0]).all()
+            expected = 0.0 if name in NOT_MEANS else np.nan
+            np.testing.assert_array_equal(kernels.loss(none, none, name)[0], [expected] * 2)
 
 
 @given(

@@ -408,6 +408,28 @@ OTHERWISE = {
         ValueError,
         ["label_smoothing", "2.0"],
     ),
+    "delta": (lambda: losses.Huber(delta=-1.0), ValueError, ["huber_loss", "delta", "-1.0"]),
+    "quantile": (lambda: losses.Quantile(1.5), ValueError, ["quantile", "gamma", "1.5"]),
+    "focal gamma": (
+        lambda: losses.BinaryFocalCrossentropy(gamma="2"),
+        TypeError,
+        ["gamma", "str"],
+    ),
+    "focal alpha": (
+        lambda: losses.BinaryFocalCrossentropy(alpha=2.0),
+        ValueError,
+        ["alpha", "from 0 to 1", "2.0"],
+    ),
+    "focal balancing": (
+        lambda: losses.BinaryFocalCrossentropy(0.25),
+        TypeError,
+        ["apply_class_balancing", "float"],
+    ),
+    "focal axis": (
+        lambda: losses.BinaryFocalCrossentropy(axis=0),
+        ValueError,
+        ["axis", "-1", "0"],
+    ),
     "from_logits": (
         lambda: losses.CategoricalCrossentropy(from_logits=1),
         TypeError,

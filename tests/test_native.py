@@ -58,14 +58,18 @@ def output_of(*command: str | Path) -> str:
 def formulas(header: str, names: str) -> list[str]:
     """The formulas in a `using names = List<...>` of csrc/math."""
     text = (ROOT / "csrc" / "math" / header).read_text()
-    found = re.search(rf"using {names} = List<([^>]*)>", text)
+    found = re.search(rf"using {names} =\s+List<([^>]*)>", text)
     assert found is not None
     return re.findall(r"\w+", found[1])
 
 
 RULES = formulas("rules.h", "Rules")
 ACTIVATIONS = formulas("activations.h", "Activations")
-LOSSES = formulas("losses.h", "ElementwiseLosses") + formulas("losses.h", "RowLosses")
+LOSSES = [
+    name
+    for names in ("ElementwiseLosses", "RowLosses", "SummaryLosses")
+    for name in formulas("losses.h", names)
+]
 
 
 @dataclass

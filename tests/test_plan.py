@@ -535,6 +535,7 @@ def test_loss_fusion_and_its_limits():
     for activation, loss in [
         ("softmax", "categorical_crossentropy"),
         ("sigmoid", "binary_crossentropy"),
+        ("sigmoid", "binary_focal_crossentropy"),
     ]:
         chain = loss_chain(activation, loss)
         (fused,) = fuse_output_loss(chain)

@@ -13,6 +13,7 @@ import pytest
 from onepass import (
     Input,
     Sequential,
+    _formulas,
     _random,
     config,
     initializers,
@@ -24,6 +25,7 @@ from onepass import (
 from onepass.callbacks import Callback, History
 from onepass.engine import replay
 from onepass.layers import Activation, Dense, Flatten
+from reference import losses as reference_losses
 from reference.mlp import Mlp, layers_like
 from strategies import assert_same_bits, every_backend, helper_seconds
 
@@ -600,6 +602,74 @@ def test_metrics_of_a_binary_model_and_a_regression():
     result = regression.evaluate(x, target)
     assert type(result) is float
     assert result == pytest.approx(value, rel=1e-12)
+
+
+REGRESSIONS = ("mse", "mae", "mape", "huber", "log_cosh", "logcosh", "quantile", "pinball")
+REGRESSIONS += ("cosine_similarity",)
+COUNTS = ("poisson", "msle")
+MARGINS = ("hinge", "squared_hinge", "perceptron")
+SHARES = ("binary_focal_crossentropy", "kld", "kl_divergence", "categorical_hinge")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("loss", [*REGRESSIONS, *COUNTS, *MARGINS, *SHARES])
+def test_every_loss_trains_as_the_oracle_and_gets_smaller(loss, dtype):
+    x, y = data()
+    target = {
+        REGRESSIONS: 1.0 + np.abs(x[:, :CLASSES]),
+        COUNTS: np.random.default_rng(1).poisson(3.0, (N, CLASSES)),
+        MARGINS: np.where(x[:, :CLASSES] > 0, 1, 0),
+        SHARES: np.eye(CLASSES)[y],
+    }
+    (kind,) = (kind for kind in target if loss in kind)
+    output = {SHARES: "sigmoid", COUNTS: "sigmoid"}.get(kind, "linear")
+    model = make(loss=loss, output=output, dtype=dtype, metrics=[loss])
+    truth = target[kind].astype(dtype)
+    before, metric = model.evaluate(x.astype(dtype), truth)
+    sign = -1 if loss == "cosine_similarity" else 1  # the metric is the cosine itself
+    assert before == pytest.approx(sign * metric, rel=1e-6)
+    expected, _ = reference_losses.LOSSES[model.loss.formula](
+        truth.astype(float),
+        model.predict(x.astype(dtype)).astype(float),
+        **dict(zip(_formulas.LOSSES[model.loss.formula].hyper, model.loss.hyper, strict=True)),
+    )
+    assert before == pytest.approx(expected.mean(), rel=1e-5 if dtype == "float32" else 1e-10)
+    model.compile(optimizers.Adam(0.01), loss)
+    history = model.fit(x.astype(dtype), truth, epochs=20, batch_size=8, **QUIET).history["loss"]
+    assert history[-1] < before - 0.05 * abs(before)
+
+
+def test_metric_classes_are_means_of_their_losses():
+    x, _ = data()
+    target = np.abs(x[:, :CLASSES])
+    kinds = [
+        *(metrics.MeanSquaredError, metrics.MeanAbsoluteError, metrics.Poisson),
+        *(metrics.MeanAbsolutePercentageError, metrics.MeanSquaredLogarithmicError),
+        *(metrics.KLDivergence, metrics.LogCoshError, metrics.Hinge, metrics.SquaredHinge),
+        *(metrics.BinaryCrossentropy, metrics.CategoricalCrossentropy),
+    ]
+    made = [kind() for kind in kinds]
+    model = make(loss="mae", output="sigmoid", metrics=made)
+    got = model.evaluate(x, target, return_dict=True)
+    prediction = model.predict(x)
+    for metric in made:
+        expected = metric.loss(target, prediction)
+        assert got[metric.name] == pytest.approx(expected, rel=1e-10), metric
+        assert type(metric)(**metric.get_config()).get_config() == metric.get_config()
+    smooth = metrics.BinaryCrossentropy("smooth", label_smoothing=0.25)
+    assert smooth.get_config() == {"name": "smooth", "from_logits": False, "label_smoothing": 0.25}
+    sparse = make(metrics=[metrics.SparseCategoricalCrossentropy("cross")])
+    result = sparse.evaluate(*data(), return_dict=True)
+    assert result["cross"] == pytest.approx(result["loss"], rel=1e-12)
+
+
+def test_a_perceptron_learns_from_weights_of_zero():
+    x, _ = data(200)
+    y = np.where(x @ [1.0, -2.0, 0.5, 1.0, 0.0, 3.0] > 0, 1, -1)
+    model = Sequential([Input((COLS,)), Dense(1, kernel_initializer="zeros")])
+    model.compile("sgd", "perceptron")
+    model.fit(x, y, batch_size=1, epochs=30, **QUIET)
+    assert (np.sign(model.predict(x)[:, 0]) == y).mean() > 0.98
 
 
 @pytest.mark.parametrize("batch_size", [1, 4, N])

@@ -137,6 +137,8 @@ def _loss_data(entry: Loss, shape: tuple[int, int]) -> list[tuple[Array, Array]]
         target = normal(rng, *shape) if entry.prediction == "linear" else None
         if entry.prediction == "probability":
             prediction = kernels.activation_forward(prediction, "sigmoid")
+        if entry.prediction == "positive":
+            prediction = np.abs(prediction)
         if entry.row_wise:
             if entry.prediction == "probability":
                 prediction = prediction / prediction.sum(-1, keepdims=True)

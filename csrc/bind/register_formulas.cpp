@@ -44,6 +44,7 @@ py::list losses() {
   };
   math::ElementwiseLosses::each([&](auto formula) { add(formula, false); });
   math::RowLosses::each([&](auto formula) { add(formula, true); });
+  math::SummaryLosses::each([&](auto formula) { add(formula, false); });
   return all;
 }
 

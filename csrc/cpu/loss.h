@@ -51,11 +51,12 @@ void elementwise_loss(const Loss<T>& a, Team& team) {
         const Chunk<T> truth = load(y + at, extent), guess = load(p + at, extent);
         sum.add(lanewise<T>([&](int l) { return F::value(truth.at[l], guess.at[l], h); }), extent);
       });
-      a.values[r] = sum.total() / static_cast<T>(cols);
+      a.values[r] = F::kMean ? sum.total() / static_cast<T>(cols) : sum.total();
     }
     if (a.gradient) {
       const double weight = a.weights != nullptr ? static_cast<double>(a.weights[r]) : 1.0;
-      const T scale = static_cast<T>(a.scale * weight / static_cast<double>(cols));
+      const double terms = F::kMean ? static_cast<double>(cols) : 1.0;
+      const T scale = static_cast<T>(a.scale * weight / terms);
       T* g = a.gradient.row(r);
       // The gradient may overwrite the prediction: each element is read before it is written.
       ONEPASS_IVDEP
@@ -198,6 +199,56 @@ void row_loss(const Loss<T>& a, Team& team) {
   }
 }
 
+template <class F, class T>
+ONEPASS_INLINE math::RowSummary<T> summary_of(const T* y, const T* p, int64_t cols) {
+  constexpr T kLeast = -static_cast<T>(__builtin_inf());
+  Lanes<T> yp, yy, pp, peaks;
+  Chunk<T> peak = lanewise<T>([](int) { return kLeast; });
+  const auto wrong = [](const Chunk<T>& truth, const Chunk<T>& guess, int l) {
+    return (T(1) - truth.at[l]) * guess.at[l];
+  };
+  for_chunks(cols, [&](int64_t at, auto extent) __attribute__((always_inline)) {
+    const Chunk<T> truth = load(y + at, extent), guess = load(p + at, extent);
+    yp.add(lanewise<T>([&](int l) { return truth.at[l] * guess.at[l]; }), extent);
+    if constexpr (F::kPeak) {
+      for_lanes<T>([&](int l) __attribute__((always_inline)) {
+        peak.at[l] = larger(l < extent.n ? wrong(truth, guess, l) : kLeast, peak.at[l]);
+      });
+    } else {
+      yy.add(lanewise<T>([&](int l) { return truth.at[l] * truth.at[l]; }), extent);
+      pp.add(lanewise<T>([&](int l) { return guess.at[l] * guess.at[l]; }), extent);
+    }
+  });
+  const T largest = join(peak, larger<T>);
+  if constexpr (F::kPeak) {
+    for_chunks(cols, [&](int64_t at, auto extent) __attribute__((always_inline)) {
+      const Chunk<T> truth = load(y + at, extent), guess = load(p + at, extent);
+      const auto here = [&](int l) { return wrong(truth, guess, l) == largest ? T(1) : T(0); };
+      peaks.add(lanewise<T>(here), extent);
+    });
+  }
+  return {yp.total(), yy.total(), pp.total(), largest, peaks.total()};
+}
+
+template <class F, class T>
+void summary_loss(const Loss<T>& a, Team& team) {
+  const auto h = math::hyper_from<F, T>(a.hyper);
+  const int64_t cols = a.prediction.cols;
+  const Range share = team.share(a.prediction.rows, 1);
+  for (int64_t r = share.begin; r < share.end; ++r) {
+    const T* y = a.target.dense.row(r);
+    const T* p = a.prediction.row(r);
+    const math::RowSummary<T> row = summary_of<F>(y, p, cols);
+    if (a.values != nullptr) a.values[r] = F::value(row, h);
+    if (!a.gradient) continue;
+    const T scale = row_scale(a, r);
+    T* g = a.gradient.row(r);
+    // The gradient may overwrite the prediction: each element is read before it is written.
+    ONEPASS_IVDEP
+    for (int64_t c = 0; c < cols; ++c) g[c] = scale * F::gradient(y[c], p[c], row, h);
+  }
+}
+
 template <class T>
 void loss(const Loss<T>& a, Team& team) {
   if (math::ElementwiseLosses::visit(
@@ -212,10 +263,13 @@ void loss(const Loss<T>& a, Team& team) {
     }
     return;
   }
-  math::RowLosses::visit(a.id - math::ElementwiseLosses::kSize, [&](auto formula) {
+  const int row_id = a.id - math::ElementwiseLosses::kSize;
+  math::RowLosses::visit(row_id, [&](auto formula) {
     using F = decltype(formula);
     a.target.index != nullptr ? row_loss<F, true>(a, team) : row_loss<F, false>(a, team);
   });
+  math::SummaryLosses::visit(row_id - math::RowLosses::kSize,
+                             [&](auto formula) { summary_loss<decltype(formula)>(a, team); });
 }
 
 // First place of the largest element, as NumPy's argmax: a NaN counts as largest.

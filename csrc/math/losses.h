@@ -1,16 +1,31 @@
-// Every loss, once. Adding an elementwise one: its header in losses/, its name here.
-// A loss's id is its place in ElementwiseLosses, or kSize of that plus its place in RowLosses.
+// Every loss, once. Adding an elementwise one: its header in losses/, its name here. Its kMean says
+// whether a row's loss is the mean of its elements' or their sum.
+// RowLosses are cross-entropies, whose targets may be class indices; SummaryLosses read their whole
+// row through a RowSummary. A loss's id is its place in these three lists, one after the other.
 #pragma once
 
+#include "losses/absolute_error.h"
 #include "losses/binary_crossentropy.h"
+#include "losses/binary_focal_crossentropy.h"
 #include "losses/categorical_crossentropy.h"
+#include "losses/categorical_hinge.h"
+#include "losses/cosine_similarity.h"
+#include "losses/hinge.h"
+#include "losses/huber.h"
+#include "losses/kl_divergence.h"
 #include "losses/mean_squared_error.h"
+#include "losses/poisson.h"
 
 namespace onepass::math {
 namespace {
 
-using ElementwiseLosses = List<MeanSquaredError, BinaryCrossentropy, BinaryCrossentropyFromLogits>;
+using ElementwiseLosses =
+    List<MeanSquaredError, MeanAbsoluteError, MeanAbsolutePercentageError,
+         MeanSquaredLogarithmicError, Huber, LogCosh, Quantile, Poisson, Hinge, SquaredHinge,
+         Perceptron, KLDivergence, BinaryCrossentropy, BinaryCrossentropyFromLogits,
+         BinaryFocalCrossentropy, BinaryFocalCrossentropyFromLogits>;
 using RowLosses = List<CategoricalCrossentropy, CategoricalCrossentropyFromLogits>;
+using SummaryLosses = List<CosineSimilarity, CategoricalHinge>;
 
 }  // namespace
 }  // namespace onepass::math

@@ -37,6 +37,11 @@ HYPER_RANGES: dict[str, Range] = {
     # The derivative follows from the sign of the output, so the slope must not be negative.
     "negative_slope": Range(0.2, 0.0, math.inf),
     "label_smoothing": Range(0.0, 0.0, 1.0),
+    "delta": Range(1.0, 0.0, math.inf),
+    "quantile": Range(0.5, 0.0, 1.0),
+    "positive_weight": Range(1.0, 0.0, math.inf),
+    "negative_weight": Range(1.0, 0.0, math.inf),
+    "gamma": Range(2.0, 0.0, math.inf),
 }
 
 

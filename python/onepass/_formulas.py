@@ -24,7 +24,10 @@ class Activation:
 
 @dataclass(frozen=True)
 class Loss:
-    """A loss: ``prediction`` says what it reads (linear, probability or logits of one kind)."""
+    """A loss: ``prediction`` says what it reads.
+
+    That is linear, positive, margin (with labels -1 and 1), probability, or logits of one kind.
+    """
 
     id: int
     name: str

@@ -39,7 +39,9 @@ def loss(
     weights : (...) dtype of prediction, optional; factor of each row's gradient
     scale : float, factor of the whole gradient, e.g. 1 / n for the mean over n rows
     probabilities : shape and dtype of prediction, optional; receives softmax or sigmoid of logits
-    **hyper : hyper-parameters of the loss, e.g. label_smoothing in [0, 1] (default 0)
+    **hyper : hyper-parameters of the loss: label_smoothing in [0, 1] (default 0); of huber delta
+        (1); of quantile quantile (0.5); of binary_focal_crossentropy gamma (2), positive_weight and
+        negative_weight (1)
 
     Returns
     -------
@@ -57,7 +59,8 @@ def loss(
 
     Notes
     -----
-    Elementwise losses are means over the last axis: NaN where it has no elements.
+    Elementwise losses are means over the last axis, NaN where it has no elements; kl_divergence is
+    a sum, cosine_similarity and categorical_hinge are of the whole row.
     """
     entry, numbers = _checks.loss_of(loss, hyper)
     scale = _checks.number(scale, "scale")

@@ -14,10 +14,24 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BinaryAccuracy",
+    "BinaryCrossentropy",
     "CategoricalAccuracy",
+    "CategoricalCrossentropy",
+    "CategoricalHinge",
+    "CosineSimilarity",
+    "Hinge",
+    "KLDivergence",
+    "LogCoshError",
+    "MeanAbsoluteError",
+    "MeanAbsolutePercentageError",
     "MeanLoss",
+    "MeanSquaredError",
+    "MeanSquaredLogarithmicError",
     "Metric",
+    "Poisson",
     "SparseCategoricalAccuracy",
+    "SparseCategoricalCrossentropy",
+    "SquaredHinge",
     "get",
 ]
 
@@ -29,7 +43,14 @@ class Metric:
     ----------
     name : str
         Key in logs and in ``History.history``.
+
+    Attributes
+    ----------
+    factor : float
+        Of the mean, in what is reported.
     """
+
+    factor = 1.0
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -108,10 +129,136 @@ class MeanLoss(Metric):
         )
 
 
-_ACCURACIES: dict[str, Callable[[str], Metric]] = {
+class _OneLoss(MeanLoss):
+    """A metric whose constructor takes the arguments of its loss."""
+
+    def get_config(self) -> dict[str, Any]:
+        config = {**self.loss.get_config(), "name": self.name}
+        del config["reduction"]  # a metric is a mean
+        return config
+
+
+class MeanSquaredError(_OneLoss):
+    """Mean of ``losses.MeanSquaredError``."""
+
+    def __init__(self, name: str = "mean_squared_error") -> None:
+        super().__init__(losses.MeanSquaredError(), name)
+
+
+class MeanAbsoluteError(_OneLoss):
+    """Mean of ``losses.MeanAbsoluteError``."""
+
+    def __init__(self, name: str = "mean_absolute_error") -> None:
+        super().__init__(losses.MeanAbsoluteError(), name)
+
+
+class MeanAbsolutePercentageError(_OneLoss):
+    """Mean of ``losses.MeanAbsolutePercentageError``."""
+
+    def __init__(self, name: str = "mean_absolute_percentage_error") -> None:
+        super().__init__(losses.MeanAbsolutePercentageError(), name)
+
+
+class MeanSquaredLogarithmicError(_OneLoss):
+    """Mean of ``losses.MeanSquaredLogarithmicError``."""
+
+    def __init__(self, name: str = "mean_squared_logarithmic_error") -> None:
+        super().__init__(losses.MeanSquaredLogarithmicError(), name)
+
+
+class LogCoshError(_OneLoss):
+    """Mean of ``losses.LogCosh``."""
+
+    def __init__(self, name: str = "logcosh") -> None:
+        super().__init__(losses.LogCosh(), name)
+
+
+class Poisson(_OneLoss):
+    """Mean of ``losses.Poisson``."""
+
+    def __init__(self, name: str = "poisson") -> None:
+        super().__init__(losses.Poisson(), name)
+
+
+class KLDivergence(_OneLoss):
+    """Mean of ``losses.KLDivergence``."""
+
+    def __init__(self, name: str = "kl_divergence") -> None:
+        super().__init__(losses.KLDivergence(), name)
+
+
+class Hinge(_OneLoss):
+    """Mean of ``losses.Hinge``."""
+
+    def __init__(self, name: str = "hinge") -> None:
+        super().__init__(losses.Hinge(), name)
+
+
+class SquaredHinge(_OneLoss):
+    """Mean of ``losses.SquaredHinge``."""
+
+    def __init__(self, name: str = "squared_hinge") -> None:
+        super().__init__(losses.SquaredHinge(), name)
+
+
+class CategoricalHinge(_OneLoss):
+    """Mean of ``losses.CategoricalHinge``."""
+
+    def __init__(self, name: str = "categorical_hinge") -> None:
+        super().__init__(losses.CategoricalHinge(), name)
+
+
+class CosineSimilarity(_OneLoss):
+    """Mean cosine of the angle between target and output: ``-losses.CosineSimilarity``."""
+
+    factor = -1.0
+
+    def __init__(self, name: str = "cosine_similarity") -> None:
+        super().__init__(losses.CosineSimilarity(), name)
+
+
+class BinaryCrossentropy(_OneLoss):
+    """Mean of ``losses.BinaryCrossentropy``."""
+
+    def __init__(
+        self,
+        name: str = "binary_crossentropy",
+        *,
+        from_logits: bool = False,
+        label_smoothing: float = 0.0,
+    ) -> None:
+        super().__init__(losses.BinaryCrossentropy(from_logits, label_smoothing), name)
+
+
+class CategoricalCrossentropy(_OneLoss):
+    """Mean of ``losses.CategoricalCrossentropy``."""
+
+    def __init__(
+        self,
+        name: str = "categorical_crossentropy",
+        *,
+        from_logits: bool = False,
+        label_smoothing: float = 0.0,
+    ) -> None:
+        super().__init__(losses.CategoricalCrossentropy(from_logits, label_smoothing), name)
+
+
+class SparseCategoricalCrossentropy(_OneLoss):
+    """Mean of ``losses.SparseCategoricalCrossentropy``."""
+
+    def __init__(
+        self, name: str = "sparse_categorical_crossentropy", *, from_logits: bool = False
+    ) -> None:
+        super().__init__(losses.SparseCategoricalCrossentropy(from_logits), name)
+
+
+# Names that are not those of losses, or stand for something else than the loss.
+_OWN: dict[str, Callable[[str], Metric]] = {
     "binary_accuracy": BinaryAccuracy,
     "categorical_accuracy": CategoricalAccuracy,
     "sparse_categorical_accuracy": SparseCategoricalAccuracy,
+    "cosine_similarity": CosineSimilarity,
+    "CosineSimilarity": CosineSimilarity,
 }
 
 
@@ -140,7 +287,7 @@ def get(identifier: str | Metric | Loss, loss: Loss, cols: int) -> Metric:
 
 def names() -> list[str]:
     """Return the names that ``get`` knows."""
-    return sorted(["accuracy", "acc", *_ACCURACIES, *losses.names()])
+    return sorted({"accuracy", "acc", *_OWN, *losses.names()})
 
 
 def check(identifier: object) -> None:
@@ -159,8 +306,8 @@ def _by_name(name: str, loss: Loss, cols: int) -> Metric:
         if loss.sparse:
             return SparseCategoricalAccuracy(name)
         return BinaryAccuracy(name) if cols == 1 else CategoricalAccuracy(name)
-    if name in _ACCURACIES:
-        return _ACCURACIES[name](name)
+    if name in _OWN:
+        return _OWN[name](name)
     return MeanLoss(losses.get(name), name)
 
 

@@ -44,6 +44,12 @@ struct Case {
         loss{} {
     const std::string_view kind = F::kPrediction;
     truth.fill([&](int64_t r, int64_t c) { return std::abs(truth(r, c)); });
+    if (kind == "margin") {
+      truth.fill([&](int64_t r, int64_t c) { return truth(r, c) < 0.5 ? -1.0 : 1.0; });
+    }
+    if (kind == "positive") {
+      prediction.fill([&](int64_t r, int64_t c) { return std::abs(prediction(r, c)); });
+    }
     if (kind == "probability") {
       prediction.fill([&](int64_t r, int64_t c) { return 0.5 + 0.12 * prediction(r, c); });
     } else if (s.rows > 1) {
@@ -90,13 +96,14 @@ void elementwise_loss(const KernelTable<T>& table, F formula, int id, Shape s, L
                       double smoothing) {
   Case<T> a(formula, id, s, layout, smoothing);
   const auto h = math::hyper_from<F, double>(a.loss.hyper);
+  const double terms = F::kMean ? static_cast<double>(s.cols) : 1.0;
   const auto value = [&](int64_t r) {
     double sum = 0.0;
     for (int64_t c = 0; c < s.cols; ++c) sum += F::value(a.truth(r, c), a.prediction(r, c), h);
-    return sum / s.cols;
+    return sum / terms;
   };
   const auto slope = [&](int64_t r, int64_t c) {
-    return F::gradient(a.truth(r, c), a.prediction(r, c), h) / s.cols;
+    return F::gradient(a.truth(r, c), a.prediction(r, c), h) / terms;
   };
   a.run(table, value, slope,
         [&](int64_t r, int64_t c) { return 1.0 / (1.0 + std::exp(-a.prediction(r, c))); });
@@ -148,6 +155,35 @@ void row_loss(const KernelTable<T>& table, F formula, int id, Shape s, Layout la
   a.run(table, value, slope, share);
 }
 
+template <class T, class F>
+void summary_loss(const KernelTable<T>& table, F formula, int id, Shape s, Layout layout) {
+  Case<T> a(formula, id, s, layout, 0.0);
+  // One-hot: rounding must not decide which element is the largest.
+  if (F::kPeak) {
+    a.truth.fill([&](int64_t r, int64_t c) { return c == a.index[r] ? 1.0 : 0.0; });
+  }
+  const auto h = math::hyper_from<F, double>(a.loss.hyper);
+  const auto summary = [&](int64_t r) {
+    math::RowSummary<double> row{0.0, 0.0, 0.0, -std::numeric_limits<double>::infinity(), 0.0};
+    for (int64_t c = 0; c < s.cols; ++c) {
+      const double y = a.truth(r, c), p = a.prediction(r, c);
+      row.yp += y * p;
+      row.yy += y * y;
+      row.pp += p * p;
+      const double wrong = (1.0 - y) * p;
+      row.peaks = wrong > row.peak ? 1.0 : row.peaks + (wrong == row.peak);
+      row.peak = std::max(row.peak, wrong == wrong ? wrong : row.peak);
+    }
+    return row;
+  };
+  const auto slope = [&](int64_t r, int64_t c) {
+    return F::gradient(a.truth(r, c), a.prediction(r, c), summary(r), h);
+  };
+  a.run(
+      table, [&](int64_t r) { return F::value(summary(r), h); }, slope,
+      [](int64_t, int64_t) { return 0.0; });
+}
+
 template <class T>
 void losses(const KernelTable<T>& table) {
   for (const Shape& s : kShapes) {
@@ -161,6 +197,8 @@ void losses(const KernelTable<T>& table) {
           row_loss(table, formula, id, s, layout, smoothing, true);
           ++id;
         });
+        math::SummaryLosses::each(
+            [&](auto formula) { summary_loss(table, formula, id++, s, layout); });
       }
     }
   }

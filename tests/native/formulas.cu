@@ -62,6 +62,15 @@ __global__ void row_loss(const double* hyper, const T* y, const T* p, T* value, 
   }
 }
 
+template <class F, class T>
+__global__ void summary_loss(const double* hyper, const T* y, const T* p, T* value, T* slope) {
+  const auto h = math::hyper_from<F, T>(hyper);
+  const int i = index();
+  const math::RowSummary<T> row{y[0], y[1], y[2], y[3], y[4]};
+  value[i] = F::value(row, h);
+  slope[i] = F::gradient(y[i], p[i], row, h);
+}
+
 template <class R, class T>
 __global__ void rule(const double* hyper, const T* g, T* p, T* s0, T* s1, T* s2, T* s3) {
   const auto h = math::hyper_from<R, T>(hyper);
@@ -86,6 +95,7 @@ void use_all() {
   math::Activations::each([](auto f) { use(activation<decltype(f), T>); });
   math::ElementwiseLosses::each([](auto f) { use(elementwise_loss<decltype(f), T>); });
   math::RowLosses::each([](auto f) { use(row_loss<decltype(f), T>); });
+  math::SummaryLosses::each([](auto f) { use(summary_loss<decltype(f), T>); });
   math::Rules::each([](auto f) { use(rule<decltype(f), T>); });
 }
 

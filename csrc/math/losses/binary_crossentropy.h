@@ -26,6 +26,7 @@ struct BinaryCrossentropyHyper {
 struct BinaryCrossentropy : BinaryCrossentropyHyper {
   static constexpr const char* kName = "binary_crossentropy";
   static constexpr const char* kPrediction = "probability";
+  static constexpr bool kMean = true;
 
   template <class T>
   ONEPASS_HD static T clip(T p) {
@@ -50,6 +51,7 @@ struct BinaryCrossentropy : BinaryCrossentropyHyper {
 struct BinaryCrossentropyFromLogits : BinaryCrossentropyHyper {
   static constexpr const char* kName = "binary_crossentropy_from_logits";
   static constexpr const char* kPrediction = "sigmoid";
+  static constexpr bool kMean = true;
 
   // max(z, 0) - z y + log(1 + exp(-|z|)), grouped so that an infinite z with the right label is 0:
   // the first two terms are (1 - y) z for z > 0 and -y z otherwise, and 0 * inf must not appear.

@@ -9,6 +9,7 @@ namespace {
 struct MeanSquaredError : NoHyper {
   static constexpr const char* kName = "mean_squared_error";
   static constexpr const char* kPrediction = "linear";
+  static constexpr bool kMean = true;
 
   template <class T>
   ONEPASS_HD static T value(T y, T p, const Hyper<T>&) {

@@ -86,6 +86,6 @@ def emit_objective(
         for metric in metrics:
             row_values = low.rows(metric.name, 1, rows)
             metric.lower(low, at.target, at.prediction, row_values)
-            attributes = {"slot": slot, "count": "weights", "factor": 1.0}
+            attributes = {"slot": slot, "count": "weights", "factor": metric.factor}
             low.emit("weighted_sum", {"values": row_values, **reads}, {}, attributes)
             slot += 1

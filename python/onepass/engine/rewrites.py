@@ -53,6 +53,7 @@ def _replaced(calls: Calls, old: Call, new: Call, *removed: Call | None) -> Call
 _FUSED_LOSSES = {
     "categorical_crossentropy": ("softmax", "softmax_backward"),
     "binary_crossentropy": ("activation_forward", "activation_backward"),
+    "binary_focal_crossentropy": ("activation_forward", "activation_backward"),
 }
 
 

@@ -1,0 +1,93 @@
+"""What all losses share: reduction, name, hyper-parameters and the call on arrays."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from onepass import kernels
+from onepass._checks import HYPER_RANGES, number
+
+_REDUCTIONS = ("sum_over_batch_size", "mean", "sum", "none", None)
+
+
+class Loss:
+    """A loss of the compiled list.
+
+    Parameters
+    ----------
+    reduction : {"sum_over_batch_size", "mean", "sum", "none", None}
+        How row values become one number: ``sum(w * value) / rows`` (the first two), their sum, or
+        not at all (only for calls on arrays).
+    name : str
+        Key of a metric made of this loss.
+
+    Attributes
+    ----------
+    sparse : bool
+        Whether targets are class indices, not rows like the prediction.
+    """
+
+    sparse = False
+    _from_probabilities = ""
+
+    def __init__(
+        self, reduction: str | None, name: str, from_logits: bool = False, **hyper: float
+    ) -> None:
+        if reduction not in _REDUCTIONS:
+            raise ValueError(f"{name}: reduction must be one of {_REDUCTIONS}, got {reduction!r}")
+        if not isinstance(from_logits, bool):
+            raise TypeError(f"{name}: from_logits must be a bool, got {type(from_logits).__name__}")
+        self.reduction = reduction
+        self.name = name
+        self.from_logits = from_logits
+        self._hyper = {
+            key: number(value, f"{name}: {key}", HYPER_RANGES[key].low, HYPER_RANGES[key].high)
+            for key, value in hyper.items()
+        }
+
+    @property
+    def formula(self) -> str:
+        """Name in the compiled list."""
+        return self._from_probabilities + ("_from_logits" if self.from_logits else "")
+
+    @property
+    def hyper(self) -> list[float]:
+        """Hyper-parameters in the compiled formula's order."""
+        return list(self._hyper.values())
+
+    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+        """Return the loss of a batch of predictions.
+
+        Parameters
+        ----------
+        y_true : (n, k) numbers, or (n,) class indices for a sparse loss
+        y_pred : (n, k) floats
+        sample_weight : (n,) floats, optional
+
+        Returns
+        -------
+        loss : float, or (n,) array without reduction
+        """
+        prediction = np.asarray(y_pred)
+        if prediction.dtype.kind in "iub":
+            prediction = prediction.astype(np.float32)
+        target = np.asarray(y_true)
+        if not self.sparse:
+            target = target.astype(prediction.dtype, copy=False)
+        hyper: Any = self._hyper  # keyword arguments of one formula
+        values, _ = kernels.loss(target, prediction, self.formula, **hyper)
+        if sample_weight is not None:
+            values = values * np.asarray(sample_weight, values.dtype)
+        if self.reduction in ("none", None):
+            return values
+        total = float(np.sum(values, dtype=np.float64))
+        return total if self.reduction == "sum" else total / values.size
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {**self._hyper, "reduction": self.reduction, "name": self.name}
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name!r}>"
