@@ -34,7 +34,7 @@ HYPER = {
     "relu_general": {"negative_slope": 0.1, "max_value": 2.0, "threshold": 0.25},
     "elu": {"alpha": 0.7},
     "celu": {"alpha": 1.5},
-    "squareplus": {"b": 3.0},
+    "squareplus": {"smoothness": 3.0},
     "hard_shrink": {"threshold": 0.4},
     "soft_shrink": {"threshold": 0.4},
     "threshold": {"threshold": -0.5, "default_value": 2.0},

@@ -44,7 +44,7 @@ HYPER_RANGES: dict[str, Range] = {
     "threshold": Range(0.5, -math.inf, math.inf),
     "default_value": Range(0.0, -math.inf, math.inf),
     "max_value": Range(1.0, -math.inf, math.inf, infinite=True),  # infinity: no maximum
-    "b": Range(4.0, 0.0, math.inf),
+    "smoothness": Range(4.0, 0.0, math.inf),
     "label_smoothing": Range(0.0, 0.0, 1.0),
 }
 

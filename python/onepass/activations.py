@@ -145,9 +145,9 @@ def softplus(x: Any) -> Any:
     return _apply("softplus", x)
 
 
-def squareplus(x: Any, b: float = _DEFAULT["b"]) -> Any:
+def squareplus(x: Any, b: float = _DEFAULT["smoothness"]) -> Any:
     """Return ``(x + sqrt(x ** 2 + b)) / 2`` (b >= 0)."""
-    return _apply("squareplus", x, b=b)
+    return _apply("squareplus", x, smoothness=_checks.number(b, "b", 0.0))
 
 
 def softsign(x: Any) -> Any:

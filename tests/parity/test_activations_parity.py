@@ -36,6 +36,7 @@ CASES += [
 ]
 # Limits that Keras misses: it multiplies or divides an infinity by 0 or itself, or overflows.
 BETTER = {"silu", "swish", "hard_silu", "hard_swish", "mish", "softsign", "gelu", "squareplus"}
+SINGLE = {"tanh"}  # Keras computes it in float32 whatever it is given
 
 
 def ids(value):
@@ -82,7 +83,9 @@ def test_values(keras, name, arguments):
             x = x[x > -5]  # below, Keras's sum cancels
         ours = getattr(activations, name)(x, **arguments)
         theirs = in_keras(keras, name, x, arguments)
-        assert ours.dtype == theirs.dtype == dtype
+        assert ours.dtype == dtype
+        if name in SINGLE:
+            close = 1e-6
         np.testing.assert_allclose(ours, theirs, rtol=10 * close, atol=close)
 
 
@@ -93,7 +96,8 @@ def test_extremes(keras, name, arguments):
     with np.errstate(all="ignore"):
         theirs = in_keras(keras, name, x, arguments)
     limited = np.abs(x) > 1 if name in BETTER else np.zeros(len(x), bool)
-    np.testing.assert_allclose(ours[~limited], theirs[~limited], rtol=1e-13, atol=1e-300)
+    smallest = 1e-45 if name in SINGLE else 1e-300
+    np.testing.assert_allclose(ours[~limited], theirs[~limited], rtol=1e-13, atol=smallest)
     assert not np.isnan(ours).any()
     assert np.isnan(getattr(activations, name)(np.array([np.nan]), **arguments)).all()
 
@@ -105,7 +109,8 @@ def test_derivatives(keras, name, arguments):
     x = grid()
     function = jax.grad(lambda v: getattr(keras.activations, name)(v, **arguments))
     theirs = jax.vmap(function)(jax.numpy.asarray(x, dtype="float64"))
-    np.testing.assert_allclose(slope(name, arguments, x), theirs, rtol=1e-12, atol=1e-13)
+    close = 1e-6 if name in SINGLE else 1e-13
+    np.testing.assert_allclose(slope(name, arguments, x), theirs, rtol=10 * close, atol=close)
 
 
 def slope(name, arguments, x):

@@ -194,15 +194,15 @@ def log_sigmoid_derivative(x: Array) -> Array:
     return sigmoid(-x)
 
 
-def squareplus(x: Array, b: float) -> Array:
+def squareplus(x: Array, smoothness: float) -> Array:
     t = np.minimum(np.abs(x), 1e150)
-    above = (t + np.sqrt(t**2 + b)) / 2.0
-    return np.where(x < 0.0, b / 4.0 / np.maximum(above, np.abs(x)), np.maximum(x, above))
+    above = (t + np.sqrt(t**2 + smoothness)) / 2.0
+    return np.where(x < 0.0, smoothness / 4.0 / np.maximum(above, np.abs(x)), np.maximum(x, above))
 
 
-def squareplus_derivative(x: Array, b: float) -> Array:
+def squareplus_derivative(x: Array, smoothness: float) -> Array:
     near = np.clip(x, -1e150, 1e150)
-    return (1.0 + near / np.sqrt(near**2 + b)) / 2.0
+    return (1.0 + near / np.sqrt(near**2 + smoothness)) / 2.0
 
 
 def softsign(x: Array) -> Array:
