@@ -28,6 +28,17 @@ THREADS = (1, 2)
 # Around the widths of vectors (2 to 16), of tiles (16 to 48 columns, 4 or 8 rows) and of lanes.
 SIZES = (0, 1, 2, 3, 5, 7, 8, 9, 15, 16, 17, 23, 31, 33, 47, 48, 49, 63, 65, 100)
 
+# Hyper-parameters of activations, other than their defaults.
+HYPER = {
+    "leaky_relu": {"negative_slope": 0.3},
+    "relu_general": {"negative_slope": 0.1, "max_value": 2.0, "threshold": 0.25},
+    "elu": {"alpha": 0.7},
+    "celu": {"alpha": 1.5},
+    "squareplus": {"smoothness": 3.0},
+    "hard_shrink": {"threshold": 0.4},
+    "soft_shrink": {"threshold": 0.4},
+    "threshold": {"threshold": -0.5, "default_value": 2.0},
+}
 sizes = st.sampled_from(SIZES)
 seeds = st.integers(0, 2**32 - 1)
 dtypes = st.sampled_from((np.float32, np.float64))

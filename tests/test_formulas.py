@@ -43,15 +43,20 @@ def others(name: str) -> float:
     ("name", "hyper"), [(f.name, h) for f in _formulas.ACTIVATIONS.values() for h in f.hyper]
 )
 def test_hyper_parameter_of_an_activation_changes_it(name, hyper) -> None:
+    entry = _formulas.ACTIVATIONS[name]
     x, one = np.linspace(-3, 3, 50), np.ones(50)
+    given_x = x if entry.needs_input else None
     results = []
     for given in ({}, {hyper: others(hyper)}):
         y = kernels.activation_forward(x, name, **given)
-        results.append((y, kernels.activation_backward(y, one, name, **given)))
-        filled = {hyper: RANGES[hyper].default} | given
+        dx = kernels.activation_backward(y, one, name, x=given_x, **given)
+        results.append((y, dx))
+        filled = {h: RANGES[h].default for h in entry.hyper} | given
         np.testing.assert_allclose(y, ACTIVATIONS[name].value(x, **filled), rtol=1e-14)
-    for default, other in zip(*results, strict=True):
-        assert (default != other).any()
+    values, slopes = zip(*results, strict=True)
+    assert (values[0] != values[1]).any()
+    # a constant has none
+    assert (slopes[0] != slopes[1]).any() == (hyper != "default_value")
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from onepass import _core, _formulas, activations, kernels
 from reference.activations import ACTIVATIONS, softmax, softmax_backward
 from strategies import (
+    HYPER,
     Guarded,
     assert_close,
     assert_same_bits,
@@ -23,13 +24,15 @@ from strategies import (
     values_of,
 )
 
-HYPER = {"leaky_relu": {"negative_slope": 0.3}}
 names = st.sampled_from(sorted(ACTIVATIONS))
 shapes = st.one_of(
     st.tuples(sizes, sizes), st.tuples(sizes), st.just(()), st.tuples(st.just(2), sizes, sizes)
 )
 # In epsilons of max(|x|, 1): the others are right in relative terms.
-ABSOLUTE = {"gelu": 2.0, "gelu_tanh": 2.0}
+CANCELLING = ("gelu", "gelu_tanh", "silu", "mish", "tanh_shrink", "relu_general", "soft_shrink")
+ABSOLUTE = dict.fromkeys(CANCELLING, 2.0)
+# In relative epsilons, where not 2.
+ULPS = {"selu": 3.0, "hard_silu": 3.0, "softplus": 3.0, "log_sigmoid": 3.0, "mish": 4.0}
 BOTH = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 
 
@@ -54,7 +57,8 @@ def test_forward(name, shape, dtype, seed, x_at, y_at, special) -> None:
     with np.errstate(all="ignore"):
         wide = x.array.astype(np.float64)
         bound = np.where(np.isfinite(wide), absolute * np.maximum(np.abs(wide), 1.0), 0.0)
-        assert_close(y, ACTIVATIONS[name].value(wide, **hyper), ulps=2, absolute=bound)
+        expected = ACTIVATIONS[name].value(wide, **hyper)
+        assert_close(y, expected, ulps=ULPS.get(name, 2.0), absolute=bound)
     assert_same_bits(np.isnan(x.array), np.isnan(y))
 
 
@@ -203,22 +207,71 @@ def test_softmax_at_extremes(dtype) -> None:
     assert np.isnan(kernels.softmax(bad)[2, 0])
 
 
+# Values and derivatives at -inf and +inf.
+ENDS = {
+    "relu_general": (-np.inf, 2.0),
+    "relu6": (0.0, 6.0),
+    "elu": (-0.7, np.inf),
+    "selu": (-1.7580993408473769, np.inf),
+    "celu": (-1.5, np.inf),
+    "softsign": (-1.0, 1.0),
+    "log_sigmoid": (-np.inf, 0.0),
+    "threshold": (2.0, np.inf),
+}
+ENDS |= dict.fromkeys(("sigmoid", "hard_sigmoid", "sparse_sigmoid", "heaviside"), (0.0, 1.0))
+ENDS |= dict.fromkeys(("tanh", "hard_tanh", "sign"), (-1.0, 1.0))
+ENDS |= dict.fromkeys(("relu", "gelu", "gelu_tanh", "silu", "hard_silu", "mish"), (0.0, np.inf))
+ENDS |= dict.fromkeys(("softplus", "squareplus", "exponential", "sparse_plus"), (0.0, np.inf))
+SLOPES = {
+    "leaky_relu": (0.3, 1.0),
+    "relu_general": (0.1, 0.0),
+    "selu": (0.0, 1.0507009873554805),
+    "log_sigmoid": (1.0, 0.0),
+    "exponential": (0.0, np.inf),
+}
+SLOPES |= dict.fromkeys(("linear", "hard_shrink", "soft_shrink", "tanh_shrink"), (1.0, 1.0))
+FLAT = {"sigmoid", "tanh", "hard_sigmoid", "hard_tanh", "sparse_sigmoid", "softsign", "relu6"}
+FLAT |= {"heaviside", "sign"}
+SLOPES |= dict.fromkeys(FLAT, (0.0, 0.0))
+SMOOTH = {"sigmoid", "tanh", "gelu", "gelu_tanh", "silu", "mish", "softplus", "log_sigmoid"}
+SMOOTH |= {"squareplus", "softsign", "exponential", "elu", "selu", "celu", "tanh_shrink"}
+
+
 @BOTH
 @pytest.mark.parametrize("name", sorted(ACTIVATIONS))
 def test_special_values(name, dtype) -> None:
+    hyper = HYPER.get(name, {})
     x = special_values(dtype)
-    y = same_result(lambda: kernels.activation_forward(x, name))
+    y = same_result(lambda: kernels.activation_forward(x, name, **hyper))
     assert_same_bits(np.isnan(x), np.isnan(y))
-    ends = {"sigmoid": (0.0, 1.0), "tanh": (-1.0, 1.0)}
-    ends |= dict.fromkeys(("relu", "gelu", "gelu_tanh"), (0.0, np.inf))
-    low, high = ends.get(name, (-np.inf, np.inf))
+    low, high = (dtype(end) for end in ENDS.get(name, (-np.inf, np.inf)))
     assert (y[x == np.inf], y[x == -np.inf]) == (high, low)
-    dx = kernels.activation_backward(y, np.ones_like(y), name, x=input_of(name, x))
-    slopes = dict.fromkeys(("sigmoid", "tanh"), (0.0, 0.0))
-    slopes |= dict.fromkeys(("gelu", "gelu_tanh"), (0.0, 1.0))
-    if name in slopes:
-        assert (dx[x == -np.inf], dx[x == np.inf]) == slopes[name]
+    dx = kernels.activation_backward(y, np.ones_like(y), name, x=input_of(name, x), **hyper)
+    low, high = (dtype(slope) for slope in SLOPES.get(name, (0.0, 1.0)))
+    assert dx[x == np.inf] == high
+    assert abs(dx[x == -np.inf] - low) <= np.finfo(dtype).eps
+    assert not np.isnan(dx[~np.isnan(x)]).any()
+    if name in SMOOTH:
         assert np.isnan(dx[np.isnan(x)]).all()
+
+
+@BOTH
+@pytest.mark.parametrize("name", sorted(ACTIVATIONS))
+def test_right_from_end_to_end(name, dtype) -> None:
+    """Densely around 0, where they bend, and to where exponentials vanish or overflow."""
+    hyper = HYPER.get(name, {})
+    x = np.concatenate([np.linspace(-8, 8, 4003), np.linspace(-800, 800, 4003)]).astype(dtype)
+    x = np.concatenate([x, np.array([1e4, -1e4, 1e30, -1e30], dtype)])
+    y = same_result(lambda: kernels.activation_forward(x, name, **hyper))
+    one, given_x = np.ones_like(x), input_of(name, x)
+    dx = same_result(lambda: kernels.activation_backward(y, one, name, x=given_x, **hyper))
+    with np.errstate(all="ignore"):
+        wide = x.astype(np.float64)
+        bound = ABSOLUTE.get(name, 0.0) * np.maximum(np.abs(wide), 1.0)
+        expected = ACTIVATIONS[name].value(wide, **hyper)
+        assert_close(y, expected, ulps=ULPS.get(name, 2.0), absolute=bound)
+        slope = ACTIVATIONS[name].derivative(wide, **hyper)
+    assert_close(dx, slope, ulps=4 if name == "exponential" else 0, absolute=4.0)
 
 
 @BOTH

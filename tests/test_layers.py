@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 import onepass
-from onepass import Input, Sequential, initializers, layers, utils
+from onepass import Input, Sequential, activations, initializers, layers, utils
 from onepass.engine.graph import record
 from onepass.engine.ops import DenseOp
 from onepass.layers import Activation, Dense, Flatten, Layer
+from reference.activations import ACTIVATIONS
 from reference.mlp import Mlp, layers_like
 from strategies import assert_same_bits
 
@@ -161,6 +162,60 @@ def test_activation_and_flatten_are_the_reference():
     )
     oracle = Mlp(layers_like(model), "mean_squared_error")
     assert model.evaluate(X, Y) == pytest.approx(oracle.objective(X, Y), rel=1e-12)
+
+
+ACTIVATION_LAYERS = [
+    (layers.ReLU, {}, "relu", {}),
+    (
+        layers.ReLU,
+        {"max_value": 1.5, "negative_slope": 0.25, "threshold": 0.5},
+        "relu_general",
+        {"max_value": 1.5, "negative_slope": 0.25, "threshold": 0.5},
+    ),
+    (layers.ReLU, {"negative_slope": 0.25}, "leaky_relu", {"negative_slope": 0.25}),
+    (layers.LeakyReLU, {}, "leaky_relu", {"negative_slope": 0.3}),
+    (layers.LeakyReLU, {"negative_slope": 0.05}, "leaky_relu", {"negative_slope": 0.05}),
+    (layers.ELU, {}, "elu", {"alpha": 1.0}),
+    (layers.ELU, {"alpha": 0.5}, "elu", {"alpha": 0.5}),
+]
+
+
+@pytest.mark.parametrize(("kind", "arguments", "name", "hyper"), ACTIVATION_LAYERS)
+def test_activation_layers(kind, arguments, name, hyper):
+    layer = kind(**arguments, name="mine", dtype="float64")
+    model = model_of(Dense(COLS, dtype="float64"), layer)
+    kernel, bias = model.get_weights()
+    expected = ACTIVATIONS[name].value(X @ kernel + bias, **hyper)
+    np.testing.assert_allclose(model.predict(X), expected, rtol=1e-10, atol=1e-12)
+    again = kind.from_config(layer.get_config())
+    assert again.get_config() == layer.get_config()
+    assert arguments.items() <= layer.get_config().items()
+    before = model.evaluate(X, Y)
+    model.fit(X, Y, epochs=30, verbose=0)
+    assert model.evaluate(X, Y) < before
+
+
+def test_softmax_layer():
+    model = model_of(Dense(COLS, dtype="float64"), layers.Softmax(dtype="float64"))
+    assert_same_bits(model.predict(X), model_of(Dense(COLS, "softmax", dtype="float64")).predict(X))
+    assert layers.Softmax(axis=1).get_config()["axis"] == 1
+    with pytest.raises(ValueError, match="axis"):
+        layers.Softmax(axis=1)(Input((3, 4)))
+
+
+def test_old_name_of_the_slope():
+    with pytest.warns(DeprecationWarning, match="negative_slope"):
+        layer = layers.LeakyReLU(alpha=0.1)
+    assert layer.get_config()["negative_slope"] == 0.1
+
+
+def test_aliases_of_activations():
+    assert activations.get("swish") is activations.swish is activations.silu
+    assert activations.get("hard_swish") is activations.hard_swish is activations.hard_silu
+    assert activations.serialize(activations.swish) == "silu"
+    for name in set(activations.__all__) - {"get", "serialize"}:
+        found = activations.get(name)
+        assert activations.get(activations.serialize(found)) is found
 
 
 def test_config_round_trip_is_plain_data():

@@ -23,7 +23,18 @@ from onepass._formulas import ACTIVATIONS, LOSSES, Activation, Loss
 Function = Callable[..., Any]
 
 # Where torch.nn.functional has another name, or the same name for something else.
-_OTHER_NAMES = {"linear": "clone", "swish": "silu", "hard_sigmoid": "hardsigmoid"}
+_OTHER_NAMES = {
+    "linear": "clone",
+    "exponential": "exp",
+    "hard_sigmoid": "hardsigmoid",
+    "hard_silu": "hardswish",
+    "hard_tanh": "hardtanh",
+    "hard_shrink": "hardshrink",
+    "soft_shrink": "softshrink",
+    "tanh_shrink": "tanhshrink",
+    "log_sigmoid": "logsigmoid",
+    "heaviside": "",  # torch's wants the value at 0 as a tensor
+}
 
 
 def _torch_activation(entry: Activation) -> Function | None:
@@ -34,8 +45,8 @@ def _torch_activation(entry: Activation) -> Function | None:
     function = getattr(torch.nn.functional, name, None) or getattr(torch, name, None)
     if function is None:
         return None
-    hyper = {key: HYPER_RANGES[key].default for key in entry.hyper}
-    return lambda x: function(x, **hyper)
+    hyper = [HYPER_RANGES[key].default for key in entry.hyper]  # torch has the same order
+    return lambda x: function(x, *hyper)
 
 
 def _torch_loss(entry: Loss) -> Function | None:

@@ -30,12 +30,21 @@ class Range:
     default: float
     low: float
     high: float
+    infinite: bool = False  # whether it may be an end that is infinite
 
 
 # Every hyper-parameter of an activation or loss, by the name that the headers give it.
 HYPER_RANGES: dict[str, Range] = {
     # The derivative follows from the sign of the output, so the slope must not be negative.
     "negative_slope": Range(0.2, 0.0, math.inf),
+    # elu's derivative follows from the sign of the output, celu divides by it: above 0, and not so
+    # small that float32 would flush it to 0.
+    "alpha": Range(1.0, float(np.finfo(np.float32).tiny), math.inf),
+    # The defaults of the shrinking functions; relu and threshold always say theirs.
+    "threshold": Range(0.5, -math.inf, math.inf),
+    "default_value": Range(0.0, -math.inf, math.inf),
+    "max_value": Range(1.0, -math.inf, math.inf, infinite=True),  # infinity: no maximum
+    "smoothness": Range(4.0, 0.0, math.inf),
     "label_smoothing": Range(0.0, 0.0, 1.0),
     "delta": Range(1.0, 0.0, math.inf),
     "quantile": Range(0.5, 0.0, 1.0),
@@ -45,15 +54,22 @@ HYPER_RANGES: dict[str, Range] = {
 }
 
 
-def number(value: object, name: str, low: float = -math.inf, high: float = math.inf) -> float:
-    """Return a finite real number in [low, high] as a float."""
+def number(
+    value: object,
+    name: str,
+    low: float = -math.inf,
+    high: float = math.inf,
+    *,
+    infinite: bool = False,
+) -> float:
+    """Return a finite real number in [low, high] as a float; with ``infinite``, an end may be."""
     if isinstance(value, np.ndarray) and value.ndim == 0:
         value = value[()]
     if not isinstance(value, Real) or isinstance(value, bool | np.bool_):
         raise TypeError(f"{name} must be a number, got {type(value).__name__}")
     result = float(value)
-    if not math.isfinite(result) or not low <= result <= high:
-        expected = "a finite number"
+    if not (math.isfinite(result) or infinite) or not low <= result <= high:
+        expected = "a number" if infinite else "a finite number"
         if math.isfinite(low):
             expected += f" from {low:g}" + (f" to {high:g}" if math.isfinite(high) else " up")
         raise ValueError(f"{name} must be {expected}, got {value}")
@@ -82,7 +98,7 @@ def hyper_of(names: tuple[str, ...], given: Mapping[str, object], owner: str) ->
     values = {name: HYPER_RANGES[name].default for name in names if name in HYPER_RANGES}
     for name, value in given.items():
         span = HYPER_RANGES.get(name, Range(math.nan, -math.inf, math.inf))
-        values[name] = number(value, name, span.low, span.high)
+        values[name] = number(value, name, span.low, span.high, infinite=span.infinite)
     return _formulas.hyper_values(names, values, owner)
 
 

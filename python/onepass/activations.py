@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -11,15 +12,52 @@ from onepass import _checks, kernels
 from onepass.engine.graph import SymbolicTensor, record
 from onepass.engine.ops import ActivationOp, SoftmaxOp
 
-__all__ = ["gelu", "get", "leaky_relu", "linear", "relu", "serialize", "sigmoid", "softmax", "tanh"]
+__all__ = [
+    "celu",
+    "elu",
+    "exponential",
+    "gelu",
+    "get",
+    "hard_shrink",
+    "hard_sigmoid",
+    "hard_silu",
+    "hard_swish",
+    "hard_tanh",
+    "heaviside",
+    "leaky_relu",
+    "linear",
+    "log_sigmoid",
+    "mish",
+    "relu",
+    "relu6",
+    "selu",
+    "serialize",
+    "sigmoid",
+    "sign",
+    "silu",
+    "soft_shrink",
+    "softmax",
+    "softplus",
+    "softsign",
+    "sparse_plus",
+    "sparse_sigmoid",
+    "squareplus",
+    "swish",
+    "tanh",
+    "tanh_shrink",
+    "threshold",
+]
 
 Activation = Callable[[Any], Any]
-_SLOPE = _checks.HYPER_RANGES["negative_slope"].default
+_DEFAULT = {name: span.default for name, span in _checks.HYPER_RANGES.items()}
 
 
 def _apply(name: str, x: Any, **hyper: Any) -> Any:
     if isinstance(x, SymbolicTensor):
-        return x if name == "linear" else record(ActivationOp(name, hyper), [x])
+        if name == "linear":
+            return x
+        entry, numbers = _checks.activation_of(name, hyper)
+        return record(ActivationOp(name, dict(zip(entry.hyper, numbers, strict=True))), [x])
     return kernels.activation_forward(_floats(x), name, **hyper)
 
 
@@ -33,16 +71,148 @@ def linear(x: Any) -> Any:
     return _apply("linear", x)
 
 
-def relu(x: Any) -> Any:
-    """Return ``max(x, 0)``; NaN stays NaN, the derivative at 0 is 0."""
-    return _apply("relu", x)
+def relu(
+    x: Any, negative_slope: float = 0.0, max_value: float | None = None, threshold: float = 0.0
+) -> Any:
+    """Return ``max(x, 0)``; NaN stays NaN, the derivative at 0 is 0.
+
+    Parameters
+    ----------
+    x : array or symbolic tensor
+    negative_slope : float >= 0, default 0
+        What lies below the threshold counts times this.
+    max_value : float, optional
+        Largest value.
+    threshold : float, default 0
+        With all three, the value is ``min(x, max_value)`` above the threshold and
+        ``negative_slope * (x - threshold)`` up to it.
+    """
+    if max_value is None and threshold == 0:
+        if negative_slope == 0:
+            return _apply("relu", x)
+        return _apply("leaky_relu", x, negative_slope=negative_slope)
+    limit = math.inf if max_value is None else max_value
+    numbers = {"negative_slope": negative_slope, "max_value": limit, "threshold": threshold}
+    return _apply("relu_general", x, **numbers)
 
 
-def leaky_relu(x: Any, negative_slope: float = _SLOPE) -> Any:
+def relu6(x: Any) -> Any:
+    """Return ``min(max(x, 0), 6)``."""
+    return _apply("relu6", x)
+
+
+def leaky_relu(x: Any, negative_slope: float = _DEFAULT["negative_slope"]) -> Any:
     """Return ``x`` where positive, ``negative_slope * x`` elsewhere (negative_slope >= 0)."""
-    if not negative_slope >= 0:
-        raise ValueError(f"leaky_relu: negative_slope must be >= 0, got {negative_slope!r}")
     return _apply("leaky_relu", x, negative_slope=negative_slope)
+
+
+def elu(x: Any, alpha: float = _DEFAULT["alpha"]) -> Any:
+    """Return ``x`` where positive, ``alpha * (exp(x) - 1)`` elsewhere (alpha > 0)."""
+    return _apply("elu", x, alpha=alpha)
+
+
+def selu(x: Any) -> Any:
+    """Return ``1.0507 * elu(x, 1.67326)``, which keeps mean 0 and variance 1."""
+    return _apply("selu", x)
+
+
+def celu(x: Any, alpha: float = _DEFAULT["alpha"]) -> Any:
+    """Return ``x`` where positive, ``alpha * (exp(x / alpha) - 1)`` elsewhere (alpha > 0)."""
+    return _apply("celu", x, alpha=alpha)
+
+
+def silu(x: Any) -> Any:
+    """Return ``x * sigmoid(x)``, also known as swish."""
+    return _apply("silu", x)
+
+
+def hard_silu(x: Any) -> Any:
+    """Return ``x * hard_sigmoid(x)``, also known as hard_swish."""
+    return _apply("hard_silu", x)
+
+
+swish = silu
+hard_swish = hard_silu
+
+
+def mish(x: Any) -> Any:
+    """Return ``x * tanh(softplus(x))``."""
+    return _apply("mish", x)
+
+
+def softplus(x: Any) -> Any:
+    """Return ``log(1 + exp(x))``."""
+    return _apply("softplus", x)
+
+
+def squareplus(x: Any, b: float = _DEFAULT["smoothness"]) -> Any:
+    """Return ``(x + sqrt(x ** 2 + b)) / 2`` (b >= 0)."""
+    return _apply("squareplus", x, smoothness=_checks.number(b, "b", 0.0))
+
+
+def softsign(x: Any) -> Any:
+    """Return ``x / (1 + abs(x))``."""
+    return _apply("softsign", x)
+
+
+def exponential(x: Any) -> Any:
+    """Return ``exp(x)``."""
+    return _apply("exponential", x)
+
+
+def hard_shrink(x: Any, threshold: float = _DEFAULT["threshold"]) -> Any:
+    """Return ``x`` where ``abs(x) > threshold``, 0 elsewhere."""
+    return _apply("hard_shrink", x, threshold=threshold)
+
+
+def soft_shrink(x: Any, threshold: float = _DEFAULT["threshold"]) -> Any:
+    """Return ``sign(x) * max(abs(x) - threshold, 0)``."""
+    return _apply("soft_shrink", x, threshold=threshold)
+
+
+def tanh_shrink(x: Any) -> Any:
+    """Return ``x - tanh(x)``."""
+    return _apply("tanh_shrink", x)
+
+
+def threshold(x: Any, threshold: float, default_value: float) -> Any:
+    """Return ``x`` where ``x > threshold``, ``default_value`` elsewhere."""
+    return _apply("threshold", x, threshold=threshold, default_value=default_value)
+
+
+def sparse_plus(x: Any) -> Any:
+    """Return 0 up to -1, ``(x + 1) ** 2 / 4`` up to 1 and ``x`` from there on."""
+    return _apply("sparse_plus", x)
+
+
+def sparse_sigmoid(x: Any) -> Any:
+    """Return 0 up to -1, ``(x + 1) / 2`` up to 1 and 1 from there on."""
+    return _apply("sparse_sigmoid", x)
+
+
+def hard_sigmoid(x: Any) -> Any:
+    """Return 0 up to -3, ``x / 6 + 1 / 2`` up to 3 and 1 from there on."""
+    return _apply("hard_sigmoid", x)
+
+
+def hard_tanh(x: Any) -> Any:
+    """Return ``min(max(x, -1), 1)``."""
+    return _apply("hard_tanh", x)
+
+
+def log_sigmoid(x: Any) -> Any:
+    """Return ``log(sigmoid(x))``."""
+    return _apply("log_sigmoid", x)
+
+
+def heaviside(x: Any) -> Any:
+    """Return 0 below 0 and 1 from 0 on; the derivative is 0, so nothing before it is trained."""
+    return _apply("heaviside", x)
+
+
+def sign(x: Any) -> Any:
+    """Return -1, 0 or 1; the derivative is 0, so nothing before it is trained."""
+    return _apply("sign", x)
 
 
 def sigmoid(x: Any) -> Any:
@@ -78,9 +248,9 @@ def softmax(x: Any, axis: int = -1) -> Any:
     return np.moveaxis(kernels.softmax(np.moveaxis(array, axis, -1)), -1, axis)
 
 
+_NOT_ACTIVATIONS = ("get", "serialize")
 _BY_NAME: dict[str, Activation] = {
-    function.__name__: function
-    for function in (gelu, leaky_relu, linear, relu, sigmoid, softmax, tanh)
+    name: globals()[name] for name in __all__ if name not in _NOT_ACTIVATIONS
 }
 
 

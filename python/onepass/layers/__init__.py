@@ -1,10 +1,22 @@
 """Layers: what models are made of."""
 
-from onepass.layers.activation import Activation
+from onepass.layers.activation import ELU, Activation, LeakyReLU, ReLU, Softmax
 from onepass.layers.dense import Dense
 from onepass.layers.dropout import Dropout
 from onepass.layers.input import Input, InputLayer
 from onepass.layers.layer import Layer
 from onepass.layers.reshaping import Flatten
 
-__all__ = ["Activation", "Dense", "Dropout", "Flatten", "Input", "InputLayer", "Layer"]
+__all__ = [
+    "ELU",
+    "Activation",
+    "Dense",
+    "Dropout",
+    "Flatten",
+    "Input",
+    "InputLayer",
+    "Layer",
+    "LeakyReLU",
+    "ReLU",
+    "Softmax",
+]
