@@ -57,7 +57,7 @@ struct Replay {
   const Step* steps = nullptr;
   int64_t n_steps = 0;
   double* sums = nullptr;
-  uint32_t draw = 0;  // of dropout's masks
+  uint32_t draw = 0;     // of dropout's masks
   double seconds = 0.0;  // stop at the first step's end after this long; 0: never
   // Asked now and then within long steps; true ends the replay before the next call.
   std::function<bool()> interrupted;
