@@ -243,3 +243,8 @@ def test_summary_shows_the_kernel(capsys):
     assert "dropout" in capsys.readouterr().out
     model.summary(plan="predict")
     assert "dropout" not in capsys.readouterr().out
+
+
+def test_the_rate_cannot_be_changed_in_silence():
+    with pytest.raises(AttributeError, match="rate"):
+        layers.Dropout(0.5).rate = 0.9

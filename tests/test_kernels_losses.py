@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from onepass import _core, _formulas, kernels
+from onepass import _core, _formulas, kernels, losses
 from onepass._checks import HYPER_RANGES
 from reference import losses as reference
 from reference.activations import sigmoid, softmax
@@ -372,3 +372,9 @@ def test_large_row_accuracy() -> None:
     prediction, target = rng.random((20_000, 100)), rng.integers(0, 100, 20_000)
     got = same_result(lambda: kernels.row_accuracy(target, prediction, "sparse_categorical"))
     assert_same_bits(got, row_accuracy(target, prediction, "sparse_categorical", 0.5))
+
+
+def test_a_loss_takes_targets_without_their_one_column() -> None:
+    truth, guess = np.float32([1, 2, 4]), np.float32([[1], [3], [2]])
+    assert losses.MeanAbsoluteError()(truth, guess) == 1.0
+    assert losses.MeanAbsoluteError()(truth[:, None], guess) == 1.0

@@ -249,3 +249,22 @@ def test_to_categorical():
     for bad, error in (([0.5], TypeError), ([-1], ValueError), ([4], ValueError)):
         with pytest.raises(error, match="to_categorical"):
             utils.to_categorical(bad, 4)
+
+
+@pytest.mark.parametrize(
+    "activation", [layers.LeakyReLU(negative_slope=0.2), layers.ReLU(max_value=6), "tanh", None]
+)
+def test_a_layer_as_activation_comes_back_from_its_config(activation):
+    x = np.linspace(-9, 9, 12, dtype=np.float32).reshape(3, 4)
+    for layer in (
+        layers.Dense(4, activation=activation, kernel_initializer="identity"),
+        layers.Activation(activation if activation is not None else "linear"),
+    ):
+        twin = type(layer).from_config(layer.get_config())
+        results = [Sequential([Input((4,)), each]).predict(x) for each in (layer, twin)]
+        np.testing.assert_array_equal(*results)
+
+
+def test_an_unknown_layer_as_activation_is_named():
+    with pytest.raises(ValueError, match="class_name 'Nonesuch'"):
+        layers.Dense(2, activation={"class_name": "Nonesuch", "config": {}})

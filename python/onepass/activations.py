@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 import numpy as np
@@ -254,8 +254,10 @@ _BY_NAME: dict[str, Activation] = {
 }
 
 
-def get(identifier: str | Activation | None) -> Activation:
+def get(identifier: str | Mapping[str, Any] | Activation | None) -> Activation:
     """Return the activation of this name, or the given callable; ``None`` means linear.
+
+    A layer serves as an activation, too; ``{"class_name": ..., "config": ...}`` is one.
 
     Raises
     ------
@@ -270,6 +272,8 @@ def get(identifier: str | Activation | None) -> Activation:
         if identifier not in _BY_NAME:
             raise ValueError(f"unknown activation {identifier!r}; known: {sorted(_BY_NAME)}")
         return _BY_NAME[identifier]
+    if isinstance(identifier, Mapping):
+        return _layer_from(identifier)
     if callable(identifier):
         return identifier
     raise TypeError(
@@ -277,6 +281,18 @@ def get(identifier: str | Activation | None) -> Activation:
     )
 
 
-def serialize(activation: Activation) -> str:
-    """Return the name under which ``get`` finds an activation."""
+def _layer_from(config: Mapping[str, Any]) -> Activation:
+    from onepass import layers  # which are built on activations
+
+    name = config.get("class_name")
+    cls = getattr(layers, name, None) if isinstance(name, str) else None
+    if cls is None:
+        raise ValueError(f"activation: no layer has the class_name {name!r}")
+    return cast(Activation, cls.from_config(config.get("config", {})))
+
+
+def serialize(activation: Activation) -> str | dict[str, Any]:
+    """Return what ``get`` makes this activation from: a name, or a layer's configuration."""
+    if hasattr(activation, "get_config"):
+        return {"class_name": type(activation).__name__, "config": activation.get_config()}
     return cast(str, getattr(activation, "__name__", type(activation).__name__))

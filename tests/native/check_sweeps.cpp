@@ -1,9 +1,10 @@
-// Update rules, scaling and sums over whole arrays; called by check_kernels.cpp.
+// Update rules, scaling, sums over whole arrays and dropout; called by check_kernels.cpp.
 #include <algorithm>
 
 #define ONEPASS_ISA by_rows  // the sweep as another kernel would use it, built for this file
 #include "../../csrc/cpu/sweep.h"
 #undef ONEPASS_ISA
+#include "../../csrc/math/philox.h"
 #include "../../csrc/math/rules.h"
 #include "check.h"
 
@@ -277,6 +278,35 @@ void reductions(const KernelTable<T>& table) {
   }
 }
 
+// Whether dropout at this rate keeps a unit, by the generator as scalars.
+bool keeps(const DropoutKey& key, double rate, int64_t place, int64_t unit) {
+  const auto run = static_cast<uint64_t>(16 * (unit / 64) + unit % 16);
+  const math::PhiloxWords<uint64_t> counter{{run, static_cast<uint64_t>(place), key.draw, 0}};
+  const auto four = math::philox(counter, key.words[0], key.words[1], math::Multiply{});
+  return static_cast<uint32_t>(four.at[unit % 64 / 16]) >= rate * 4294967296.0;
+}
+
+template <class T>
+void dropouts(const KernelTable<T>& table) {
+  const int64_t shapes[][3] = {{0, 5, 1}, {1, 1, 1}, {3, 64, 1}, {5, 130, 1}, {6, 17, 3}};
+  for (const auto& [rows, cols, rows_per_sample] : shapes) {
+    for (const Layout layout : kLayouts) {
+      for (const bool accumulate : {false, true}) {
+        Grid<T> x(rows, cols, layout), y(rows, cols, layout);
+        const Dropout<T> a{x.read(), y.view(),        0.25,      {{0x12345678u, 0x9abcdef0u}, 3},
+                           7,        rows_per_sample, accumulate};
+        expect(
+            "dropout (" + std::to_string(rows) + ", " + std::to_string(cols) + ")",
+            [&](Team& team) { table.dropout(a, team); }, Output(y, 1, [&](int64_t r, int64_t c) {
+              const int64_t unit = r % rows_per_sample * cols + c;
+              const bool kept = keeps(a.key, a.rate, a.first + r / rows_per_sample, unit);
+              return (accumulate ? y(r, c) : 0.0) + (kept ? x(r, c) / 0.75 : 0.0);
+            }));
+      }
+    }
+  }
+}
+
 }  // namespace
 
 template <class T>
@@ -285,6 +315,7 @@ void sweeps_and_reductions(const KernelTable<T>& table) {
   rows_equal_sweeps(table);
   dense_updates(table);
   reductions(table);
+  dropouts(table);
 }
 template void sweeps_and_reductions(const KernelTable<float>&);
 template void sweeps_and_reductions(const KernelTable<double>&);

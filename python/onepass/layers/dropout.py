@@ -58,13 +58,18 @@ class Dropout(Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.rate = number(rate, "rate", 0, 1)
+        self._rate = number(rate, "rate", 0, 1)
         if noise_shape is not None:
             raise ValueError(f"Dropout: noise_shape must be None, got {noise_shape!r}")
         if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int) or seed < 0):
             raise ValueError(f"Dropout: seed must be None or an integer >= 0, got {seed!r}")
         self.seed = seed
         self._mask_key = _key(seed)
+
+    @property
+    def rate(self) -> float:
+        """Share of the elements that is dropped; plans hold it, so it cannot be changed."""
+        return self._rate
 
     def call(self, inputs: Any) -> Any:
         if self.rate == 0:

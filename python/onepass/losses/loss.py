@@ -62,7 +62,7 @@ class Loss:
 
         Parameters
         ----------
-        y_true : (n, k) numbers, or (n,) class indices for a sparse loss
+        y_true : (n, k) numbers, or (n,) class indices for a sparse loss; (n,) where k is 1
         y_pred : (n, k) floats
         sample_weight : (n,) floats, optional
 
@@ -76,6 +76,8 @@ class Loss:
         target = np.asarray(y_true)
         if not self.sparse:
             target = target.astype(prediction.dtype, copy=False)
+            if (*target.shape, 1) == prediction.shape:
+                target = target[..., None]
         hyper: Any = self._hyper  # keyword arguments of one formula
         values, _ = kernels.loss(target, prediction, self.formula, **hyper)
         if sample_weight is not None:
