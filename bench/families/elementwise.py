@@ -6,6 +6,7 @@ through autograd, whose graph is kept.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
@@ -139,6 +140,27 @@ def _softmax(shape: tuple[int, int], backward: bool) -> Prepared:
     return _forward(kernels.softmax, theirs, shape)
 
 
+def _dropout(shape: tuple[int, int]) -> Prepared:
+    """Masks are everybody's own: what must be equal is the share that is kept, and the mean."""
+    rng = generator()
+    sets = [(rng.random(shape, np.float32) + 0.5,) for _ in range(SETS)]
+
+    def contender(function: Function, sets: Sequence[tuple[Any, ...]], name: str) -> Contender:
+        def result() -> list[Array]:
+            found = np.asarray(function(*sets[0]))
+            kept = np.count_nonzero(found) / max(1, found.size)
+            return [np.array([kept, found.mean() if found.size else 0.0])]
+
+        return Contender(name, in_turn(function, sets), result)
+
+    own = contender(lambda x: kernels.dropout(x, 0.2, (1, 2)), sets, "onepass")
+    torch = rivals.torch()
+    if torch is None:
+        return Prepared(own)
+    tensors = [(torch.from_numpy(x),) for (x,) in sets]
+    return Prepared(own, [contender(lambda x: torch.dropout(x, 0.2, True), tensors, "torch")])
+
+
 def _loss_data(entry: Loss, shape: tuple[int, int]) -> list[tuple[Array, Array]]:
     """Sets of (prediction, target) of the kind that the loss reads."""
     rng = generator()
@@ -211,6 +233,14 @@ def cases(sizes: Sizes) -> Iterator[Case]:
             work(TRIAD if backward else COPY),
             partial(_softmax, shape, backward),
         )
+    yield Case(
+        f"dropout {label}",
+        "elementwise",
+        ("kernel:dropout",),
+        work(COPY),
+        partial(_dropout, shape),
+        tolerance=5.0 / math.sqrt(max(1, shape[0] * shape[1])),  # 7 standard deviations
+    )
     for loss in LOSSES.values():
         yield Case(
             f"{loss.name} {label}",
