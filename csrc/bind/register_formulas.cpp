@@ -9,7 +9,7 @@
 #include "../math/losses.h"
 #include "../math/philox.h"
 #include "../math/rules.h"
-#include "../plan/calls.h"
+#include "../plan/calls/objective.h"
 #include "arrays.h"
 #include "register.h"
 

@@ -216,7 +216,7 @@ class Plan(metaclass=_Pybind11Type):
         self, *, kind: int, threshold: float, target: int, prediction: int, values: int
     ) -> None: ...
     def weighted_sum(
-        self, *, values: int, weights: int | None = None, slot: int, count: int, factor: float
+        self, *, values: int, weights: int | None = None, at: int, count: int, factor: float
     ) -> None: ...
     def update(self, optimizer: Optimizer, tensors: Sequence[int] | None = None) -> None: ...
     def dense_update(
@@ -237,7 +237,7 @@ class Plan(metaclass=_Pybind11Type):
         index: NDArray[Any] | None,  # int64
         steps: NDArray[Any],  # int64 (n, 3): first, rows, t
         learning_rates: NDArray[Any],  # float64 (n,)
-        sums: NDArray[Any],  # float64 (slots, 2)
+        sums: NDArray[Any],  # float64 (n,)
         progress: NDArray[Any],  # int64 (1,): the steps done are added
         seconds: float,
         draw: int = 0,  # of dropout's masks

@@ -1,4 +1,4 @@
-"""Metrics, streamed over batches inside the plan: each is a mean of one value per row."""
+"""Metrics, streamed over batches inside the plan."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from onepass import losses
+from onepass.engine.objective import mean
 
 if TYPE_CHECKING:
     from onepass.engine.calls import Buffer
     from onepass.engine.lowering import Lowering
+    from onepass.engine.objective import ObjectiveBuffers
+    from onepass.engine.storage import Floats
     from onepass.losses import Loss
 
 __all__ = [
@@ -37,7 +40,9 @@ __all__ = [
 
 
 class Metric:
-    """A mean over rows that a plan accumulates.
+    """A number that a plan sums up over the batches of a pass.
+
+    A subclass emits the calls that add to its sums, and says what number they mean.
 
     Parameters
     ----------
@@ -46,17 +51,21 @@ class Metric:
 
     Attributes
     ----------
-    factor : float
-        Of the mean, in what is reported.
+    state_size : int
+        How many sums there are.
     """
 
-    factor = 1.0
+    state_size = 2
 
     def __init__(self, name: str) -> None:
         self.name = name
 
-    def lower(self, low: Lowering, target: Buffer, prediction: Buffer, values: Buffer) -> None:
-        """Emit the call that writes one value a row."""
+    def lower(self, low: Lowering, at: ObjectiveBuffers, sums: int) -> None:
+        """Emit the calls that add a batch to the sums, which begin at number ``sums``."""
+        raise NotImplementedError
+
+    def result_of(self, sums: Floats) -> float:
+        """Return the metric's value, given its sums."""
         raise NotImplementedError
 
     def get_config(self) -> dict[str, Any]:
@@ -67,14 +76,36 @@ class Metric:
         return f"<{type(self).__name__} {self.name!r}>"
 
 
-class _Accuracy(Metric):
+class _MeanOfRows(Metric):
+    """The mean of one value a row, times a factor."""
+
+    factor = 1.0
+
+    def lower_rows(self, low: Lowering, at: ObjectiveBuffers, values: Buffer) -> None:
+        """Emit the call that writes the values."""
+        raise NotImplementedError
+
+    def lower(self, low: Lowering, at: ObjectiveBuffers, sums: int) -> None:
+        values = low.rows(self.name, 1, at.prediction.rows_per_sample)
+        self.lower_rows(low, at, values)
+        reads = {"values": values}
+        if at.weights is not None:
+            reads["weights"] = at.weights
+        attributes = {"at": sums, "count": "weights", "factor": self.factor}
+        low.emit("weighted_sum", reads, {}, attributes)
+
+    def result_of(self, sums: Floats) -> float:
+        return mean(sums)
+
+
+class _Accuracy(_MeanOfRows):
     kind = ""
     threshold = 0.5
 
-    def lower(self, low: Lowering, target: Buffer, prediction: Buffer, values: Buffer) -> None:
+    def lower_rows(self, low: Lowering, at: ObjectiveBuffers, values: Buffer) -> None:
         low.emit(
             "row_accuracy",
-            {"target": target, "prediction": prediction},
+            {"target": at.target, "prediction": at.prediction},
             {"values": values},
             {"kind": self.kind, "threshold": self.threshold},
         )
@@ -113,17 +144,17 @@ class SparseCategoricalAccuracy(_Accuracy):
         super().__init__(name)
 
 
-class MeanLoss(Metric):
+class MeanLoss(_MeanOfRows):
     """A loss's value, reported as a metric."""
 
     def __init__(self, loss: Loss, name: str | None = None) -> None:
         super().__init__(name or loss.name)
         self.loss = loss
 
-    def lower(self, low: Lowering, target: Buffer, prediction: Buffer, values: Buffer) -> None:
+    def lower_rows(self, low: Lowering, at: ObjectiveBuffers, values: Buffer) -> None:
         low.emit(
             "loss",
-            {"target": target, "prediction": prediction},
+            {"target": at.target, "prediction": at.prediction},
             {"values": values},
             {"loss": self.loss.formula, "hyper": self.loss.hyper, "mean": True, "factor": 1.0},
         )

@@ -29,6 +29,7 @@ class Lowering:
         self.nodes = nodes
         self.training = training
         self.calls: list[Call] = []
+        self.n_sums = 0
         self._trained = {id(variable) for variable in trained}
         self._values: dict[int, Buffer] = {}
         self._gradients: dict[int, Buffer] = {}
@@ -84,6 +85,11 @@ class Lowering:
     def index(self, name: str, rows_per_sample: int = 1) -> Buffer:
         """Return a new buffer of class indices."""
         return Buffer(name, "index", 1, 1, rows_per_sample)
+
+    def sums(self, size: int) -> int:
+        """Return where `size` new float64 sums over the steps of a pass begin."""
+        self.n_sums += size
+        return self.n_sums - size
 
     # -- what needs a gradient -------------------------------------------------------------------
 

@@ -1,13 +1,17 @@
-"""Losses and metrics of a model as calls of its plan, with the sums their means are read from."""
+"""Losses and metrics of a model as calls of its plan, and how what they sum up is read."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from onepass.engine.calls import Buffer
 from onepass.engine.graph import SymbolicTensor
 from onepass.engine.lowering import Lowering
+from onepass.engine.storage import Floats
 
 if TYPE_CHECKING:
     from onepass.losses import Loss
@@ -16,26 +20,31 @@ if TYPE_CHECKING:
 
 @dataclass
 class Objective:
-    """What one output is trained for and measured by."""
+    """What one output is trained for and measured by.
 
-    loss: Loss
+    Attributes
+    ----------
+    loss : None where the output is not trained
+    metrics, weighted_metrics : counted without and with the sample weights
+    factor : of the loss in the model's
+    name : the output's, before the names of its loss and metrics where a model has several
+    """
+
+    loss: Loss | None
     metrics: list[Metric] = field(default_factory=list)
     weighted_metrics: list[Metric] = field(default_factory=list)
-    factor: float = 1.0  # its loss weight
+    factor: float = 1.0
+    name: str = ""
 
     @property
-    def slots(self) -> list[str]:
-        """Names of the sums, in the order of their slots; made distinct as Keras does."""
-        names = ["loss"]
-        for prefix, metrics in (("", self.metrics), ("weighted_", self.weighted_metrics)):
-            for metric in metrics:
-                name = base = metric.name if metric.name not in names else prefix + metric.name
-                repeat = 0
-                while name in names:
-                    repeat += 1
-                    name = f"{base}_{repeat}"
-                names.append(name)
-        return names
+    def sparse(self) -> bool:
+        """Whether targets are class indices."""
+        return self.loss is not None and self.loss.sparse
+
+    @property
+    def has_target(self) -> bool:
+        """Whether anything reads a target."""
+        return self.loss is not None or bool(self.metrics or self.weighted_metrics)
 
 
 @dataclass
@@ -44,25 +53,84 @@ class ObjectiveBuffers:
 
     prediction: Buffer
     target: Buffer
-    weights: Buffer | None
+    weights: Buffer | None = None
+
+
+@dataclass(frozen=True)
+class Readout:
+    """A number in the logs: ``result`` of ``size`` of a pass's sums, from number ``first`` on."""
+
+    name: str
+    first: int
+    size: int
+    result: Callable[[Floats], float]
+
+    def of(self, sums: Floats) -> float:
+        """Return the number."""
+        return float(self.result(sums[self.first : self.first + self.size]))
+
+
+def mean(sums: Floats) -> float:
+    """Return a numerator over its denominator, NaN where nothing was counted."""
+    return sums[0] / sums[1] if sums[1] else float("nan")
 
 
 def target_buffer(low: Lowering, objective: Objective, output: SymbolicTensor) -> Buffer:
     """Buffer for a batch of targets: class indices or a matrix like the output."""
     prediction = low.value(output)
     rows = prediction.rows_per_sample
-    if objective.loss.sparse:
+    if objective.sparse:
         return low.index("target", rows)
     return low.rows("target", prediction.cols, rows)
 
 
-def emit_objective(
+def emit_objectives(
+    low: Lowering,
+    objectives: Sequence[Objective],
+    outputs: Sequence[SymbolicTensor],
+    at: Sequence[ObjectiveBuffers | None],
+) -> list[Readout]:
+    """Emit losses (with their gradients where training needs them), then metrics.
+
+    Returns
+    -------
+    readouts : the model's loss, then each output's where there are several, then the metrics
+    """
+    several = len(objectives) > 1
+    losses: list[Readout] = []
+    factors: list[float] = []
+    metrics: list[Readout] = []
+    for objective, output, buffers in zip(objectives, outputs, at, strict=True):
+        if objective.loss is None or buffers is None:
+            continue
+        first = _emit_loss(low, objective, output, buffers)
+        losses.append(Readout(f"{objective.name}_loss", first, 2, mean))
+        factors.append(objective.factor)
+    for objective, buffers in zip(objectives, at, strict=True):
+        if buffers is not None:
+            metrics += _emit_metrics(low, objective, buffers, several)
+    total = _total(losses, factors)
+    return _distinct([total, *(losses if several else ()), *metrics])
+
+
+def _total(losses: Sequence[Readout], factors: Sequence[float]) -> Readout:
+    """Return the model's loss: the sum of its outputs', each times its factor."""
+
+    def result(sums: Floats) -> float:
+        means = [factor * loss.of(sums) for loss, factor in zip(losses, factors, strict=True)]
+        return float(np.sum(means))
+
+    last = max((loss.first + loss.size for loss in losses), default=0)
+    return Readout("loss", 0, last, result)
+
+
+def _emit_loss(
     low: Lowering, objective: Objective, output: SymbolicTensor, at: ObjectiveBuffers
-) -> None:
-    """Emit the loss (with its gradient where training needs one), then the metrics."""
+) -> int:
+    """Emit the loss and its sums; return where these are."""
     loss = objective.loss
-    rows = at.prediction.rows_per_sample
-    values = low.rows("loss_values", 1, rows)
+    assert loss is not None
+    values = low.rows("loss_values", 1, at.prediction.rows_per_sample)
     weights = {} if at.weights is None else {"weights": at.weights}
     writes = {"values": values}
     if low.needs_gradient(output):
@@ -79,13 +147,39 @@ def emit_objective(
         },
     )
     count = "batch_sum" if loss.reduction == "sum" else "rows"
-    attributes = {"slot": 0, "count": count, "factor": objective.factor}
+    first = low.sums(2)
+    attributes = {"at": first, "count": count, "factor": 1.0}
     low.emit("weighted_sum", {"values": values, **weights}, {}, attributes)
-    slot = 1
-    for metrics, reads in ((objective.metrics, {}), (objective.weighted_metrics, weights)):
+    return first
+
+
+def _emit_metrics(
+    low: Lowering, objective: Objective, at: ObjectiveBuffers, several: bool
+) -> list[Readout]:
+    prefix = f"{objective.name}_" if several else ""
+    unweighted = ObjectiveBuffers(at.prediction, at.target)
+    readouts: list[Readout] = []
+    for metrics, buffers, kind in (
+        (objective.metrics, unweighted, ""),
+        (objective.weighted_metrics, at, "weighted_"),
+    ):
         for metric in metrics:
-            row_values = low.rows(metric.name, 1, rows)
-            metric.lower(low, at.target, at.prediction, row_values)
-            attributes = {"slot": slot, "count": "weights", "factor": metric.factor}
-            low.emit("weighted_sum", {"values": row_values, **reads}, {}, attributes)
-            slot += 1
+            first = low.sums(metric.state_size)
+            metric.lower(low, buffers, first)
+            taken = any(readout.name == prefix + metric.name for readout in readouts)
+            name = prefix + (kind if taken else "") + metric.name
+            readouts.append(Readout(name, first, metric.state_size, metric.result_of))
+    return readouts
+
+
+def _distinct(readouts: Sequence[Readout]) -> list[Readout]:
+    """Number the names that come again, as Keras does."""
+    result: list[Readout] = []
+    for readout in readouts:
+        names = {other.name for other in result}
+        name, repeat = readout.name, 0
+        while name in names:
+            repeat += 1
+            name = f"{readout.name}_{repeat}"
+        result.append(Readout(name, readout.first, readout.size, readout.result))
+    return result

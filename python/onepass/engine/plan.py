@@ -20,7 +20,8 @@ from onepass.engine.lowering import Lowering
 from onepass.engine.objective import (
     Objective,
     ObjectiveBuffers,
-    emit_objective,
+    Readout,
+    emit_objectives,
     target_buffer,
 )
 from onepass.engine.rewrites import REWRITES, Rewrite, rewrite
@@ -45,12 +46,13 @@ class Plan:
 
     calls: tuple[Call, ...]
     native: _core.Plan
-    slots: tuple[str, ...]
+    readouts: tuple[Readout, ...]
+    n_sums: int
     predictor: _core.Predictor | None = None  # of a predicting plan, where it has a quick way
 
     def new_sums(self) -> Any:
-        """Zeroed (slots, 2) float64 sums: numerator and denominator of each mean."""
-        return np.zeros((len(self.slots), 2))
+        """Zeroed float64 sums, which the readouts turn into numbers."""
+        return np.zeros(self.n_sums)
 
 
 def build_plan(
@@ -80,7 +82,7 @@ def build_plan(
     training = mode in ("train", "sample")
     low = Lowering(nodes_between([x], [y]), trained if mode == "train" else (), training)
     low.emit("gather", {}, {"out": low.value(x)}, {"source": 0})
-    slots: tuple[str, ...] = ()
+    readouts: list[Readout] = []
     if mode in ("predict", "sample"):
         low.forward()
         low.emit("output", {"source": low.value(y)}, {}, {"output": 0})
@@ -92,8 +94,7 @@ def build_plan(
             at.weights = low.rows("weights", 1, at.prediction.rows_per_sample)
             low.emit("gather", {}, {"out": at.weights}, {"source": 2})
         low.forward()
-        emit_objective(low, objective, y, at)
-        slots = tuple(objective.slots)
+        readouts = emit_objectives(low, [objective], [y], [at])
         if mode == "train":
             low.backward()
             if optimizer is not None:
@@ -102,7 +103,7 @@ def build_plan(
     calls = tuple(call for phase in scheduled for call in phase)
     native = _native(scheduled, x.dtype == "float64")
     predictor = _predictor(native, calls, x, y) if mode == "predict" else None
-    return Plan(calls, native, slots, predictor)
+    return Plan(calls, native, tuple(readouts), low.n_sums, predictor)
 
 
 def _predictor(

@@ -45,7 +45,7 @@ class Pass:
     order : (samples,) int64 or None: the row at each position
     outputs : arrays that a predicting plan fills
     draw : number of dropout's masks, below 2**32
-    sums : (slots, 2) float64: running numerators and denominators of loss and metrics
+    sums : (n,) float64: what loss and metrics are read from
     progress : (1,) int64: steps done; right even if an exception struck
     """
 
@@ -66,10 +66,8 @@ class Pass:
         return int(self.progress[0])
 
     def logs(self) -> dict[str, float]:
-        """Running means of loss and metrics."""
-        with np.errstate(invalid="ignore", divide="ignore"):
-            means = self.sums[:, 0] / self.sums[:, 1]
-        return dict(zip(self.plan.slots, means.tolist(), strict=True))
+        """Loss and metrics so far."""
+        return {readout.name: readout.of(self.sums) for readout in self.plan.readouts}
 
     def run(
         self,

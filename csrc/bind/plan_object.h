@@ -1,0 +1,128 @@
+// A program being recorded, with the Python objects whose memory it points to. Calls are added by
+// plan_<topic>.cpp.
+#pragma once
+
+#include <pybind11/stl.h>
+
+#include <algorithm>
+#include <memory>
+#include <optional>
+#include <set>
+#include <vector>
+
+#include "../cpu/pool.h"
+#include "../plan/program.h"
+#include "arrays.h"
+#include "plan_arrays.h"
+#include "register_optimizer.h"
+#include "register_predictor.h"
+
+namespace onepass::bind {
+
+using Hyper = std::vector<double>;
+using OptionalId = std::optional<int>;
+
+inline BufferId id_of(OptionalId id) { return id.value_or(kNone); }
+
+class PlanObject {
+ public:
+  explicit PlanObject(bool float64) : float64_(float64) {}
+
+  int rows_buffer(int64_t cols, int64_t stride, int64_t rows_per_sample, bool index) {
+    if (cols < 0 || stride < cols || rows_per_sample < 1) {
+      throw py::value_error("rows_buffer: cols, stride or rows_per_sample is out of range");
+    }
+    return program_.add_buffer(
+        {rows_per_sample, 0, cols, stride, index ? int64_t{4} : item_size(), nullptr, kNone});
+  }
+
+  void phase() { program_.begin_phase(); }
+
+  // The same memory as a gapless buffer under another shape of the same size.
+  int view(int of, int64_t cols, int64_t rows_per_sample) {
+    const BufferSpec& base = program_.buffer(of);
+    const bool gapless = base.stride == base.cols;
+    if (!gapless || base.rows_per_sample * base.cols != rows_per_sample * cols) {
+      throw py::value_error("view: the buffer has gaps or another size");
+    }
+    return program_.add_buffer({rows_per_sample, 0, cols, cols, base.item_size, base.fixed, of});
+  }
+
+  int fixed(py::array a) {
+    return float64_ ? fixed_of<double>(std::move(a)) : fixed_of<float>(std::move(a));
+  }
+
+  void gather(int source, int out);
+  void output(int from, int output);
+
+  int index_buffer(int64_t rows_per_sample) {
+    const int id = rows_buffer(1, 1, rows_per_sample, true);
+    index_.insert(id);
+    return id;
+  }
+
+  // Takes `count` of the run's sums, from number `at` on.
+  void use_sums(int at, int count) { n_sums_ = std::max(n_sums_, at + count); }
+  bool holds_indices(int buffer) const { return index_.count(buffer) != 0; }
+
+  // The optimizer is claimed while the plan runs.
+  void keep(const std::shared_ptr<OptimizerObject>& optimizer) {
+    const auto known = std::find(optimizers_.begin(), optimizers_.end(), optimizer);
+    if (known == optimizers_.end()) optimizers_.push_back(optimizer);
+  }
+
+  // make(float{}) or make(double{}) is the call.
+  template <class F>
+  void add(F&& make) {
+    float64_ ? program_.add_call(make(double{})) : program_.add_call(make(float{}));
+  }
+
+  // What a call costs a sample, for deciding on helpers.
+  double sweep_work(int id) const {
+    const BufferSpec& spec = program_.buffer(id);
+    return kElementWork * static_cast<double>(spec.rows_per_sample * spec.cols);
+  }
+  double product_work(int rows, int matrix) const {
+    const BufferSpec& w = program_.buffer(matrix);
+    return static_cast<double>(program_.buffer(rows).rows_per_sample * w.rows * w.cols);
+  }
+
+  Program& program() { return program_; }
+  bool float64() const { return float64_; }
+
+  std::unique_ptr<PredictorObject> predictor(py::object self, std::vector<py::ssize_t> input_shape,
+                                             std::vector<py::ssize_t> output_shape) const;
+  void run(const Sources& sources, const std::vector<py::array>& outputs, const py::object& index,
+           const py::array_t<int64_t, py::array::c_style>& steps,
+           const py::array_t<double, py::array::c_style>& learning_rates, py::array_t<double> sums,
+           py::array_t<int64_t> progress, double seconds, uint32_t draw) const;
+
+ private:
+  int64_t item_size() const { return float64_ ? 8 : 4; }
+
+  template <class T>
+  int fixed_of(py::array a) {
+    const Matrix<T> m = output_of<T>(a, "fixed");
+    kept_.push_back(a);
+    return program_.add_buffer({0, m.rows, m.cols, m.stride, sizeof(T), m.data, kNone});
+  }
+
+  bool float64_;
+  Program program_;
+  std::set<int> index_;
+  std::vector<SourceSpec> sources_;
+  std::vector<OutputSpec> outputs_;
+  std::vector<py::object> kept_;
+  std::vector<std::shared_ptr<OptimizerObject>> optimizers_;
+  int n_sources_ = 0, n_sums_ = 0;
+};
+
+using PlanClass = py::class_<PlanObject>;
+
+// Each adds the calls of one topic to the class.
+void add_dense_calls(PlanClass& plan);
+void add_elementwise_calls(PlanClass& plan);
+void add_objective_calls(PlanClass& plan);
+void add_update_calls(PlanClass& plan);
+
+}  // namespace onepass::bind

@@ -1,0 +1,57 @@
+#include <pybind11/stl.h>
+
+#include <algorithm>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "../plan/calls/update.h"
+#include "arrays.h"
+#include "plan_object.h"
+
+namespace onepass::bind {
+namespace {
+
+// `tensors`: those of the optimizer that are stepped here; all without it.
+void update(PlanObject& plan, const std::shared_ptr<OptimizerObject>& optimizer,
+            const std::optional<std::vector<int64_t>>& tensors) {
+  plan.keep(optimizer);
+  std::shared_ptr<Optimizer> native = optimizer->native();
+  if (tensors) native = native->subset(*tensors);
+  plan.program().add_call(std::make_unique<UpdateCall>(native));
+}
+
+void dense_update(PlanObject& plan, int x, int dz, int dw, OptionalId db,
+                  const std::shared_ptr<OptimizerObject>& optimizer,
+                  const std::vector<int64_t>& tensors) {
+  const auto native = optimizer->native();
+  const bool known = std::all_of(tensors.begin(), tensors.end(), [&](int64_t tensor) {
+    return 0 <= tensor && tensor < native->tensors();
+  });
+  if (!known || tensors.size() != (db ? 2 : 1) || !native->elementwise()) {
+    throw py::value_error("dense_update: the optimizer cannot step these tensors this way");
+  }
+  plan.keep(optimizer);
+  plan.add([&](auto zero) {
+    auto call = std::make_unique<DenseUpdateCall<decltype(zero)>>();
+    call->x = x, call->dz = dz, call->dw = dw, call->db = id_of(db);
+    call->w_tensor = tensors[0], call->b_tensor = db ? tensors[1] : -1;
+    call->optimizer = native;
+    call->work_per_sample = plan.product_work(x, dw);
+    const BufferSpec& w = plan.program().buffer(dw);
+    call->parameters = kElementWork * static_cast<double>(w.rows * w.cols);
+    return call;
+  });
+}
+
+}  // namespace
+
+void add_update_calls(PlanClass& plan) {
+  using py::arg;
+  const auto none = [](const char* name) { return py::arg_v(name, py::none()); };
+  plan.def("update", &update, arg("optimizer"), none("tensors"))
+      .def("dense_update", &dense_update, py::kw_only(), arg("x"), arg("dz"), arg("dw"), none("db"),
+           arg("optimizer"), arg("tensors"));
+}
+
+}  // namespace onepass::bind

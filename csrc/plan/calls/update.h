@@ -1,0 +1,53 @@
+// Updates of parameters.
+#pragma once
+
+#include <memory>
+
+#include "../../cpu/pool.h"
+#include "../optimizer.h"
+#include "../program.h"
+
+namespace onepass {
+
+// Weight gradient and update of a dense layer in one.
+template <class T>
+struct DenseUpdateCall final : Call {
+  BufferId x, dz, dw, db;
+  int64_t w_tensor, b_tensor;  // of the optimizer; b may be -1
+  std::shared_ptr<Optimizer> optimizer;
+  double work_per_sample, parameters;
+
+  void run(const Frame& f, Team& team) const override {
+    RuleNumbers& numbers = f.numbers;
+    if (numbers.optimizer != optimizer.get() || numbers.t != f.step.t ||
+        numbers.learning_rate != f.step.learning_rate) {
+      optimizer->prepare(f.step.learning_rate, f.step.t, numbers.scalars);
+      numbers.optimizer = optimizer.get();
+      numbers.t = f.step.t;
+      numbers.learning_rate = f.step.learning_rate;
+    }
+    const DenseBackwardWeights<T> gradient{f.matrix<const T>(x), f.matrix<const T>(dz),
+                                           f.matrix<T>(dw), f.data<T>(db), false};
+    optimizer->dense_step(gradient, w_tensor, b_tensor, f.step.learning_rate, f.numbers.scalars,
+                          f.kernels, team);
+  }
+  double work(int64_t rows) const override {
+    return static_cast<double>(rows) * work_per_sample + parameters;
+  }
+  bool updates() const override { return true; }
+};
+
+struct UpdateCall final : Call {
+  std::shared_ptr<Optimizer> optimizer;
+
+  explicit UpdateCall(std::shared_ptr<Optimizer> o) : optimizer(std::move(o)) {}
+  void run(const Frame& f, Team& team) const override {
+    optimizer->step(f.step.learning_rate, f.step.t, f.kernels, team);
+  }
+  double work(int64_t) const override {
+    return kElementWork * static_cast<double>(optimizer->elements());
+  }
+  bool updates() const override { return true; }
+};
+
+}  // namespace onepass
