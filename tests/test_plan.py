@@ -10,7 +10,7 @@ from onepass.engine.calls import Buffer, Call
 from onepass.engine.feeding import Feed
 from onepass.engine.graph import nodes_between
 from onepass.engine.lowering import Lowering
-from onepass.engine.objective import Objective, ObjectiveBuffers, emit_objective, target_buffer
+from onepass.engine.objective import Objective, ObjectiveBuffers, emit_objectives, target_buffer
 from onepass.engine.plan import Plan, build_plan
 from onepass.engine.replay import Pass, batches
 from onepass.engine.rewrites import (
@@ -298,40 +298,45 @@ class Graph:
     def __init__(self, x, outputs, variables):
         self.x, self.outputs, self.variables = x, outputs, variables
 
-    def calls(self, rewrites):
+    def lowered(self):
+        """Return the plain calls and what is read from their sums."""
         tensors = [tensor for tensor, _ in self.outputs]
         low = Lowering(nodes_between([self.x], tensors), self.variables)
         low.emit("gather", {}, {"out": low.value(self.x)}, {"source": 0})
         at = []
-        for source, (tensor, loss) in enumerate(self.outputs, 1):
-            objective = Objective(losses.get(loss))
+        objectives = [Objective(losses.get(loss)) for _, loss in self.outputs]
+        for source, (objective, tensor) in enumerate(zip(objectives, tensors, strict=True), 1):
             target = target_buffer(low, objective, tensor)
             low.emit("gather", {}, {"out": target}, {"source": source})
-            at.append((objective, tensor, ObjectiveBuffers(low.value(tensor), target, None)))
+            at.append(ObjectiveBuffers(low.value(tensor), target))
         low.forward()
-        for place in at:
-            emit_objective(low, *place)
+        readouts = emit_objectives(low, objectives, tensors, at)
         low.backward()
-        return rewrite(low.calls, rewrites)
+        return low, readouts
+
+    def calls(self, rewrites):
+        return rewrite(self.lowered()[0].calls, rewrites)
 
     def plan(self, rewrites=REWRITES):
         from onepass.engine.plan import _native
         from onepass.engine.schedule import phases
 
-        calls = self.calls(rewrites)
-        return Plan(tuple(calls), _native(phases(calls), True), ("loss",))
+        low, readouts = self.lowered()
+        calls = rewrite(low.calls, rewrites)
+        return Plan(tuple(calls), _native(phases(calls), True), tuple(readouts), low.n_sums)
 
     def gradients(self, arrays, rewrites=REWRITES):
         plan = self.plan(rewrites)
         for variable in self.variables:
             variable.gradient[...] = np.nan  # what is left of it was never written
         (sums,) = train(plan, arrays, batch=len(arrays[0]), epochs=1)
-        return [np.array(v.gradient) for v in self.variables], sums[0, 0] / sums[0, 1]
+        return [np.array(v.gradient) for v in self.variables], plan.readouts[0].of(sums)
 
     def value(self, arrays):
         """Return the sum of the losses, from the forward pass alone."""
-        (sums,) = train(self.plan(()), arrays, batch=len(arrays[0]), epochs=1)
-        return sums[0, 0] / sums[0, 1] * len(self.outputs)
+        plan = self.plan(())
+        (sums,) = train(plan, arrays, batch=len(arrays[0]), epochs=1)
+        return plan.readouts[0].of(sums)
 
     def assert_gradients(self, arrays):
         plain, value = self.gradients(arrays, ())
@@ -694,7 +699,7 @@ def five_steps(model, arrays, oracle, rate):
     (sums,) = train(plan, arrays, batch=5, rate=rate, epochs=1)
     x, y, *weights = (np.asarray(a, None if a.dtype == np.int32 else np.float64) for a in arrays)
     mean = oracle.epoch(x, y, 5, rate, *weights)
-    return sums[0, 0] / sums[0, 1], mean
+    return sums[0] / sums[1], mean
 
 
 @pytest.mark.parametrize("weighted", [False, True])
