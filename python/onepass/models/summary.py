@@ -43,7 +43,10 @@ def plan_text(name: str, mode: str, plan: Plan) -> str:
 
 
 def _row(layer: Layer, show_trainable: bool) -> list[str]:
-    shape = "?" if layer.output_shape is None else str(layer.output_shape)
+    try:
+        shape = str(layer.output_shape)
+    except (AttributeError, ValueError):  # not called, or not built yet
+        shape = "?"
     count = f"{layer.count_params():,}" if layer.built else "0 (unbuilt)"
     row = [f"{layer.name} ({type(layer).__name__})", shape, count]
     if show_trainable:
