@@ -31,6 +31,8 @@ class Model(Trainer):
     Attributes
     ----------
     layers : list of Layer
+    network : Network or None
+        How a functional model's layers are connected.
     optimizer : Optimizer or None
     stop_training : bool
         A callback may set it; ``fit`` stops after the batch or epoch.
@@ -60,7 +62,7 @@ class Model(Trainer):
         trainable: bool = True,
         dtype: str | None = None,
     ) -> None:
-        self._network: Network | None = None
+        self.network: Network | None = None
         self._inputs: Any = None  # what a graph is recorded for
         self._graph: Graph | None = None
         if name is None and type(self) is Model:
@@ -69,7 +71,7 @@ class Model(Trainer):
         if (inputs is None) != (outputs is None):
             raise TypeError("Model: give both inputs and outputs, or neither")
         if inputs is not None:
-            self._network = Network(inputs, outputs)
+            self.network = Network(inputs, outputs)
             graph = Graph(inputs, outputs)
             check_weights_held(graph, self.variables)
             self.dtype = graph.dtype
@@ -87,7 +89,7 @@ class Model(Trainer):
         return list(self._sublayers())
 
     def _sublayers(self) -> Iterator[Layer]:
-        return super()._sublayers() if self._network is None else iter(self._network.layers)
+        return super()._sublayers() if self.network is None else iter(self.network.layers)
 
     def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
         """Return a layer by its name or its place."""
@@ -98,6 +100,10 @@ class Model(Trainer):
                 return layer
         known = [layer.name for layer in self.layers]
         raise ValueError(f"no layer is named {name!r}; there are {known}")
+
+    def sources_by_layer(self) -> dict[Layer, list[str]]:
+        """Return the names of what each layer of a functional model is called on."""
+        return {} if self.network is None else self.network.sources_by_layer()
 
     def require_built(self) -> None:
         if not self.built:
@@ -110,8 +116,8 @@ class Model(Trainer):
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         """Apply the model to symbolic inputs. A subclass overrides this."""
-        assert self._network is not None
-        return self._network(inputs)
+        assert self.network is not None
+        return self.network(inputs)
 
     def build(self, input_shape: Any = None) -> None:
         """Create all weights.
@@ -152,7 +158,7 @@ class Model(Trainer):
         return record_graph(self._applied(training), self.graph().inputs, trace)
 
     def __getstate__(self) -> dict[str, Any]:
-        graph = self._graph if self._network is not None else None
+        graph = self._graph if self.network is not None else None
         return {**super().__getstate__(), "_graph": graph}
 
     # -- inputs and outputs ----------------------------------------------------------------------

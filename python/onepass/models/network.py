@@ -47,6 +47,11 @@ class Network:
             if by_name.setdefault(layer.name, layer) is not layer:
                 raise ValueError(f"Model: two layers are named {layer.name!r}")
 
+    def __getstate__(self) -> dict[str, Any]:
+        # Steps first: a copier then meets each tensor when those before it are known, and does not
+        # go down the whole graph from the outputs.
+        return {"inputs": self.inputs, "steps": self.steps, **vars(self)}
+
     def __call__(self, inputs: Any) -> Any:
         """Do the same to other inputs."""
         return self.replayed(inputs, {})
@@ -70,6 +75,14 @@ class Network:
             else:
                 made[id(step.output)] = record(step.op, [now(tensor) for tensor in step.inputs])
         return map_structure(now, self.outputs)
+
+    def sources_by_layer(self) -> dict[Layer, list[str]]:
+        """Return the names of what each layer is called on, in the order of its calls."""
+        sources: dict[Layer, list[str]] = {layer: [] for layer in self.layers}
+        for step in self.steps:
+            if isinstance(step, LayerCall):
+                sources[step.layer] += [tensor.name for tensor in sources_of(step)]
+        return sources
 
 
 def step_of(tensor: SymbolicTensor) -> Step | None:
