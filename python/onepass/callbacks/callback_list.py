@@ -99,6 +99,10 @@ class CallbackList(Callback):
         """Whether any callback overrides a batch hook of "train", "test" or "predict"."""
         return self.wants(f"on_{mode}_batch_begin") or self.wants(f"on_{mode}_batch_end")
 
+    def batch_hooks(self, mode: Mode) -> tuple[Callable[..., None], Callable[..., None]]:
+        """Return what to call at the begin and at the end of a batch."""
+        return getattr(self, f"on_{mode}_batch_begin"), getattr(self, f"on_{mode}_batch_end")
+
     def _call(self, hook: str, *place: int, logs: Logs | None) -> None:
         methods = self._hooks[hook]
         if methods:

@@ -53,3 +53,13 @@ def fraction(value: Any, name: str) -> float:
     if result == 1.0:
         raise ValueError(f"{name} must be below 1, got {value}")
     return result
+
+
+def alone(stream: Any, **others: Any) -> None:
+    """Raise ValueError where something is given beside a stream of batches, which brings it."""
+    for name, value in others.items():
+        if value is not None:
+            raise ValueError(
+                f"{name} must not be given with a {type(stream).__name__}: its batches bring what "
+                "they need"
+            )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from operator import itemgetter
 from typing import Any
 
@@ -10,103 +10,35 @@ import numpy as np
 
 from onepass.callbacks import CallbackList, History
 from onepass.callbacks.progress import Progress
-from onepass.engine.feeding import (
-    Array,
-    Feed,
-    Samples,
-    arranged,
-    dense_target,
-    index_target,
-    input_array,
-    same_length,
-    sample_weights,
-    samples_of,
+from onepass.engine.batching import (
+    ArrayBatches,
+    Batches,
+    Items,
+    StreamBatches,
+    is_stream,
+    unpacked,
 )
+from onepass.engine.feeding import Array, Feed, Samples, same_length
 from onepass.engine.fitting import FitLoop, Validation, evaluate
 from onepass.engine.plan import Mode
 from onepass.engine.replay import Integers, Pass, as_output_rows, batches, empty_output
-from onepass.engine.structure import flatten, is_nested, map_structure, pack_like
-from onepass.models.arguments import batch_rows, fraction, optional_whole, verbosity, whole
-from onepass.models.compiled import NO_LOSS, Compiled
-from onepass.models.objectives import output_names, per_output
+from onepass.engine.structure import flatten, map_structure, pack_like
+from onepass.models.arguments import (
+    alone,
+    batch_rows,
+    fraction,
+    optional_whole,
+    verbosity,
+    whole,
+)
+from onepass.models.checked_data import CheckedData
 
 _AUTO = "auto"
 _PREDICT_ROWS = 512  # of one step, unless the caller says; results do not depend on it
 
 
-class Trainer(Compiled):
+class Trainer(CheckedData):
     """What a model does with data."""
-
-    # -- data ------------------------------------------------------------------------------------
-
-    def _samples(self, x: Any, y: Any, sample_weight: Any = None, prefix: str = "") -> Samples:
-        """Check data to train or evaluate on; build the model if that was not done yet."""
-        if y is None:
-            raise ValueError(f"{prefix}y is missing: this model needs targets")
-        if self.loss is None:
-            raise ValueError(NO_LOSS.format(self.name))
-        if not self.built:  # build for good only if the data can be right
-            first = [samples_of(flatten(data)[0]) for data in (x, y) if is_nested(data)]
-            if not first:
-                lengths = {f"{prefix}x": samples_of(x, prefix + "x"), f"{prefix}y": samples_of(y)}
-                same_length(**lengths)
-        inputs = self._input_arrays(x, prefix + "x")
-        targets = self._targets(y, prefix + "y")
-        weights = self._weights(sample_weight, targets)
-        names = output_names(self.graph())
-        arrays = {f"{prefix}x": inputs[0]}
-        if len(inputs) > 1:
-            arrays = {f"{prefix}x[{i}]": array for i, array in enumerate(inputs)}
-        for kind, given in ((f"{prefix}y", targets), ("sample_weight", weights)):
-            for name, array in zip(names, given, strict=True):
-                if array is not None:
-                    arrays[kind if len(names) == 1 else f"{kind}[{name!r}]"] = array
-        if same_length(**arrays) == 0:
-            raise ValueError(f"{prefix}x holds no samples")
-        return Samples(inputs, targets, weights)
-
-    def _input_arrays(self, x: Any, name: str = "x") -> list[Array]:
-        """Return an array for each input, building the model for them if need be."""
-        if not self.built:
-            self.build(_shapes_of(x, name))
-        inputs = self.graph().inputs
-        tensors = flatten(inputs)
-        if len(tensors) == 1 and not isinstance(x, Mapping):
-            return [input_array(x, tensors[0], name)]
-        names = [tensor.name for tensor in tensors]
-        arrays = arranged(x, inputs, names, name)
-        labels = [f"{name}[{i}]" for i in range(len(arrays))]
-        return [
-            input_array(array, tensor, label)
-            for array, tensor, label in zip(arrays, tensors, labels, strict=True)
-        ]
-
-    def _targets(self, y: Any, name: str) -> list[Array | None]:
-        graph, objectives = self.graph(), self.objectives()
-        names = [objective.name for objective in objectives]
-        if len(names) > 1:
-            y = arranged(y, graph.outputs, names, name)
-            labels = [f"{name}[{own!r}]" for own in names]
-        else:
-            y, labels = [y.get(names[0]) if isinstance(y, Mapping) else y], [name]
-        targets: list[Array | None] = []
-        for given, tensor, objective, label in zip(
-            y, graph.output_list, objectives, labels, strict=True
-        ):
-            check = index_target if objective.sparse else dense_target
-            targets.append(check(given, tensor, label) if objective.has_target else None)
-        return targets
-
-    def _weights(self, sample_weight: Any, targets: list[Array | None]) -> list[Array | None]:
-        tensors = self.graph().output_list
-        names = output_names(self.graph())
-        given = [sample_weight] * len(names)
-        if len(names) > 1 and isinstance(sample_weight, (list, tuple, Mapping)):
-            given = per_output(sample_weight, names, "sample_weight")
-        return [
-            None if target is None else sample_weights(target, weight, tensor)
-            for target, weight, tensor in zip(targets, given, tensors, strict=True)
-        ]
 
     # -- training --------------------------------------------------------------------------------
 
@@ -119,7 +51,7 @@ class Trainer(Compiled):
         verbose: str | int = "auto",
         callbacks: Any = None,
         validation_split: float = 0.0,
-        validation_data: Sequence[Any] | None = None,
+        validation_data: Any = None,
         shuffle: bool = True,
         class_weight: Mapping[int, float] | None = None,
         sample_weight: Any = None,
@@ -133,9 +65,11 @@ class Trainer(Compiled):
 
         Parameters
         ----------
-        x : (n, ...) array
-            float32, float64 and uint8 are read in place, other numbers converted once.
-        y : (n, ...) array
+        x : (n, ...) array, or list, tuple or dict of arrays, one for each input
+            float32, float64 and uint8 are read in place, other numbers converted once. Or what
+            brings batches (x, y) or (x, y, sample_weight): a generator, which goes on from epoch to
+            epoch, or what can be iterated again, such as a torch ``DataLoader``.
+        y : (n, ...) array, or list, tuple or dict of arrays, one for each output
             Rows like the output, or class indices for a sparse loss.
         batch_size : int, optional
             Default 32, or so many that ``steps_per_epoch`` batches hold all samples.
@@ -146,7 +80,7 @@ class Trainer(Compiled):
         callbacks : list of Callback, optional
         validation_split : float in [0, 1)
             Share of the last samples, before shuffling, kept for validation.
-        validation_data : (x, y) or (x, y, sample_weight), optional
+        validation_data : (x, y) or (x, y, sample_weight), or what brings such batches, optional
         shuffle : bool
             Draw a new order of the samples each epoch.
         class_weight : dict of class index to float, optional
@@ -181,56 +115,53 @@ class Trainer(Compiled):
         per_epoch = optional_whole(steps_per_epoch, "steps_per_epoch", 1)
         shown = verbosity(verbose, 1)
         split = fraction(validation_split, "validation_split")
-        samples, held_out = self._training_data(x, y, sample_weight, split, validation_data)
-        if class_weight is not None:  # of the training samples only
-            samples = samples.class_weighted(class_weight, self.graph().output_list)
-        rows = batch_rows(batch_size, per_epoch, len(samples))
-        validation = None
         every = whole(validation_freq, "validation_freq", 1)
-        if held_out is not None:
-            limit = optional_whole(validation_steps, "validation_steps", 1)
-            asked = batch_size if validation_batch_size is None else validation_batch_size
-            held_out_rows = batch_rows(asked, limit, len(held_out))
-            validation = Validation(held_out, held_out_rows, limit, every)
-        plan = self.plan_for("train", samples.weighted)
-        if validation is not None:
-            self.plan_for("evaluate", validation.samples.weighted)
+        limit = optional_whole(validation_steps, "validation_steps", 1)
+        held_out: Samples | None = None
+        training: Batches
+        if is_stream(x):
+            alone(x, y=y, sample_weight=sample_weight, batch_size=batch_size)
+            alone(x, validation_split=split or None)
+            training = self._stream("train", x, per_epoch, class_weight)
+        else:
+            samples = self.checked_samples(x, y, sample_weight)
+            if validation_data is None and split:
+                samples, held_out = _split(samples, split)
+            if class_weight is not None:  # of the training samples only
+                samples = samples.class_weighted(class_weight, self.graph().output_list)
+            rows = batch_rows(batch_size, per_epoch, len(samples))
+            training = ArrayBatches(self, "train", samples, rows, per_epoch, bool(shuffle))
+        asked = batch_size if validation_batch_size is None else validation_batch_size
+        validation: Batches | None = None
+        if validation_data is not None:
+            validation = self._validation(validation_data, asked, limit)
+        elif held_out is not None:
+            rows = batch_rows(asked, limit, len(held_out))
+            validation = ArrayBatches(self, "evaluate", held_out, rows, limit)
         history = History()
-        steps = per_epoch or len(batches(len(samples), rows))
-        params = {"verbose": shown, "epochs": epochs, "steps": steps}
+        params = {"verbose": shown, "epochs": epochs, "steps": training.steps}
         hooks = CallbackList(_with(callbacks, history), model=self, params=params)
         self.history = history
-        FitLoop(
-            self,
-            plan,
-            samples.feed,
-            rows,
-            per_epoch,
-            bool(shuffle),
-            validation,
-            hooks,
-            Progress(shown),
-        ).run(first, epochs)
+        evaluated = None if validation is None else Validation(validation, every)
+        FitLoop(self, training, evaluated, hooks, Progress(shown)).run(first, epochs)
         return history
 
-    def _training_data(
-        self, x: Any, y: Any, sample_weight: Any, split: float, validation_data: Any
-    ) -> tuple[Samples, Samples | None]:
-        """Return what to train on and what to validate on."""
-        samples = self._samples(x, y, sample_weight)
-        if validation_data is not None:
-            return samples, self._validation_samples(validation_data)
-        if not split:
-            return samples, None
-        count = len(samples)
-        kept = int(count * (1 - split))
-        if kept in (0, count):
-            raise ValueError(
-                f"validation_split={split} leaves one side without samples: {count} are too few"
-            )
-        return samples.rows(0, kept), samples.rows(kept, count)
+    def _stream(
+        self,
+        mode: Mode,
+        stream: Any,
+        limit: int | None,
+        class_weight: Mapping[int, float] | None = None,
+    ) -> StreamBatches:
+        batches = StreamBatches(self, mode, stream, limit, class_weight)
+        if not self.built:
+            x, y, weight = unpacked(batches.items.first())
+            self.checked_samples(x, y, weight, "batch ")
+        return batches
 
-    def _validation_samples(self, data: Sequence[Any]) -> Samples:
+    def _validation(self, data: Any, batch_size: int | None, limit: int | None) -> Batches:
+        if is_stream(data):
+            return self._stream("evaluate", data, limit)
         if not isinstance(data, (tuple, list)) or len(data) not in (2, 3):
             raise ValueError(
                 "validation_data must be (x, y) or (x, y, sample_weight), got "
@@ -238,7 +169,9 @@ class Trainer(Compiled):
                 + (f" of length {len(data)}" if isinstance(data, (tuple, list)) else "")
             )
         x, y, weight = (*data, None)[:3]
-        return self._samples(x, y, weight, prefix="validation ")
+        samples = self.checked_samples(x, y, weight, prefix="validation ")
+        rows = batch_rows(batch_size, limit, len(samples))
+        return ArrayBatches(self, "evaluate", samples, rows, limit)
 
     def evaluate(
         self,
@@ -260,18 +193,19 @@ class Trainer(Compiled):
         batch_rows(batch_size, None, 1)
         limit = optional_whole(steps, "steps", 1)
         shown = verbosity(verbose, 0)
-        samples = self._samples(x, y, sample_weight)
-        rows = batch_rows(batch_size, limit, len(samples))
-        self.plan_for("evaluate", samples.weighted)
+        data: Batches
+        if is_stream(x):
+            alone(x, y=y, sample_weight=sample_weight, batch_size=batch_size)
+            data = self._stream("evaluate", x, limit)
+        else:
+            samples = self.checked_samples(x, y, sample_weight)
+            rows = batch_rows(batch_size, limit, len(samples))
+            data = ArrayBatches(self, "evaluate", samples, rows, limit)
         hooks = CallbackList(callbacks, model=self)
         progress = Progress(shown)
-        progress.epoch_begin(0, 1, len(batches(len(samples), rows, limit)))
-
-        def show(work: Pass) -> None:
-            progress.advance(work.done, work.logs())
-
+        progress.epoch_begin(0, 1, data.steps)
         try:
-            logs = evaluate(self, samples, rows, limit, hooks, show if progress.live else None)
+            logs = evaluate(data, hooks, progress.advance if progress.live else None)
         finally:
             progress.close()
         return self._result(logs, return_dict)
@@ -311,7 +245,14 @@ class Trainer(Compiled):
         progress = Progress(verbosity(verbose, 0))
         limit = optional_whole(steps, "steps", 1)
         batch_rows(batch_size, None, 1)
-        inputs = self._input_arrays(x)
+        if is_stream(x):
+            alone(x, batch_size=batch_size)
+            parts = [self.predict(unpacked(item)[0]) for item in Items(x, limit).of_epoch()]
+            if not parts:
+                raise ValueError("predict: the data brought no batch")
+            leaves = zip(*map(flatten, parts), strict=True)
+            return pack_like(parts[0], [np.concatenate(arrays) for arrays in leaves])
+        inputs = self.input_arrays(x)
         count = same_length(**{f"x[{i}]": array for i, array in enumerate(inputs)})
         rows = batch_rows(batch_size, limit, count, _PREDICT_ROWS)
         work, result = self._outputs("predict", inputs, batches(count, rows, limit))
@@ -339,7 +280,7 @@ class Trainer(Compiled):
 
         Dropout draws new masks at every call; weights stay as they are.
         """
-        inputs = self._input_arrays(x)
+        inputs = self.input_arrays(x)
         count = same_length(**{f"x[{i}]": array for i, array in enumerate(inputs)})
         work, result = self._outputs("sample", inputs, batches(count, _PREDICT_ROWS))
         work.run()
@@ -377,7 +318,7 @@ class Trainer(Compiled):
         result : as ``evaluate``
             Of this batch, before the step.
         """
-        samples = self._samples(x, y, sample_weight)
+        samples = self.checked_samples(x, y, sample_weight)
         if class_weight is not None:
             samples = samples.class_weighted(class_weight, self.graph().output_list)
         work = self._single_batch("train", samples)
@@ -388,7 +329,7 @@ class Trainer(Compiled):
         self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False
     ) -> Any:
         """Return loss and metrics of one batch."""
-        work = self._single_batch("evaluate", self._samples(x, y, sample_weight))
+        work = self._single_batch("evaluate", self.checked_samples(x, y, sample_weight))
         work.run()
         return self._result(work.logs(), return_dict)
 
@@ -410,17 +351,15 @@ class Trainer(Compiled):
         return values[0] if len(values) == 1 else values
 
 
-def _shapes_of(x: Any, name: str) -> Any:
-    """Return the shape of a batch, or a structure of shapes, that a model is built for."""
-    if isinstance(x, Mapping) or (is_nested(x) and all(np.ndim(item) > 0 for item in x)):
-        arrays = map_structure(lambda item: samples_of(item, name), x)
-        if isinstance(x, Mapping) or any(hasattr(item, "shape") for item in x):
-            return map_structure(_batch_shape, arrays)
-    return _batch_shape(samples_of(x, name))
-
-
-def _batch_shape(array: Array) -> tuple[int | None, ...]:
-    return (None, *(array.shape[1:] or (1,)))
+def _split(samples: Samples, split: float) -> tuple[Samples, Samples]:
+    """Return what to train on, and the last samples, to validate on."""
+    count = len(samples)
+    kept = int(count * (1 - split))
+    if kept in (0, count):
+        raise ValueError(
+            f"validation_split={split} leaves one side without samples: {count} are too few"
+        )
+    return samples.rows(0, kept), samples.rows(kept, count)
 
 
 def _with(callbacks: Any, history: History) -> list[Any]:

@@ -1,0 +1,116 @@
+"""A user's data against what a model reads: one array for each input, target and weight."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from onepass.engine.batching import is_stream
+from onepass.engine.feeding import (
+    Array,
+    Samples,
+    arranged,
+    dense_target,
+    index_target,
+    input_array,
+    same_length,
+    sample_weights,
+    samples_of,
+)
+from onepass.engine.structure import flatten, is_nested, map_structure
+from onepass.models.compiled import NO_LOSS, Compiled
+from onepass.models.objectives import output_names, per_output
+
+
+class CheckedData(Compiled):
+    """A model that checks what it is fed; the first data builds it."""
+
+    def checked_samples(
+        self, x: Any, y: Any, sample_weight: Any = None, prefix: str = ""
+    ) -> Samples:
+        """Check data to train or evaluate on; build the model if that was not done yet."""
+        if is_stream(x):
+            raise TypeError(
+                f"{prefix}x must hold samples here, got a {type(x).__name__} of batches"
+            )
+        if y is None:
+            raise ValueError(f"{prefix}y is missing: this model needs targets")
+        if self.loss is None:
+            raise ValueError(NO_LOSS.format(self.name))
+        if not self.built:  # build for good only if the data can be right
+            first = [samples_of(flatten(data)[0]) for data in (x, y) if is_nested(data)]
+            if not first:
+                lengths = {f"{prefix}x": samples_of(x, prefix + "x"), f"{prefix}y": samples_of(y)}
+                same_length(**lengths)
+        inputs = self.input_arrays(x, prefix + "x")
+        targets = self._targets(y, prefix + "y")
+        weights = self._weights(sample_weight, targets)
+        names = output_names(self.graph())
+        arrays = {f"{prefix}x": inputs[0]}
+        if len(inputs) > 1:
+            arrays = {f"{prefix}x[{i}]": array for i, array in enumerate(inputs)}
+        for kind, given in ((f"{prefix}y", targets), ("sample_weight", weights)):
+            for name, array in zip(names, given, strict=True):
+                if array is not None:
+                    arrays[kind if len(names) == 1 else f"{kind}[{name!r}]"] = array
+        if same_length(**arrays) == 0:
+            raise ValueError(f"{prefix}x holds no samples")
+        return Samples(inputs, targets, weights)
+
+    def input_arrays(self, x: Any, name: str = "x") -> list[Array]:
+        """Return an array for each input, building the model for them if need be."""
+        if not self.built:
+            self.build(_shapes_of(x, name))
+        inputs = self.graph().inputs
+        tensors = flatten(inputs)
+        if len(tensors) == 1 and not isinstance(x, Mapping):
+            return [input_array(x, tensors[0], name)]
+        names = [tensor.name for tensor in tensors]
+        arrays = arranged(x, inputs, names, name)
+        labels = [f"{name}[{i}]" for i in range(len(arrays))]
+        return [
+            input_array(array, tensor, label)
+            for array, tensor, label in zip(arrays, tensors, labels, strict=True)
+        ]
+
+    def _targets(self, y: Any, name: str) -> list[Array | None]:
+        graph, objectives = self.graph(), self.objectives()
+        names = [objective.name for objective in objectives]
+        if len(names) > 1:
+            y = arranged(y, graph.outputs, names, name)
+            labels = [f"{name}[{own!r}]" for own in names]
+        else:
+            y, labels = [y.get(names[0]) if isinstance(y, Mapping) else y], [name]
+        targets: list[Array | None] = []
+        for given, tensor, objective, label in zip(
+            y, graph.output_list, objectives, labels, strict=True
+        ):
+            check = index_target if objective.sparse else dense_target
+            targets.append(check(given, tensor, label) if objective.has_target else None)
+        return targets
+
+    def _weights(self, sample_weight: Any, targets: list[Array | None]) -> list[Array | None]:
+        tensors = self.graph().output_list
+        names = output_names(self.graph())
+        given = [sample_weight] * len(names)
+        if len(names) > 1 and isinstance(sample_weight, (list, tuple, Mapping)):
+            given = per_output(sample_weight, names, "sample_weight")
+        return [
+            None if target is None else sample_weights(target, weight, tensor)
+            for target, weight, tensor in zip(targets, given, tensors, strict=True)
+        ]
+
+
+def _shapes_of(x: Any, name: str) -> Any:
+    """Return the shape of a batch, or a structure of shapes, that a model is built for."""
+    if isinstance(x, Mapping) or (is_nested(x) and all(np.ndim(item) > 0 for item in x)):
+        arrays = map_structure(lambda item: samples_of(item, name), x)
+        if isinstance(x, Mapping) or any(hasattr(item, "shape") for item in x):
+            return map_structure(_batch_shape, arrays)
+    return _batch_shape(samples_of(x, name))
+
+
+def _batch_shape(array: Array) -> tuple[int | None, ...]:
+    return (None, *(array.shape[1:] or (1,)))
