@@ -71,6 +71,8 @@ class PlanObject {
     if (known == optimizers_.end()) optimizers_.push_back(optimizer);
   }
 
+  void hold(py::object object) { kept_.push_back(std::move(object)); }
+
   // make(float{}) or make(double{}) is the call.
   template <class F>
   void add(F&& make) {
@@ -122,6 +124,7 @@ using PlanClass = py::class_<PlanObject>;
 // Each adds the calls of one topic to the class.
 void add_dense_calls(PlanClass& plan);
 void add_elementwise_calls(PlanClass& plan);
+void add_host_calls(PlanClass& plan);
 void add_objective_calls(PlanClass& plan);
 void add_update_calls(PlanClass& plan);
 

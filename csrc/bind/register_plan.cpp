@@ -133,6 +133,7 @@ void register_plan(py::module_& m) {
            arg("learning_rates"), arg("sums"), arg("progress"), arg("seconds"), arg("draw") = 0);
   add_dense_calls(plan);
   add_elementwise_calls(plan);
+  add_host_calls(plan);
   add_objective_calls(plan);
   add_update_calls(plan);
 }

@@ -151,7 +151,8 @@ void Predictor::bind(Lane& lane, const Prediction& p, Range rows) const {
 void Predictor::run_block(const Lane& lane, const Prediction& p, const Kernels& table, Range rows,
                           Team& team) const {
   RuleNumbers none;
-  Frame frame{lane.specs, lane.workspace, table, lane.replay, none, {}};
+  bool failed = false;  // no call of a predictor can fail
+  Frame frame{lane.specs, lane.workspace, table, lane.replay, none, failed, {}};
   frame.step.first = rows.begin;
   frame.step.rows = rows.end - rows.begin;
   team.backwards = lane.backwards;

@@ -44,6 +44,7 @@ class StopSign {
       stop_at_.store(barrier, std::memory_order_relaxed);
     }
   }
+  void stop(int64_t barrier) { stop_at_.store(barrier, std::memory_order_relaxed); }
   // Called by every member behind that barrier.
   bool stops(int64_t barrier) const { return stop_at_.load(std::memory_order_relaxed) == barrier; }
 
@@ -139,7 +140,8 @@ int64_t Program::run(const Replay& replay) const {
   int64_t done = 0;
   run_team(team_pays ? step_work * static_cast<double>(replay.n_steps) : 0.0, [&](Team& team) {
     RuleNumbers numbers;
-    Frame frame{buffers_, *workspace, table, replay, numbers, {}};
+    bool failed = false;
+    Frame frame{buffers_, *workspace, table, replay, numbers, failed, {}};
     int64_t barrier = 0;
     for (int64_t s = 0; s < replay.n_steps; ++s) {
       frame.step = replay.steps[s];
@@ -148,6 +150,7 @@ int64_t Program::run(const Replay& replay) const {
         if (entry.begins_phase) {
           ++barrier;
           if (long_steps && team.rank == 0 && !updated) sign.look_for_interrupt(barrier);
+          if (failed) sign.stop(barrier);  // only of rank 0, which makes the calls that fail
           team.sync();
           if (sign.stops(barrier)) return;
         }
@@ -155,7 +158,8 @@ int64_t Program::run(const Replay& replay) const {
         updated = updated || entry.call->updates();
       }
       ++barrier;
-      if (team.rank == 0) {
+      if (failed) sign.stop(barrier);
+      if (team.rank == 0 && !failed) {
         done = s + 1;
         sign.look_at_time(barrier);
       }

@@ -80,6 +80,7 @@ struct Frame {
   const Kernels& kernels;
   const Replay& replay;
   RuleNumbers& numbers;
+  bool& failed;  // of this member; ends the replay before the next phase
   Step step;
 
   template <class T>

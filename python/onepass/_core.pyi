@@ -2,7 +2,7 @@
 # Arrays are float32 or float64 (all of one call alike) with contiguous rows unless noted;
 # onepass.kernels checks shapes before it calls. `python -m mypy.stubtest onepass._core` compares.
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from numpy.typing import NDArray
@@ -195,6 +195,13 @@ class Plan(metaclass=_Pybind11Type):
     ) -> None: ...
     def softmax(self, *, x: int, y: int) -> None: ...
     def softmax_backward(self, *, y: int, dy: int, dx: int, accumulate: bool) -> None: ...
+    def host(
+        self,
+        *,
+        function: Callable[[list[NDArray[Any]], list[NDArray[Any]]], None],
+        reads: Sequence[int],
+        writes: Sequence[int],
+    ) -> None: ...
     def dropout(
         self, *, x: int, y: int, rate: float, key: tuple[int, int], accumulate: bool
     ) -> None: ...

@@ -74,7 +74,7 @@ class Call:
         notes = [
             f"{key}={value}"
             for key, value in self.attributes.items()
-            if key not in ("optimizer", "hyper") and value not in (None, False, [], 0)
+            if key not in ("optimizer", "hyper", "function") and value not in (None, False, [], 0)
         ]
         arguments = ", ".join([*map(str, self.reads.values()), *notes])
         results = ", ".join(map(str, self.writes.values()))

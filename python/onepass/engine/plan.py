@@ -138,8 +138,8 @@ def _predictor(native: _core.Plan, calls: Sequence[Call], graph: Graph) -> _core
         return None
     if (first.kernel, last.kernel) != ("gather", "output"):
         return None
-    if any("key" in call.attributes for call in calls):  # draws at random: needs its number
-        return None
+    if any("key" in call.attributes or call.kernel == "host" for call in calls):
+        return None  # draws at random, which needs a number; or calls Python
     (x,), (y,) = graph.input_list, graph.output_list
     source, target = first.writes["out"], last.reads["source"]
     if source.root() is target.root():  # nothing but reshapes: rows would have to be copied
@@ -180,6 +180,13 @@ def _native(phases: Phases, float64: bool) -> _core.Plan:
 
 
 def _add_call(plan: _core.Plan, ids: dict[Buffer, int], call: Call) -> None:
+    if call.kernel == "host":
+        reads, writes = (
+            [_buffer_id(plan, ids, buffer) for buffer in part.values()]
+            for part in (call.reads, call.writes)
+        )
+        plan.host(function=call.attributes["function"], reads=reads, writes=writes)
+        return
     buffers = {**call.reads, **call.writes}
     if call.updates:  # the optimizer knows its parameters, and an update their gradients
         roles = ("x", "dz", "dw", "db") if call.kernel == "dense_update" else ()

@@ -5,6 +5,7 @@ from onepass.layers.dense import Dense
 from onepass.layers.dropout import Dropout
 from onepass.layers.input import Input, InputLayer
 from onepass.layers.layer import Layer
+from onepass.layers.numpy_layer import NumpyLayer
 from onepass.layers.reshaping import Flatten
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "InputLayer",
     "Layer",
     "LeakyReLU",
+    "NumpyLayer",
     "ReLU",
     "Softmax",
 ]

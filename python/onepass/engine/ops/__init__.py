@@ -6,7 +6,17 @@ Each op writes plain calls, one kernel for one thing; fusion is the business of 
 from onepass.engine.ops.activation import ActivationOp, SoftmaxOp
 from onepass.engine.ops.dense import DenseOp
 from onepass.engine.ops.dropout import DropoutOp
+from onepass.engine.ops.host import HostOp
 from onepass.engine.ops.op import Op
 from onepass.engine.ops.reshape import IdentityOp, ReshapeOp
 
-__all__ = ["ActivationOp", "DenseOp", "DropoutOp", "IdentityOp", "Op", "ReshapeOp", "SoftmaxOp"]
+__all__ = [
+    "ActivationOp",
+    "DenseOp",
+    "DropoutOp",
+    "HostOp",
+    "IdentityOp",
+    "Op",
+    "ReshapeOp",
+    "SoftmaxOp",
+]
