@@ -284,10 +284,12 @@ class Trainer(Compiled):
     def sample(self, x: Any) -> Floats:
         """Return the outputs for samples with layers behaving as in training.
 
-        Dropout draws new masks at every call; weights stay as they are.
+        Dropout draws new masks at every call; batch normalization takes the statistics of all
+        samples as of one batch. Weights stay as they are.
         """
         samples = self._input(x)
-        work, result = self._outputs("sample", samples, batches(len(samples), _PREDICT_ROWS))
+        rows = len(samples) if self.plan_for("sample").couples_rows else _PREDICT_ROWS
+        work, result = self._outputs("sample", samples, batches(len(samples), max(1, rows)))
         work.draw = self.next_draw(epoch=False)
         work.run()
         return result
