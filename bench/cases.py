@@ -99,7 +99,9 @@ class Sizes:
         }
     )
     rows: tuple[int, int] = (256, 1024)
+    normalized: tuple[tuple[int, int], ...] = ((32, 300), (256, 1024))
     m1: tuple[int, ...] = (784, 300, 100, 10)
+    m2: tuple[int, ...] = (784, 300, 100, 10)  # with batch norm on the input and hidden layers
     m4: tuple[int, ...] = (8, 50, 50, 50, 1)
     m5: tuple[int, ...] = (1024, 4096, 4096, 1024)
     m6: tuple[int, ...] = (256, 256, 256, 256, 64)
@@ -108,6 +110,8 @@ class Sizes:
         ("M1", 32, "adam", 128),
         ("M1", 256, "sgd", 32),
         ("M1", 256, "adam", 32),
+        ("M2", 32, "sgd", 128),
+        ("M2", 32, "adam", 128),
         ("M4", 32, "adam", 1024),
         ("M5", 512, "adamw", 3),
         ("M6", 1024, "adamw", 8),
@@ -141,7 +145,7 @@ def compare(case: Case, prepared: Prepared) -> dict[str, float]:
     return {rival.name: error_between(ours, rival.result()) for rival in prepared.rivals}
 
 
-FAMILIES = ("products", "optimizers", "elementwise", "reductions", "models")
+FAMILIES = ("products", "optimizers", "elementwise", "normalization", "reductions", "models")
 
 
 def family_cases(family: str, sizes: Sizes | None = None) -> list[Case]:

@@ -241,6 +241,12 @@ struct ScaleClip {
   double scale, low, high;
 };
 
+}  // namespace onepass
+
+#include "arguments/normalization.h"
+
+namespace onepass {
+
 template <class T>
 struct KernelTable {
   void (*dense_forward)(const DenseForward<T>&, Team&);
@@ -251,6 +257,12 @@ struct KernelTable {
   void (*softmax)(const Softmax<T>&, Team&);
   void (*softmax_backward)(const SoftmaxBackward<T>&, Team&);
   void (*dropout)(const Dropout<T>&, Team&);
+  void (*batch_norm_forward)(const BatchNormForward<T>&, Team&);
+  void (*batch_norm_inference)(const BatchNormInference<T>&, Team&);
+  void (*batch_norm_backward)(const BatchNormBackward<T>&, Team&);
+  void (*moving_statistics)(const MovingStatistics<T>&, Team&);
+  void (*row_norm)(const RowNorm<T>&, Team&);
+  void (*row_norm_backward)(const RowNormBackward<T>&, Team&);
   void (*loss)(const Loss<T>&, Team&);
   void (*row_accuracy)(const RowAccuracy<T>&, Team&);
   void (*weighted_sum)(const WeightedSum<T>&, Team&);

@@ -58,6 +58,41 @@ VALID: dict[str, dict[str, Any]] = {
     "softmax": {"x": f32(3, 4)},
     "softmax_backward": {"y": f32(3, 4), "dy": f32(3, 4)},
     "dropout": {"x": f32(3, 4), "rate": 0.5, "key": (1, 2)},
+    "batch_norm_forward": {"x": f32(3, 4), "gamma": f32(4), "beta": f32(4)},
+    "batch_norm_inference": {
+        "x": f32(3, 4),
+        "moving_mean": f32(4),
+        "moving_variance": f32(4),
+        "gamma": f32(4),
+        "beta": f32(4),
+    },
+    "batch_norm_backward": {
+        "x": f32(3, 4),
+        "dy": f32(3, 4),
+        "statistics": f32(4, 4),
+        "gamma": f32(4),
+    },
+    "moving_statistics_": {
+        "moving_mean": f32(4),
+        "moving_variance": f32(4),
+        "statistics": f32(4, 4),
+    },
+    "layer_norm_forward": {"x": f32(3, 4), "gamma": f32(4), "beta": f32(4)},
+    "layer_norm_backward": {
+        "x": f32(3, 4),
+        "dy": f32(3, 4),
+        "statistics": f32(3, 3),
+        "gamma": f32(4),
+    },
+    "rms_norm_forward": {"x": f32(3, 4), "scale": f32(4)},
+    "rms_norm_backward": {
+        "x": f32(3, 4),
+        "dy": f32(3, 4),
+        "statistics": f32(3, 3),
+        "scale": f32(4),
+    },
+    "unit_norm_forward": {"x": f32(3, 4)},
+    "unit_norm_backward": {"x": f32(3, 4), "dy": f32(3, 4), "statistics": f32(3, 3)},
     "loss": {"target": INT, "prediction": f32(3, 4), "loss": SPARSE},
     "row_accuracy": {"target": INT, "prediction": f32(3, 4), "kind": "sparse_categorical"},
     "weighted_sum": {"values": f32(3), "weights": f32(3)},
@@ -279,6 +314,45 @@ for clip, limit in (
         CASES.append((clip, limit, not_positive, ValueError, [limit, "above 0", str(not_positive)]))
 
 
+for norm in ("batch_norm", "layer_norm", "rms_norm", "unit_norm"):
+    forward, backward = f"{norm}_forward", f"{norm}_backward"
+    statistics = "(4, 4)" if norm == "batch_norm" else "(3, 3)"
+    for kernel in (forward, backward):
+        CASES += dtype_cases(kernel, "x", (3, 4), True)
+        CASES.append((kernel, "x", np.float32(1), ValueError, ["x", "1 dimension", "scalar"]))
+        CASES += output_cases(kernel, "out", (3, 4))
+        for name in ("gamma", "beta", "scale"):
+            if name in VALID[kernel]:
+                CASES += dtype_cases(kernel, name, (4,), False)
+                CASES += shape_cases(kernel, name, "(4,)", (3,), (1, 4), ())
+    CASES += dtype_cases(backward, "dy", (3, 4), False)
+    CASES += shape_cases(backward, "dy", "(3, 4)", (4, 3), (12,))
+    CASES += dtype_cases(backward, "statistics", (3, 3), False)
+    CASES += shape_cases(backward, "statistics", statistics, (3, 4), (3,))
+    if norm != "unit_norm":
+        CASES += number_cases(forward, "epsilon")
+        CASES.append((forward, "epsilon", -1.0, ValueError, ["epsilon", "from 0", "-1.0"]))
+CASES += number_cases("batch_norm_inference", "epsilon")
+for name in ("moving_mean", "moving_variance"):
+    CASES += dtype_cases("batch_norm_inference", name, (4,), False)
+    CASES += shape_cases("batch_norm_inference", name, "(4,)", (3,), (1, 4))
+    CASES += [
+        ("moving_statistics_", name, f32(4).tolist(), TypeError, [name, "NumPy array", "list"]),
+        ("moving_statistics_", name, np.ones(4, int), TypeError, [name, "got int64"]),
+        ("moving_statistics_", name, read_only(f32(4)), ValueError, [name, "read-only"]),
+        ("moving_statistics_", name, columns(4), ValueError, [name, "contiguous"]),
+    ]
+CASES += [
+    ("moving_statistics_", "moving_variance", f64(4), TypeError, ["moving_variance", "float32"]),
+    *shape_cases("moving_statistics_", "moving_mean", "(c,)", (4, 1), (2, 2)),
+    *shape_cases("moving_statistics_", "moving_variance", "(4,)", (3,), (4, 1)),
+    *dtype_cases("moving_statistics_", "statistics", (4, 4), False),
+    *shape_cases("moving_statistics_", "statistics", "(4, 4)", (4, 3), (4,)),
+    *number_cases("moving_statistics_", "momentum"),
+    ("moving_statistics_", "momentum", 1.5, ValueError, ["momentum", "from 0 to 1", "1.5"]),
+]
+
+
 def arrays_in(arguments: dict[str, Any]) -> list[NDArray]:
     found = []
     for value in arguments.values():
@@ -343,6 +417,23 @@ OVERLAPS = [
         "softmax_backward",
         {"y": SHARED[:12].reshape(3, 4), "out": SHARED[3:15].reshape(3, 4)},
         "out",
+    ),
+    (
+        "batch_norm_forward",
+        {"x": SHARED[:12].reshape(3, 4), "out": SHARED[1:13].reshape(3, 4)},
+        "out",
+    ),
+    ("batch_norm_forward", {"gamma": SHARED[:4], "out": SHARED[:12].reshape(3, 4)}, "out"),
+    (
+        "layer_norm_backward",
+        {"dy": SHARED[:12].reshape(3, 4), "out": SHARED[:12].reshape(3, 4)},
+        "out",
+    ),
+    ("moving_statistics_", {"moving_mean": SHARED[:4], "moving_variance": SHARED[3:7]}, "variance"),
+    (
+        "moving_statistics_",
+        {"moving_mean": SHARED[:4], "statistics": SHARED[:16].reshape(4, 4)},
+        "moving_mean",
     ),
     (
         "loss",

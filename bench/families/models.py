@@ -55,6 +55,7 @@ def cases(sizes: Sizes) -> Iterator[Case]:
     """Training steps, predictions, the epoch."""
     networks = {
         "M1": Network(sizes.m1),
+        "M2": Network(sizes.m2, normalizes=True),
         "M4": Network(sizes.m4, classifies=False),
         "M5": Network(sizes.m5, classifies=False),
         "M6": Network(sizes.m6, "gelu", classifies=False),

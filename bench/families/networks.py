@@ -41,11 +41,13 @@ class Network:
     activation : of all layers but the last
     classifies : whether it ends in softmax, with class indices as targets; else the last layer is
         linear and the loss the mean squared error
+    normalizes : whether the input and the values of hidden layers go through a batch norm
     """
 
     widths: tuple[int, ...]
     activation: str = "relu"
     classifies: bool = True
+    normalizes: bool = False
 
     @property
     def weights(self) -> int:
@@ -54,8 +56,9 @@ class Network:
 
     @property
     def parameters(self) -> int:
-        """Elements of all kernels and biases."""
-        return self.weights + sum(self.widths[1:])
+        """Elements of all kernels and biases, and what batch norms train."""
+        norms = 2 * sum(self.widths[:-1]) if self.normalizes else 0
+        return self.weights + sum(self.widths[1:]) + norms
 
     def training_flops(self, rows: int) -> float:
         """Forward, weight gradients, and input gradients of all layers but the first."""
@@ -73,8 +76,12 @@ class Network:
     def model(self) -> onepass.Sequential:
         """Return a new model, not compiled."""
         layers: list[Any] = [onepass.Input((self.widths[0],))]
+        norm = onepass.layers.BatchNormalization
+        layers += [norm()] * self.normalizes
         for width in self.widths[1:-1]:
             layers.append(onepass.layers.Dense(width, activation=self.activation))
+            if self.normalizes:
+                layers.append(norm())
         last = "softmax" if self.classifies else "linear"
         layers.append(onepass.layers.Dense(self.widths[-1], activation=last))
         return onepass.Sequential(layers)
@@ -98,7 +105,7 @@ class OurTraining:
 
     def __init__(self, network: Network, x: Array, y: Array, optimizer: str, batch: int) -> None:
         self.model = network.compiled(optimizer)
-        self.initial = self.model.get_weights()
+        self.initial = self._trained()
         self._feed = Feed([(x, 1.0), (y, 1.0)], len(x))
         self._plan = self.model.plan_for("train")
         self._steps = batches(len(x), batch)
@@ -140,4 +147,7 @@ class OurTraining:
     def result(self) -> list[Array]:
         """Return what the first steps change."""
         self._pass(self.orders[0], CHECKED_STEPS)
-        return changes(self.model.get_weights(), self.initial)
+        return changes(self._trained(), self.initial)
+
+    def _trained(self) -> list[Array]:
+        return [variable.numpy() for variable in self.model.trainable_variables]

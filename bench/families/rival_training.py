@@ -23,13 +23,16 @@ def torch_module(network: Network, weights: Sequence[Array]) -> Any:
     """Return torch's module with our weights; its output is logits where it classifies."""
     torch = rivals.torch()
     layers: list[Any] = []
-    for at, (inputs, outputs) in enumerate(pairwise(network.widths)):
+    for inputs, outputs in pairwise(network.widths):
+        if network.normalizes:
+            layers.append(torch.nn.BatchNorm1d(inputs, eps=1e-3, momentum=0.01))
         layer = torch.nn.Linear(inputs, outputs)
-        with torch.no_grad():
-            layer.weight.copy_(torch.from_numpy(weights[2 * at].T.copy()))
-            layer.bias.copy_(torch.from_numpy(weights[2 * at + 1]))
         layers += [layer, getattr(torch.nn, _TORCH_ACTIVATIONS[network.activation])()]
-    return torch.nn.Sequential(*layers[:-1])
+    module = torch.nn.Sequential(*layers[:-1])
+    with torch.no_grad():
+        for parameter, weight in zip(module.parameters(), weights, strict=True):
+            parameter.copy_(torch.from_numpy(weight.T.copy()))
+    return module
 
 
 class TorchTraining:
@@ -171,11 +174,11 @@ class JaxTraining:
 Training = Callable[..., TorchTraining | JaxTraining]
 
 
-def _installed() -> Iterator[tuple[str, Training]]:
+def _installed(network: Network) -> Iterator[tuple[str, Training]]:
     if rivals.torch() is not None:
         yield "torch eager", partial(TorchTraining, fused=False)
         yield "torch fused", partial(TorchTraining, fused=True)
-    if rivals.jax() is not None:
+    if rivals.jax() is not None and not network.normalizes:
         yield "JAX jit", partial(JaxTraining, scanned=False)
         yield "JAX scan", partial(JaxTraining, scanned=True)
 
@@ -199,7 +202,7 @@ def trainings(
     first = np.arange(len(x)) if orders is None else orders[0]
     checked = first[: CHECKED_STEPS * batch]
     found = []
-    for name, make in _installed():
+    for name, make in _installed(network):
         training = make(network, x, y, optimizer, batch, initial)
         following = _shuffler(training, len(x))
         if orders is not None:

@@ -36,6 +36,14 @@ class PlanObject {
         {rows_per_sample, 0, cols, stride, index ? int64_t{4} : item_size(), nullptr, kNone});
   }
 
+  // A work area of as many rows, whatever the batch's.
+  int table_buffer(int64_t rows, int64_t cols, int64_t stride) {
+    if (rows < 0 || cols < 0 || stride < cols) {
+      throw py::value_error("table_buffer: rows, cols or stride is out of range");
+    }
+    return program_.add_buffer({0, rows, cols, stride, item_size(), nullptr, kNone});
+  }
+
   void phase() { program_.begin_phase(); }
 
   // The same memory as a gapless buffer under another shape of the same size.
@@ -125,6 +133,7 @@ using PlanClass = py::class_<PlanObject>;
 void add_dense_calls(PlanClass& plan);
 void add_elementwise_calls(PlanClass& plan);
 void add_host_calls(PlanClass& plan);
+void add_normalization_calls(PlanClass& plan);
 void add_objective_calls(PlanClass& plan);
 void add_update_calls(PlanClass& plan);
 

@@ -115,6 +115,7 @@ void register_plan(py::module_& m) {
             return plan.rows_buffer(cols, stride, rows_per_sample, false);
           },
           arg("cols"), arg("stride"), arg("rows_per_sample"))
+      .def("table_buffer", &PlanObject::table_buffer, arg("rows"), arg("cols"), arg("stride"))
       .def("index_buffer", &PlanObject::index_buffer, arg("rows_per_sample"))
       .def("phase", &PlanObject::phase)
       .def("view", &PlanObject::view, arg("of"), arg("cols"), arg("rows_per_sample"))
@@ -134,6 +135,7 @@ void register_plan(py::module_& m) {
   add_dense_calls(plan);
   add_elementwise_calls(plan);
   add_host_calls(plan);
+  add_normalization_calls(plan);
   add_objective_calls(plan);
   add_update_calls(plan);
 }

@@ -1,11 +1,13 @@
 // All kernels of one instruction set. Compiled once for each, with its flags and ONEPASS_ISA set to
 // its name; the one symbol that leaves the object is kernels_<isa>().
+#include "batch_norm.h"
 #include "dense_update.h"
 #include "dropout.h"
 #include "elementwise.h"
 #include "gather.h"
 #include "loss.h"
 #include "reduce.h"
+#include "row_norm.h"
 
 #define ONEPASS_TEXT_OF(x) #x
 #define ONEPASS_TEXT(x) ONEPASS_TEXT_OF(x)
@@ -26,6 +28,12 @@ constexpr KernelTable<T> kTable = {
     .softmax = softmax<T>,
     .softmax_backward = softmax_backward<T>,
     .dropout = dropout<T>,
+    .batch_norm_forward = batch_norm_forward<T>,
+    .batch_norm_inference = batch_norm_inference<T>,
+    .batch_norm_backward = batch_norm_backward<T>,
+    .moving_statistics = moving_statistics<T>,
+    .row_norm = row_norm<T>,
+    .row_norm_backward = row_norm_backward<T>,
     .loss = loss<T>,
     .row_accuracy = row_accuracy<T>,
     .weighted_sum = weighted_sum<T>,

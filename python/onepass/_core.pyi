@@ -113,6 +113,63 @@ def gather_rows(
 def sum_of_squares(x: NDArray[Any]) -> float: ...
 def scale_clip(x: NDArray[Any], scale: float, low: float, high: float) -> None: ...
 
+# register_normalization_kernels.cpp
+batch_statistics: int  # rows: mean, its low part, variance, 1 / deviation
+row_statistics: int  # columns: mean, its low part, factor
+
+def batch_norm_forward(
+    x: NDArray[Any],
+    gamma: NDArray[Any] | None,
+    beta: NDArray[Any] | None,
+    y: NDArray[Any],
+    statistics: NDArray[Any],
+    epsilon: float,
+) -> None: ...
+def batch_norm_inference(
+    x: NDArray[Any],
+    moving_mean: NDArray[Any],
+    moving_variance: NDArray[Any],
+    gamma: NDArray[Any] | None,
+    beta: NDArray[Any] | None,
+    y: NDArray[Any],
+    statistics: NDArray[Any],
+    epsilon: float,
+) -> None: ...
+def batch_norm_backward(
+    x: NDArray[Any],
+    dy: NDArray[Any],
+    statistics: NDArray[Any],
+    gamma: NDArray[Any] | None,
+    dx: NDArray[Any] | None,
+    dgamma: NDArray[Any] | None,
+    dbeta: NDArray[Any] | None,
+    fixed: bool,
+    accumulate: bool,
+) -> None: ...
+def moving_statistics(
+    statistics: NDArray[Any], mean: NDArray[Any], variance: NDArray[Any], momentum: float
+) -> None: ...
+def row_norm(
+    norm: str,  # "layer", "rms" or "unit"
+    x: NDArray[Any],
+    gamma: NDArray[Any] | None,
+    beta: NDArray[Any] | None,
+    y: NDArray[Any],
+    statistics: NDArray[Any],
+    epsilon: float,
+) -> None: ...
+def row_norm_backward(
+    norm: str,
+    x: NDArray[Any],
+    dy: NDArray[Any],
+    statistics: NDArray[Any],
+    gamma: NDArray[Any] | None,
+    dx: NDArray[Any] | None,
+    dgamma: NDArray[Any] | None,
+    dbeta: NDArray[Any] | None,
+    accumulate: bool,
+) -> None: ...
+
 # register_optimizer.cpp
 class Optimizer(metaclass=_Pybind11Type):
     def __init__(
@@ -146,6 +203,7 @@ class Predictor(metaclass=_Pybind11Type):
 class Plan(metaclass=_Pybind11Type):
     def __init__(self, float64: bool) -> None: ...
     def rows_buffer(self, cols: int, stride: int, rows_per_sample: int) -> int: ...
+    def table_buffer(self, rows: int, cols: int, stride: int) -> int: ...
     def index_buffer(self, rows_per_sample: int) -> int: ...
     def phase(self) -> None: ...
     def view(self, of: int, cols: int, rows_per_sample: int) -> int: ...
@@ -204,6 +262,78 @@ class Plan(metaclass=_Pybind11Type):
     ) -> None: ...
     def dropout(
         self, *, x: int, y: int, rate: float, key: tuple[int, int], accumulate: bool
+    ) -> None: ...
+    def batch_norm_forward(
+        self,
+        *,
+        x: int,
+        gamma: int | None = None,
+        beta: int | None = None,
+        z: int | None = None,
+        y: int,
+        statistics: int,
+        epsilon: float,
+        activation: int,
+        hyper: Sequence[float],
+    ) -> None: ...
+    def batch_norm_inference(
+        self,
+        *,
+        x: int,
+        moving_mean: int,
+        moving_variance: int,
+        gamma: int | None = None,
+        beta: int | None = None,
+        z: int | None = None,
+        y: int,
+        statistics: int | None = None,
+        epsilon: float,
+        activation: int,
+        hyper: Sequence[float],
+    ) -> None: ...
+    def batch_norm_backward(
+        self,
+        *,
+        x: int,
+        dy: int,
+        statistics: int,
+        gamma: int | None = None,
+        dx: int | None = None,
+        dgamma: int | None = None,
+        dbeta: int | None = None,
+        fixed: bool,
+        accumulate: bool,
+        accumulate_gamma: bool,
+        accumulate_beta: bool,
+    ) -> None: ...
+    def moving_statistics(
+        self, *, statistics: int, mean: int, variance: int, momentum: float
+    ) -> None: ...
+    def row_norm(
+        self,
+        *,
+        norm: str,
+        x: int,
+        gamma: int | None = None,
+        beta: int | None = None,
+        y: int,
+        statistics: int,
+        epsilon: float,
+    ) -> None: ...
+    def row_norm_backward(
+        self,
+        *,
+        norm: str,
+        x: int,
+        dy: int,
+        statistics: int,
+        gamma: int | None = None,
+        dx: int | None = None,
+        dgamma: int | None = None,
+        dbeta: int | None = None,
+        accumulate: bool,
+        accumulate_gamma: bool,
+        accumulate_beta: bool,
     ) -> None: ...
     def loss(
         self,

@@ -21,6 +21,18 @@ from onepass._norm_kernels import (
     clip_by_value_,
     global_norm,
 )
+from onepass._normalization_kernels import (
+    batch_norm_backward,
+    batch_norm_forward,
+    batch_norm_inference,
+    layer_norm_backward,
+    layer_norm_forward,
+    moving_statistics_,
+    rms_norm_backward,
+    rms_norm_forward,
+    unit_norm_backward,
+    unit_norm_forward,
+)
 from onepass._random_kernels import dropout
 from onepass._row_kernels import gather_rows, loss, row_accuracy, weighted_sum
 
@@ -29,6 +41,9 @@ Array = NDArray[Any]
 __all__ = [
     "activation_backward",
     "activation_forward",
+    "batch_norm_backward",
+    "batch_norm_forward",
+    "batch_norm_inference",
     "clip_by_global_norm_",
     "clip_by_norm_",
     "clip_by_value_",
@@ -39,10 +54,17 @@ __all__ = [
     "dropout",
     "gather_rows",
     "global_norm",
+    "layer_norm_backward",
+    "layer_norm_forward",
     "loss",
+    "moving_statistics_",
+    "rms_norm_backward",
+    "rms_norm_forward",
     "row_accuracy",
     "softmax",
     "softmax_backward",
+    "unit_norm_backward",
+    "unit_norm_forward",
     "weighted_sum",
 ]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-Kind = Literal["rows", "index", "fixed", "view"]
+Kind = Literal["rows", "index", "fixed", "view", "table"]
 
 
 @dataclass(eq=False)
@@ -18,7 +18,8 @@ class Buffer:
 
     ``rows``: ``rows_per_sample`` rows of ``cols`` for each sample, ``stride`` elements apart;
     ``index``: int32 class indices; ``fixed``: an existing array (parameters, gradients);
-    ``view``: another buffer's memory under another shape.
+    ``view``: another buffer's memory under another shape; ``table``: ``rows`` rows whatever the
+    batch's.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Buffer:
     rows_per_sample: int = 1
     array: Any = None
     base: Buffer | None = None
+    rows: int = 0
 
     def root(self) -> Buffer:
         """Return the buffer whose memory this one is."""
@@ -51,8 +53,13 @@ class Call:
 
     @property
     def updates(self) -> bool:
-        """Whether the call changes parameters."""
-        return "optimizer" in self.attributes
+        """Whether the call changes parameters or other weights."""
+        return "optimizer" in self.attributes or self.kernel == "moving_statistics"
+
+    @property
+    def couples_rows(self) -> bool:
+        """Whether a row's result depends on the other rows of the batch."""
+        return self.kernel == "batch_norm_forward"
 
     def touches(self, buffer: Buffer) -> bool:
         """Whether the call reads or writes this memory."""

@@ -21,13 +21,24 @@ class Lowering:
     nodes : the graph's nodes, each after all that it needs
     trained : variables whose gradients are wanted (none: forward only)
     training : whether layers behave as in training
+    learning : whether the step is one of training, which moving statistics follow
+
+    Attributes
+    ----------
+    saved : what a node's forward call leaves to its backward call, beside values
     """
 
     def __init__(
-        self, nodes: Sequence[Node], trained: Sequence[Variable] = (), training: bool = False
+        self,
+        nodes: Sequence[Node],
+        trained: Sequence[Variable] = (),
+        training: bool = False,
+        learning: bool = False,
     ) -> None:
         self.nodes = nodes
         self.training = training
+        self.learning = learning
+        self.saved: dict[Node, Buffer] = {}
         self.calls: list[Call] = []
         self.n_sums = 0
         self._trained = {id(variable) for variable in trained}
@@ -81,6 +92,10 @@ class Lowering:
     def like(self, name: str, buffer: Buffer) -> Buffer:
         """Return a new buffer of rows with another one's shape."""
         return Buffer(name, "rows", buffer.cols, buffer.stride, buffer.rows_per_sample)
+
+    def table(self, name: str, rows: int, cols: int) -> Buffer:
+        """Return a new buffer of as many rows, whatever the batch's."""
+        return Buffer(name, "table", cols, padded(cols), rows=rows)
 
     def index(self, name: str, rows_per_sample: int = 1) -> Buffer:
         """Return a new buffer of class indices."""

@@ -51,6 +51,11 @@ class Plan:
     n_sums: int
     predictor: _core.Predictor | None = None  # of a predicting plan, where it has a quick way
 
+    @property
+    def couples_rows(self) -> bool:
+        """Whether a sample's results depend on the other samples of its batch."""
+        return any(call.couples_rows for call in self.calls)
+
     def new_sums(self) -> Any:
         """Zeroed float64 sums, which the readouts turn into numbers."""
         return np.zeros(self.n_sums)
@@ -81,8 +86,9 @@ def build_plan(
     """
     inputs, outputs = graph.input_list, graph.output_list
     training = mode in ("train", "sample")
+    learning = mode == "train"
     nodes = nodes_between(inputs, outputs)
-    low = Lowering(nodes, trained if mode == "train" else (), training)
+    low = Lowering(nodes, trained if learning else (), training, learning)
     for source, tensor in enumerate(inputs):
         low.emit("gather", {}, {"out": low.value(tensor)}, {"source": source})
     readouts: list[Readout] = []
@@ -144,7 +150,7 @@ def _predictor(native: _core.Plan, calls: Sequence[Call], graph: Graph) -> _core
     source, target = first.writes["out"], last.reads["source"]
     if source.root() is target.root():  # nothing but reshapes: rows would have to be copied
         return None
-    if any(call.writes_to(source) for call in calls[1:]):
+    if any(call.writes_to(source) or call.couples_rows for call in calls[1:]):
         return None
     return native.predictor(_sizes(x), _sizes(y))
 
@@ -188,7 +194,9 @@ def _add_call(plan: _core.Plan, ids: dict[Buffer, int], call: Call) -> None:
         plan.host(function=call.attributes["function"], reads=reads, writes=writes)
         return
     buffers = {**call.reads, **call.writes}
-    if call.updates:  # the optimizer knows its parameters, and an update their gradients
+    if (
+        "optimizer" in call.attributes
+    ):  # the optimizer knows its parameters, and an update their gradients
         roles = ("x", "dz", "dw", "db") if call.kernel == "dense_update" else ()
         buffers = {role: buffer for role, buffer in buffers.items() if role in roles}
     arguments = {role: _buffer_id(plan, ids, buffer) for role, buffer in buffers.items()}
@@ -199,6 +207,8 @@ def _buffer_id(plan: _core.Plan, ids: dict[Buffer, int], buffer: Buffer) -> int:
     if buffer not in ids:
         if buffer.kind == "fixed":
             ids[buffer] = plan.fixed(buffer.array)
+        elif buffer.kind == "table":
+            ids[buffer] = plan.table_buffer(buffer.rows, buffer.cols, buffer.stride)
         elif buffer.kind == "index":
             ids[buffer] = plan.index_buffer(buffer.rows_per_sample)
         elif buffer.base is not None:

@@ -5,20 +5,30 @@ from onepass.layers.dense import Dense
 from onepass.layers.dropout import Dropout
 from onepass.layers.input import Input, InputLayer
 from onepass.layers.layer import Layer
+from onepass.layers.normalization import (
+    BatchNormalization,
+    LayerNormalization,
+    RMSNormalization,
+    UnitNormalization,
+)
 from onepass.layers.numpy_layer import NumpyLayer
 from onepass.layers.reshaping import Flatten
 
 __all__ = [
     "ELU",
     "Activation",
+    "BatchNormalization",
     "Dense",
     "Dropout",
     "Flatten",
     "Input",
     "InputLayer",
     "Layer",
+    "LayerNormalization",
     "LeakyReLU",
     "NumpyLayer",
+    "RMSNormalization",
     "ReLU",
     "Softmax",
+    "UnitNormalization",
 ]

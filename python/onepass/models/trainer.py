@@ -278,11 +278,13 @@ class Trainer(CheckedData):
     def sample(self, x: Any) -> Any:
         """Return the outputs for samples with layers behaving as in training.
 
-        Dropout draws new masks at every call; weights stay as they are.
+        Dropout draws new masks at every call; batch normalization takes the statistics of all
+        samples as of one batch. Weights stay as they are.
         """
         inputs = self.input_arrays(x)
         count = same_length(**{f"x[{i}]": array for i, array in enumerate(inputs)})
-        work, result = self._outputs("sample", inputs, batches(count, _PREDICT_ROWS))
+        rows = count if self.plan_for("sample").couples_rows else _PREDICT_ROWS
+        work, result = self._outputs("sample", inputs, batches(count, max(1, rows)))
         work.run()
         return result
 

@@ -7,16 +7,19 @@ from onepass.engine.ops.activation import ActivationOp, SoftmaxOp
 from onepass.engine.ops.dense import DenseOp
 from onepass.engine.ops.dropout import DropoutOp
 from onepass.engine.ops.host import HostOp
+from onepass.engine.ops.normalization import BatchNormOp, RowNormOp
 from onepass.engine.ops.op import Op
 from onepass.engine.ops.reshape import IdentityOp, ReshapeOp
 
 __all__ = [
     "ActivationOp",
+    "BatchNormOp",
     "DenseOp",
     "DropoutOp",
     "HostOp",
     "IdentityOp",
     "Op",
     "ReshapeOp",
+    "RowNormOp",
     "SoftmaxOp",
 ]
