@@ -131,6 +131,7 @@ void register_plan(py::module_& m) {
           arg("input_shape"), arg("output_shape"))
       .def("run", &PlanObject::run, arg("sources"), arg("outputs"), arg("index"), arg("steps"),
            arg("learning_rates"), arg("sums"), arg("progress"), arg("seconds"), arg("draw") = 0);
+  add_combine_calls(plan);
   add_dense_calls(plan);
   add_elementwise_calls(plan);
   add_objective_calls(plan);

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from onepass import _core
-from onepass._formulas import ACTIVATIONS, LOSSES
+from onepass._formulas import BINARY, ELEMENTWISE, LOSSES
 from onepass.engine.calls import Buffer, Call
 from onepass.engine.graph import SymbolicTensor, nodes_between
 from onepass.engine.lowering import Lowering
@@ -178,7 +178,9 @@ def _native_attributes(call: Call) -> dict[str, Any]:
     """Names to the ids that the native side knows."""
     attributes = dict(call.attributes)
     if "activation" in attributes:
-        attributes["activation"] = ACTIVATIONS[attributes["activation"]].id
+        attributes["activation"] = ELEMENTWISE[attributes["activation"]].id
+    if "op" in attributes:
+        attributes["op"] = BINARY[attributes["op"]].id
     if "loss" in attributes:
         attributes["id"] = LOSSES[attributes.pop("loss")].id
     if "count" in attributes:
