@@ -16,6 +16,7 @@ from onepass.engine.calls import Buffer, Call
 from onepass.engine.feeding import Feed
 from onepass.engine.objective import Objective
 from onepass.engine.plan import build_plan
+from onepass.engine.recording import Graph
 from onepass.engine.replay import Pass, batches
 from onepass.engine.rewrites import fuse_update
 from onepass.layers import Dense
@@ -155,9 +156,8 @@ def test_a_layer_used_twice_is_updated_by_what_is_left():
         y = last(shared(shared(x)))
         plan = build_plan(
             "train",
-            x,
-            y,
-            objective=Objective(losses.get("mse")),
+            Graph(x, y),
+            objectives=[Objective(losses.get("mse"))],
             trained=variables_of(shared, last),
             optimizer=BoundOptimizer(optimizers.Adam()).native,
             rewrites=chosen,

@@ -104,7 +104,7 @@ CASES = {
 def data_for(model, rows=ROWS, seed=0):
     rng = np.random.default_rng(seed)
     (_, *sample), (_, *_, columns) = model.input_shape, model.output_shape
-    x = rng.normal(size=(rows, *sample)).astype(model.graph()[0].dtype)
+    x = rng.normal(size=(rows, *sample)).astype(model.graph().dtype)
     if model.loss.sparse:
         y = rng.integers(0, columns, rows).astype(np.int32)
     elif model.loss.name == BINARY:
@@ -117,14 +117,12 @@ def data_for(model, rows=ROWS, seed=0):
 
 
 def plan_of(model, rewrites=REWRITES, weighted=False, update=True):
-    x, y = model.graph()
     trained = model.trainable_variables
     return build_plan(
         "train",
-        x,
-        y,
-        objective=model._objective(y),
-        weighted=weighted,
+        model.record(training=True),
+        objectives=model.objectives(),
+        weighted=(weighted,),
         trained=trained,
         optimizer=model._bound.native if update else None,
         rewrites=rewrites,

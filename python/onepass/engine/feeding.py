@@ -6,7 +6,7 @@ rows; anything else is converted once.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,25 +15,68 @@ from numpy.typing import NDArray
 
 from onepass._checks import number
 from onepass.engine.graph import Shape, SymbolicTensor
+from onepass.engine.structure import flatten
 
 Array = NDArray[Any]
 
 
 @dataclass(frozen=True)
 class Feed:
-    """Sources of a plan, in its order: input, target, weights."""
+    """Sources of a plan, in its order: inputs, targets, weights."""
 
     sources: list[tuple[Array, float]]
     samples: int
 
-    @property
-    def weighted(self) -> bool:
-        """Whether samples have weights."""
-        return len(self.sources) > 2
 
-    def rows(self, start: int, stop: int) -> Feed:
-        """Return the feed of a slice of the samples, without a copy."""
-        return Feed([(a[start:stop], scale) for a, scale in self.sources], stop - start)
+@dataclass(frozen=True)
+class Samples:
+    """Checked arrays: a model's inputs, and for each output targets and weights, if any."""
+
+    inputs: list[Array]
+    targets: list[Array | None]
+    weights: list[Array | None]
+
+    def __len__(self) -> int:
+        return len(self.inputs[0])
+
+    @property
+    def weighted(self) -> tuple[bool, ...]:
+        """Whether samples have weights, for each output."""
+        return tuple(weights is not None for weights in self.weights)
+
+    @property
+    def feed(self) -> Feed:
+        """The arrays as a plan's sources."""
+        arrays = [*self.inputs, *self.targets, *self.weights]
+        return Feed([(array, 1.0) for array in arrays if array is not None], len(self))
+
+    def rows(self, start: int, stop: int) -> Samples:
+        """Return a slice of the samples, without a copy."""
+        parts = [
+            [None if array is None else array[start:stop] for array in arrays]
+            for arrays in (self.targets, self.weights)
+        ]
+        return Samples([array[start:stop] for array in self.inputs], *parts)
+
+    def class_weighted(
+        self, class_weight: Mapping[int, float], outputs: Sequence[SymbolicTensor]
+    ) -> Samples:
+        """Return samples whose weights are multiplied by those of their classes.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If the classes do not fit the targets, or there are several outputs.
+        """
+        if len(outputs) != 1 or self.targets[0] is None:
+            raise ValueError(
+                f"class_weight is for models of one output, this one has {len(outputs)}; "
+                "use sample_weight"
+            )
+        weights = _class_weights(self.targets[0], class_weight, outputs[0])
+        if self.weights[0] is not None:
+            weights = weights * self.weights[0]
+        return Samples(self.inputs, self.targets, [np.ascontiguousarray(weights)])
 
 
 def _readable(array: Array, dtype: str) -> Array:
@@ -47,6 +90,43 @@ def _readable(array: Array, dtype: str) -> Array:
     if array.ndim and array.strides[0] % array.itemsize != 0:
         array = np.ascontiguousarray(array)
     return array
+
+
+def arranged(given: Any, structure: Any, names: Sequence[str], what: str) -> list[Any]:
+    """Return one item for each tensor of a model's inputs or outputs.
+
+    Parameters
+    ----------
+    given : the item itself for a single tensor; a list or tuple in order, or a dict by name
+    structure : the tensors as the model has them
+    names : their names, in the order of ``flatten``
+    what : the argument, for messages
+
+    Raises
+    ------
+    TypeError, ValueError
+        If there are too many or too few, or a name is missing or unknown.
+    """
+    if isinstance(given, Mapping):
+        known = sorted(structure) if isinstance(structure, Mapping) else list(names)
+        missing = [name for name in known if name not in given]
+        unknown = [name for name in given if name not in known]
+        if missing or unknown:
+            raise ValueError(f"{what} must be a dict of {known}, got one of {list(given)}")
+        return [given[name] for name in known]
+    if len(names) == 1:
+        return [given]
+    if not isinstance(given, (list, tuple)):
+        raise TypeError(
+            f"{what} must be a list, tuple or dict of {len(names)} arrays, for {list(names)}, "
+            f"got {type(given).__name__}"
+        )
+    leaves = flatten(list(given))
+    if len(leaves) != len(names):
+        raise ValueError(
+            f"{what} must hold {len(names)} arrays, for {list(names)}, got {len(leaves)}"
+        )
+    return leaves
 
 
 def samples_of(value: Any, name: str = "y") -> Array:
@@ -138,15 +218,6 @@ def sample_weights(y: Array, sample_weight: Any, tensor: SymbolicTensor) -> Arra
         )
     weights = given.reshape(given.shape + (1,) * (len(rows) - given.ndim))
     return np.ascontiguousarray(np.broadcast_to(weights, rows), np.float64)
-
-
-def class_weighted(feed: Feed, class_weight: Mapping[int, float], tensor: SymbolicTensor) -> Feed:
-    """Return a training feed whose sample weights are multiplied by those of their classes."""
-    y = feed.sources[1][0]
-    weights = _class_weights(y, class_weight, tensor)
-    if feed.weighted:
-        weights = weights * feed.sources[2][0]
-    return Feed([*feed.sources[:2], (np.ascontiguousarray(weights), 1.0)], feed.samples)
 
 
 def _class_weights(y: Array, class_weight: Mapping[int, float], tensor: SymbolicTensor) -> Array:

@@ -11,7 +11,7 @@ import numpy as np
 
 from onepass import _random
 from onepass.callbacks import CallbackList
-from onepass.engine.feeding import Feed
+from onepass.engine.feeding import Feed, Samples
 from onepass.engine.plan import Plan
 from onepass.engine.replay import Integers, Pass, batches
 
@@ -26,7 +26,7 @@ Logs = dict[str, float]
 class Validation:
     """What is evaluated behind an epoch, and how often."""
 
-    feed: Feed
+    samples: Samples
     batch_size: int
     steps: int | None
     every: int
@@ -125,7 +125,7 @@ class FitLoop:
     def _validate(self, validation: Validation) -> Logs:
         return evaluate(
             self.model,
-            validation.feed,
+            validation.samples,
             validation.batch_size,
             validation.steps,
             self.callbacks,
@@ -134,15 +134,16 @@ class FitLoop:
 
 def evaluate(
     model: Trainer,
-    feed: Feed,
+    samples: Samples,
     batch_size: int,
     steps: int | None,
     callbacks: CallbackList,
     show: Callable[[Pass], None] | None = None,
 ) -> Logs:
-    """Loss and metrics over a feed, with the test hooks."""
-    plan = model.plan_for("evaluate", feed.weighted)
-    work = Pass(plan, feed, batches(feed.samples, batch_size, steps))
+    """Loss and metrics over samples, with the test hooks."""
+    plan = model.plan_for("evaluate", samples.weighted)
+    table = batches(len(samples), batch_size, steps)
+    work = Pass(plan, samples.feed, table, draw=model.next_draw(epoch=False))
     callbacks.on_test_begin()
     after = None if show is None else lambda: show(work)
     if callbacks.needs_batches("test"):

@@ -5,13 +5,16 @@ Called by layers and activations; read by ``lowering``. A node is never changed 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from onepass.engine.ops import Op
+    from onepass.layers.layer import Layer
 
 Shape = tuple[int | None, ...]
 
@@ -24,6 +27,7 @@ class SymbolicTensor:
     dtype: str
     name: str = ""
     node: Node | None = field(default=None, repr=False)
+    made_by: LayerCall | None = field(default=None, repr=False)
 
     @property
     def ndim(self) -> int:
@@ -61,17 +65,70 @@ class Node:
     owner: str = ""
 
 
-_owners: list[str] = []
+@dataclass(eq=False)
+class LayerCall:
+    """One call of a layer on symbolic tensors, from which a functional model is made.
+
+    Arguments and outputs are tensors, or nested structures of them.
+    """
+
+    layer: Layer
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    outputs: Any = None
+
+
+@dataclass
+class Trace:
+    """What the recording of a model knows.
+
+    Attributes
+    ----------
+    training : how layers behave that are not told otherwise; None leaves it to the plan
+    for_plan : whether a plan is recorded, and not only shapes found out
+    calls : how often each layer was asked for a number of its own
+    """
+
+    training: bool | None = None
+    for_plan: bool = False
+    calls: Counter[int] = field(default_factory=Counter)
+
+    def next_call(self, layer: Layer) -> int:
+        """Return how often a layer was asked this before: its calls must draw different masks."""
+        self.calls[id(layer)] += 1
+        return self.calls[id(layer)] - 1
+
+
+# Of this thread: models may be recorded in several at a time.
+_trace: ContextVar[Trace | None] = ContextVar("trace", default=None)
+
+
+def current_trace() -> Trace:
+    """Return the recording in progress; where there is none, one that leaves all open."""
+    return _trace.get() or Trace()
+
+
+@contextmanager
+def tracing(trace: Trace) -> Iterator[Trace]:
+    """Record meanwhile as this says."""
+    token = _trace.set(trace)
+    try:
+        yield trace
+    finally:
+        _trace.reset(token)
+
+
+_owners: ContextVar[tuple[str, ...]] = ContextVar("owners", default=())
 
 
 @contextmanager
 def recording_for(owner: str) -> Iterator[None]:
     """Let the nodes recorded meanwhile carry a layer's name."""
-    _owners.append(owner)
+    token = _owners.set((*_owners.get(), owner))
     try:
         yield
     finally:
-        _owners.pop()
+        _owners.reset(token)
 
 
 def record(op: Op, inputs: Sequence[SymbolicTensor]) -> SymbolicTensor:
@@ -79,7 +136,7 @@ def record(op: Op, inputs: Sequence[SymbolicTensor]) -> SymbolicTensor:
     dtypes = {tensor.dtype for tensor in inputs}
     if len(dtypes) > 1:
         raise TypeError(f"{op.name}: inputs have different dtypes {sorted(dtypes)}")
-    owner = _owners[-1] if _owners else op.name
+    owner = _owners.get()[-1] if _owners.get() else op.name
     shape = op.output_shape([tensor.shape for tensor in inputs])
     output = SymbolicTensor(shape, inputs[0].dtype, f"{owner}:{op.name}")
     output.node = Node(op, tuple(inputs), output, owner)

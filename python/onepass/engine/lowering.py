@@ -121,6 +121,11 @@ class Lowering:
         """Append one call."""
         self.calls.append(Call(kernel, reads, writes, attributes or {}))
 
+    def add(self, what: Buffer, to: Buffer) -> None:
+        """Emit the addition of a buffer to another one of its shape."""
+        attributes = {"activation": "linear", "hyper": [], "accumulate": True}
+        self.emit("activation_backward", {"y": what, "dy": what}, {"dx": to}, attributes)
+
     def forward(self) -> None:
         """Emit all forward calls."""
         for node in self.nodes:

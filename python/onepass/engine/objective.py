@@ -133,8 +133,11 @@ def _emit_loss(
     values = low.rows("loss_values", 1, at.prediction.rows_per_sample)
     weights = {} if at.weights is None else {"weights": at.weights}
     writes = {"values": values}
+    gradient, written_before = None, False
     if low.needs_gradient(output):
-        writes["gradient"], _ = low.gradient_to_write(output)
+        gradient, written_before = low.gradient_to_write(output)
+        # The kernel does not add: another output's gradient may be there in the same memory.
+        writes["gradient"] = low.like("d_loss", gradient) if written_before else gradient
     low.emit(
         "loss",
         {"target": at.target, "prediction": at.prediction, **weights},
@@ -146,6 +149,8 @@ def _emit_loss(
             "factor": objective.factor,
         },
     )
+    if gradient is not None and written_before:
+        low.add(writes["gradient"], gradient)
     count = "batch_sum" if loss.reduction == "sum" else "rows"
     first = low.sums(2)
     attributes = {"at": first, "count": count, "factor": 1.0}

@@ -24,6 +24,7 @@ from onepass.engine.objective import (
     emit_objectives,
     target_buffer,
 )
+from onepass.engine.recording import Graph
 from onepass.engine.rewrites import REWRITES, Rewrite, rewrite
 from onepass.engine.schedule import Phases, phases
 from onepass.engine.storage import Variable
@@ -57,11 +58,10 @@ class Plan:
 
 def build_plan(
     mode: Mode,
-    x: SymbolicTensor,
-    y: SymbolicTensor,
+    graph: Graph,
     *,
-    objective: Objective | None = None,
-    weighted: bool = False,
+    objectives: Sequence[Objective] = (),
+    weighted: Sequence[bool] = (),
     trained: Sequence[Variable] = (),
     optimizer: Callable[[Sequence[Variable]], NativeOptimizer] | None = None,
     rewrites: tuple[Rewrite, ...] = REWRITES,
@@ -72,47 +72,75 @@ def build_plan(
     ----------
     mode : what a step does: predict; sample (predict with what layers do in training, such as
         dropout); evaluate (loss and metrics); train (and update)
-    x, y : the graph's input and output
-    objective : loss and metrics; needed unless predicting
-    weighted : whether each batch brings sample weights
+    graph : inputs and outputs
+    objectives : loss and metrics of each output; needed unless predicting
+    weighted : for each output, whether a batch brings sample weights
     trained : variables that a training step changes, where the loss depends on them
     optimizer : makes their native optimizer; without one, gradients are only computed
     rewrites : fusions to apply; () gives the plain plan
     """
+    inputs, outputs = graph.input_list, graph.output_list
     training = mode in ("train", "sample")
-    low = Lowering(nodes_between([x], [y]), trained if mode == "train" else (), training)
-    low.emit("gather", {}, {"out": low.value(x)}, {"source": 0})
+    nodes = nodes_between(inputs, outputs)
+    low = Lowering(nodes, trained if mode == "train" else (), training)
+    for source, tensor in enumerate(inputs):
+        low.emit("gather", {}, {"out": low.value(tensor)}, {"source": source})
     readouts: list[Readout] = []
     if mode in ("predict", "sample"):
         low.forward()
-        low.emit("output", {"source": low.value(y)}, {}, {"output": 0})
+        for number, tensor in enumerate(outputs):
+            low.emit("output", {"source": low.value(tensor)}, {}, {"output": number})
     else:
-        assert objective is not None
-        at = ObjectiveBuffers(low.value(y), target_buffer(low, objective, y), None)
-        low.emit("gather", {}, {"out": at.target}, {"source": 1})
-        if weighted:
-            at.weights = low.rows("weights", 1, at.prediction.rows_per_sample)
-            low.emit("gather", {}, {"out": at.weights}, {"source": 2})
+        at = _gather_targets(low, objectives, outputs, weighted or [False] * len(outputs))
         low.forward()
-        readouts = emit_objectives(low, [objective], [y], [at])
+        readouts = emit_objectives(low, objectives, outputs, at)
         if mode == "train":
             low.backward()
             if optimizer is not None:
                 _emit_update(low, trained, optimizer)
     scheduled = phases(rewrite(low.calls, rewrites))
     calls = tuple(call for phase in scheduled for call in phase)
-    native = _native(scheduled, x.dtype == "float64")
-    predictor = _predictor(native, calls, x, y) if mode == "predict" else None
+    native = _native(scheduled, graph.dtype == "float64")
+    predictor = _predictor(native, calls, graph) if mode == "predict" else None
     return Plan(calls, native, tuple(readouts), low.n_sums, predictor)
 
 
-def _predictor(
-    native: _core.Plan, calls: Sequence[Call], x: SymbolicTensor, y: SymbolicTensor
-) -> _core.Predictor | None:
+def _gather_targets(
+    low: Lowering,
+    objectives: Sequence[Objective],
+    outputs: Sequence[SymbolicTensor],
+    weighted: Sequence[bool],
+) -> list[ObjectiveBuffers | None]:
+    """Emit the gathering of all targets, then of all weights, in the order of a feed's sources."""
+    source = sum(call.kernel == "gather" for call in low.calls)
+    at: list[ObjectiveBuffers | None] = []
+    for objective, output in zip(objectives, outputs, strict=True):
+        if not objective.has_target:
+            at.append(None)
+            continue
+        at.append(ObjectiveBuffers(low.value(output), target_buffer(low, objective, output)))
+    for buffers in at:
+        if buffers is not None:
+            low.emit("gather", {}, {"out": buffers.target}, {"source": source})
+            source += 1
+    for buffers, has_weights in zip(at, weighted, strict=True):
+        if buffers is not None and has_weights:
+            buffers.weights = low.rows("weights", 1, buffers.prediction.rows_per_sample)
+            low.emit("gather", {}, {"out": buffers.weights}, {"source": source})
+            source += 1
+    return at
+
+
+def _predictor(native: _core.Plan, calls: Sequence[Call], graph: Graph) -> _core.Predictor | None:
     """Return the quick way to predict, which lets calls read and write the caller's arrays."""
     first, last = calls[0], calls[-1]
+    if len(graph.input_list) != 1 or len(graph.output_list) != 1:
+        return None
     if (first.kernel, last.kernel) != ("gather", "output"):
         return None
+    if any("key" in call.attributes for call in calls):  # draws at random: needs its number
+        return None
+    (x,), (y,) = graph.input_list, graph.output_list
     source, target = first.writes["out"], last.reads["source"]
     if source.root() is target.root():  # nothing but reshapes: rows would have to be copied
         return None

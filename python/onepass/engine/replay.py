@@ -13,7 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onepass.engine.feeding import Feed
+from onepass.engine.graph import SymbolicTensor
 from onepass.engine.plan import Plan
+from onepass.engine.storage import Floats
 
 if TYPE_CHECKING:
     from onepass.optimizers import Optimizer
@@ -32,6 +34,16 @@ def batches(samples: int, batch_size: int, limit: int | None = None) -> Integers
     rows = np.minimum(batch_size, samples - first)
     table = np.stack([first, rows, np.zeros_like(first)], axis=1)
     return table if limit is None else table[:limit]
+
+
+def empty_output(tensor: SymbolicTensor, samples: int) -> Floats:
+    """Return an array for what a plan computes for so many samples."""
+    return np.empty((samples, *(dim or 0 for dim in tensor.shape[1:])), tensor.dtype)
+
+
+def as_output_rows(array: Floats) -> Floats:
+    """Return an output array as the matrix that a plan fills."""
+    return array.reshape(-1, array.shape[-1] if array.ndim > 1 else 1) if array.size else array
 
 
 @dataclass

@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from onepass import config, initializers
-from onepass.engine.graph import Shape, SymbolicTensor, recording_for
+from onepass.engine.graph import (
+    LayerCall,
+    Shape,
+    SymbolicTensor,
+    Trace,
+    current_trace,
+    record,
+    recording_for,
+    tracing,
+)
+from onepass.engine.ops import IdentityOp
 from onepass.engine.storage import Variable, materialize
+from onepass.engine.structure import flatten, is_nested, map_structure, pack_like
 from onepass.layers.weights import HasWeights, unique
 
 _counts: Counter[str] = Counter()
@@ -69,11 +82,13 @@ class Layer(HasWeights):
             )
         self.name = name if name is not None else unique_name(_snake_case(type(self).__name__))
         self.dtype = dtype or config.floatx()
-        self.trainable = trainable
+        self._trainable = bool(trainable)
         self.built = False
         self._building = False
         self.input_shape_argument = None if input_shape is None else sample_shape(input_shape)
-        self.output_shape: Shape | None = None
+        self._first_call: LayerCall | None = None
+        self.eager_plans: dict[Any, Any] = {}  # for calls on arrays
+        self.eager_draws = 0
         self._variables: list[Variable] = []
 
     # -- weights ---------------------------------------------------------------------------------
@@ -111,14 +126,30 @@ class Layer(HasWeights):
         return unique(own + [v for layer in self._sublayers() for v in layer.trainable_variables])
 
     def _sublayers(self) -> Iterator[Layer]:
-        """Layers kept as attributes or in lists that are."""
+        """Layers kept as attributes, or in lists, tuples and dicts that are."""
         for value in vars(self).values():
             if isinstance(value, Layer):
                 yield value
-            elif isinstance(value, (list, tuple)):
-                for item in value:
+            elif is_nested(value):
+                for item in flatten(value):
                     if isinstance(item, Layer):
                         yield item
+
+    @property
+    def trainable(self) -> bool:
+        """Whether training changes the weights; setting it sets the layers inside, too."""
+        return self._trainable
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        self._trainable = bool(value)
+        for layer in self._sublayers():
+            layer.trainable = value
+
+    def trainable_flags(self) -> tuple[bool, ...]:
+        """Return ``trainable`` of this layer and of all inside, on which plans depend."""
+        inner = [flag for layer in self._sublayers() for flag in layer.trainable_flags()]
+        return (self._trainable, *inner)
 
     # -- building and calling --------------------------------------------------------------------
 
@@ -126,29 +157,112 @@ class Layer(HasWeights):
         """Create weights for inputs of this shape (batch included)."""
         self.built = True
 
+    def check_built_for(self, input_shape: Any) -> None:
+        """Raise ValueError where a layer that is built cannot be built for this shape."""
+
     def call(self, inputs: Any) -> Any:
-        """Apply the layer to a symbolic tensor."""
+        """Apply the layer to a symbolic tensor, or a structure of them.
+
+        A ``call`` that takes ``training`` is told whether the model is being trained.
+        """
         raise NotImplementedError(f"{type(self).__name__} does not override call()")
 
-    def __call__(self, inputs: Any) -> Any:
-        if not isinstance(inputs, SymbolicTensor):
-            raise TypeError(
-                f"layer {self.name!r} must be called on a symbolic tensor such as Input(shape), "
-                f"got {type(inputs).__name__}; put it into a model to apply it to arrays"
-            )
-        if not self.built:
-            self.build(inputs.shape)
-        with recording_for(self.name):
-            output = self.call(inputs)
-        self.output_shape = output.shape
-        if output is not inputs:
-            output.name = self.name
-        return output
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Record the layer on symbolic tensors, or compute it on arrays at once.
+
+        Parameters
+        ----------
+        *args, **kwargs
+            What ``call`` takes: a tensor, or a structure of tensors.
+
+        Returns
+        -------
+        outputs : SymbolicTensor, or structure of them; arrays for arrays
+        """
+        given = flatten((args, kwargs))
+        if not any(isinstance(value, SymbolicTensor) for value in given):
+            return self.call_on_arrays(*args, **kwargs)
+        self._build_for(args)
+        kwargs, trace = self._told_of_training(kwargs)
+        with tracing(trace), recording_for(self.name):
+            outputs = self.call(*args, **kwargs)
+        return self._recorded_call(LayerCall(self, args, kwargs), outputs, given)
+
+    def call_on_arrays(self, *args: Any, **kwargs: Any) -> Any:
+        """Compute the layer on arrays, as ``__call__`` does."""
+        from onepass.engine.eager import apply
+
+        return apply(self, *args, **kwargs)
+
+    def _build_for(self, args: tuple[Any, ...]) -> None:
+        if self.built:
+            return
+        for value in flatten(args[:1]):
+            if not isinstance(value, SymbolicTensor):
+                raise TypeError(
+                    f"layer {self.name!r}: all inputs must be symbolic tensors or all arrays, "
+                    f"got {type(value).__name__} among symbolic tensors"
+                )
+        self.build(map_structure(lambda tensor: tensor.shape, args[0]))
+
+    def _told_of_training(self, kwargs: dict[str, Any]) -> tuple[dict[str, Any], Trace]:
+        """Return the arguments with ``training``, if ``call`` takes it, and how to go on inside."""
+        trace = current_trace()
+        if not takes_training(self):
+            return kwargs, trace
+        training = kwargs.get("training")
+        if training is None:
+            training = trace.training
+        elif training != trace.training:
+            trace = replace(trace, training=bool(training))
+        return {**kwargs, "training": training}, trace
+
+    def _recorded_call(self, call: LayerCall, outputs: Any, given: list[Any]) -> Any:
+        """Make the outputs this call's own, and keep the layer's first call."""
+        inputs = {id(value) for value in given}
+        leaves = flatten(outputs)
+        for i, leaf in enumerate(leaves):
+            if not isinstance(leaf, SymbolicTensor):
+                raise TypeError(
+                    f"layer {self.name!r}: call() must return symbolic tensors, got "
+                    f"{type(leaf).__name__}"
+                )
+            if id(leaf) in inputs:
+                leaves[i] = record(IdentityOp(), [leaf])
+            leaves[i].name, leaves[i].made_by = self.name, call
+        call.outputs = pack_like(outputs, leaves)
+        if not current_trace().for_plan and self._first_call is None:
+            self._first_call = call
+        return call.outputs
+
+    @property
+    def input(self) -> Any:
+        """The symbolic input of the layer's first call, or the structure of them."""
+        args = self._called().args
+        return args[0] if len(args) == 1 else args
+
+    @property
+    def output(self) -> Any:
+        """The symbolic output of the layer's first call, or the structure of them."""
+        return self._called().outputs
+
+    @property
+    def output_shape(self) -> Any:
+        """Shape of the output of the first call, or a structure of shapes."""
+        return map_structure(lambda tensor: tensor.shape, self._called().outputs)
+
+    def _called(self) -> LayerCall:
+        if self._first_call is None:
+            raise AttributeError(f"layer {self.name!r} was not called yet: it has no inputs")
+        return self._first_call
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_first_call": None, "eager_plans": {}}
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if "build" in vars(cls):
-            cls.build = _complete(vars(cls)["build"])  # type: ignore[assignment, method-assign]
+            cls.build = _complete(vars(cls)["build"])  # type: ignore[method-assign]
 
     # -- configuration ---------------------------------------------------------------------------
 
@@ -165,12 +279,23 @@ class Layer(HasWeights):
         return f"<{type(self).__name__} name={self.name!r} built={self.built}>"
 
 
-def _complete(build: Callable[[Any, Shape], None]) -> Callable[[Any, Shape], None]:
+def takes_training(layer: Layer) -> bool:
+    """Whether a layer's ``call`` has an argument ``training``."""
+    return _has_training(type(layer).call)
+
+
+@functools.cache
+def _has_training(call: Callable[..., Any]) -> bool:
+    return "training" in inspect.signature(call).parameters
+
+
+def _complete(build: Callable[[Any, Any], None]) -> Callable[..., None]:
     """Let ``build`` run once, give its weights values, and leave nothing behind when it fails."""
 
     @functools.wraps(build)
-    def complete(self: Layer, input_shape: Shape) -> None:
+    def complete(self: Layer, input_shape: Any = None) -> None:
         if self.built:
+            self.check_built_for(input_shape)
             return
         if self._building:  # super().build() within build()
             build(self, input_shape)
@@ -188,6 +313,9 @@ def _complete(build: Callable[[Any, Shape], None]) -> Callable[[Any, Shape], Non
         self.built = True
 
     return complete
+
+
+Layer.build = _complete(Layer.build)  # type: ignore[method-assign]
 
 
 def sample_shape(shape: Any) -> tuple[int, ...]:

@@ -2,41 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from onepass import losses, optimizers
-from onepass import metrics as metrics_module
-from onepass._checks import number
+from onepass import optimizers
 from onepass.callbacks import History
 from onepass.engine.binding import BoundOptimizer
 from onepass.engine.objective import Objective
 from onepass.engine.plan import Mode, Plan, build_plan
+from onepass.engine.recording import Graph
+from onepass.layers.layer import Layer
+from onepass.models.objectives import (
+    check_loss_weights,
+    check_metrics,
+    losses_of,
+    objectives_of,
+)
 
 if TYPE_CHECKING:
     from onepass import _core
-    from onepass.engine.graph import SymbolicTensor
-    from onepass.engine.storage import Variable
-    from onepass.losses import Loss
-    from onepass.metrics import Metric
     from onepass.optimizers import Optimizer
 
 _CALLS = 1 << 31  # draws from here on are those of single calls
 NO_LOSS = "model {0!r} has no loss: call compile(optimizer, loss) first"
 
 
-class Compiled:
+class Compiled(Layer):
     """What a model is trained for, and its plans. The model itself says what it is."""
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
         self.optimizer: Optimizer | None = None
-        self.loss: Loss | None = None
+        self.loss: Any = None  # a loss, or a structure of losses and None
         self.stop_training = False
         self.history: History | None = None
-        self._metrics: Sequence[str | Metric | Loss] = ()
-        self._weighted_metrics: Sequence[str | Metric | Loss] = ()
-        self._loss_weight = 1.0
+        self._loss_weights: Any = None
+        self._metrics: Any = None
+        self._weighted_metrics: Any = None
         self._bound: BoundOptimizer | None = None
         self._epochs = self._calls = 0  # that dropout has drawn masks for
         self._plans: dict[tuple[Any, ...], Plan] = {}
@@ -44,26 +45,16 @@ class Compiled:
 
     def __getstate__(self) -> dict[str, Any]:
         # Plans are recorded anew.
-        return {**vars(self), "_plans": {}, "_predictor": None, "history": None}
+        return {**super().__getstate__(), "_plans": {}, "_predictor": None, "history": None}
 
     # -- what models say --------------------------------------------------------------------------
 
-    @property
-    def trainable_variables(self) -> list[Variable]:
-        """Weights that ``fit`` changes."""
+    def graph(self) -> Graph:
+        """Return the recorded inputs and outputs; the model must be built."""
         raise NotImplementedError
 
-    def graph(self) -> tuple[SymbolicTensor, SymbolicTensor]:
-        """Return the recorded input and output; the model must be built."""
-        raise NotImplementedError
-
-    def build_for(self, sample_shape: tuple[int, ...]) -> None:
-        """Build for samples of this shape if that was not done yet."""
-        raise NotImplementedError
-
-    @property
-    def built(self) -> bool:
-        """Whether all weights exist."""
+    def record(self, training: bool) -> Graph:
+        """Record the model anew, for a plan that trains or one that does not."""
         raise NotImplementedError
 
     # -- compiling -------------------------------------------------------------------------------
@@ -71,10 +62,10 @@ class Compiled:
     def compile(
         self,
         optimizer: str | Optimizer = "rmsprop",
-        loss: str | Loss | None = None,
-        loss_weights: float | None = None,
-        metrics: Sequence[str | Metric | Loss] | None = None,
-        weighted_metrics: Sequence[str | Metric | Loss] | None = None,
+        loss: Any = None,
+        loss_weights: Any = None,
+        metrics: Any = None,
+        weighted_metrics: Any = None,
         run_eagerly: bool = False,
         steps_per_execution: int = 1,
         jit_compile: str | bool = "auto",
@@ -85,11 +76,13 @@ class Compiled:
         Parameters
         ----------
         optimizer : str or Optimizer
-        loss : str or Loss
-        loss_weights : float, optional
-            Factor of the loss.
-        metrics : sequence of str, Metric or Loss, optional
-            Reported, with all samples counting alike.
+        loss : str or Loss, or list or dict of them by output
+            None for an output that is not trained.
+        loss_weights : float, or list or dict by output, optional
+            Factors of the losses.
+        metrics : list of str, Metric or Loss, optional
+            Reported, with all samples counting alike. With several outputs a list with an item for
+            each, or a dict by the outputs' names; items are metrics or lists of them.
         weighted_metrics : the same, weighted by the sample weights
         run_eagerly : bool
             Only False: a model is always recorded.
@@ -102,19 +95,18 @@ class Compiled:
             If a name is unknown; nothing is changed then.
         """
         new_optimizer = optimizers.get(optimizer)
-        new_loss = None if loss is None else losses.get(loss)
-        plain, weighted = _listed(metrics, "metrics"), _listed(weighted_metrics, "weighted_metrics")
-        if new_loss is not None and new_loss.reduction in ("none", None):
-            raise ValueError("compile: training needs a loss with a reduction, got reduction=None")
-        factor = 1.0 if loss_weights is None else number(loss_weights, "loss_weights")
+        new_loss = losses_of(loss)
+        for given, name in ((metrics, "metrics"), (weighted_metrics, "weighted_metrics")):
+            check_metrics(given, name)
+        check_loss_weights(loss_weights)
         if run_eagerly:
             raise ValueError("compile: run_eagerly=True is not possible, models are recorded")
-        for metric in [*plain, *weighted]:
-            metrics_module.check(metric)
+        if self.built and new_loss is not None:  # while nothing is changed
+            objectives_of(self.graph(), new_loss, loss_weights, metrics, weighted_metrics)
         if self._bound is None or self._bound.optimizer is not new_optimizer:
             self._bound = BoundOptimizer(new_optimizer)
-        self.optimizer, self.loss, self._loss_weight = new_optimizer, new_loss, factor
-        self._metrics, self._weighted_metrics = plain, weighted
+        self.optimizer, self.loss, self._loss_weights = new_optimizer, new_loss, loss_weights
+        self._metrics, self._weighted_metrics = metrics, weighted_metrics
         self.forget_plans()
 
     def forget_plans(self) -> None:
@@ -130,38 +122,35 @@ class Compiled:
         self._calls += 1
         return _CALLS + self._calls % _CALLS
 
-    def _objective(self, y: SymbolicTensor) -> Objective:
+    def objectives(self) -> list[Objective]:
+        """Return what each output is trained for and measured by."""
         if self.loss is None:
             raise ValueError(NO_LOSS.format(self.name))
-        loss, cols = self.loss, y.shape[-1] or 0
-        plain = [metrics_module.get(m, loss, cols) for m in self._metrics]
-        weighted = [metrics_module.get(m, loss, cols) for m in self._weighted_metrics]
-        return Objective(loss, plain, weighted, self._loss_weight)
+        return objectives_of(
+            self.graph(), self.loss, self._loss_weights, self._metrics, self._weighted_metrics
+        )
 
-    def plan_for(self, mode: Mode, weighted: bool = False) -> Plan:
-        """Return the plan of a mode, recorded when it is first needed."""
+    def plan_for(self, mode: Mode, weighted: tuple[bool, ...] = ()) -> Plan:
+        """Return the plan of a mode, recorded when it is first needed.
+
+        Parameters
+        ----------
+        mode : what a step does
+        weighted : for each output, whether batches bring sample weights; () for none
+        """
         trained = self.trainable_variables if mode == "train" else []
-        key = (mode, weighted, *(id(variable) for variable in trained))
+        ids = tuple(id(variable) for variable in trained)
+        key = (mode, weighted if any(weighted) else (), self.trainable_flags(), ids)
         if key not in self._plans:
-            x, y = self.graph()
-            objective = self._objective(y) if mode in ("train", "evaluate") else None
+            objectives = self.objectives() if mode in ("train", "evaluate") else []
             self._plans[key] = build_plan(
                 mode,
-                x,
-                y,
-                objective=objective,
+                self.record(training=mode in ("train", "sample")),
+                objectives=objectives,
                 weighted=weighted,
                 trained=trained,
                 optimizer=None if self._bound is None else self._bound.native,
             )
-            if mode == "predict":
-                self._predictor = self._plans[key].predictor
+        if mode == "predict":
+            self._predictor = self._plans[key].predictor
         return self._plans[key]
-
-
-def _listed(given: Any, name: str) -> list[Any]:
-    if given is None:
-        return []
-    if isinstance(given, (str, metrics_module.Metric, losses.Loss)):
-        raise TypeError(f"{name} must be a list, got {given!r}; write {name}=[{given!r}]")
-    return list(given)

@@ -1,67 +1,95 @@
-"""What all models share: layers, weights, summary; training is `trainer`'s."""
+"""What all models are: layers between inputs and outputs. Training them is `trainer`'s."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, get_args
+from collections.abc import Callable, Iterator
+from typing import Any, get_args
 
+from onepass.engine.graph import Shape, SymbolicTensor, Trace, input_tensor
 from onepass.engine.plan import Mode
-from onepass.layers.layer import Layer
-from onepass.layers.weights import HasWeights, unique
-from onepass.models.compiled import Compiled
+from onepass.engine.recording import Graph, check_weights_held, record_graph
+from onepass.engine.structure import map_structure
+from onepass.layers.layer import Layer, sample_shape, takes_training, unique_name
+from onepass.models.network import Network
 from onepass.models.summary import plan_text, summary_text
 from onepass.models.trainer import Trainer
 
-if TYPE_CHECKING:
-    from onepass.engine.storage import Floats, Variable
 
+class Model(Trainer):
+    """Layers between inputs and outputs, given as symbolic tensors or by a subclass's ``call``.
 
-class Model(Trainer, HasWeights):
-    """Base of all models. A subclass says how its layers make an output from an input.
+    Parameters
+    ----------
+    inputs, outputs : SymbolicTensor, or list, tuple or dict of them
+        The functional way: what was made of the inputs by calling layers becomes a model. A
+        subclass that overrides ``call(self, inputs, training=False)`` passes neither.
+    name : str, optional
+    trainable : bool, default True
+    dtype : {"float32", "float64"}, optional
+        Of a subclass; a functional model has its inputs'.
 
     Attributes
     ----------
     layers : list of Layer
+    network : Network or None
+        How a functional model's layers are connected.
     optimizer : Optimizer or None
     stop_training : bool
         A callback may set it; ``fit`` stops after the batch or epoch.
     history : History or None
         Of the last ``fit``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If inputs and outputs are not connected symbolic tensors.
+
+    Examples
+    --------
+    >>> import onepass
+    >>> wide, deep = onepass.Input([5]), onepass.Input([6])
+    >>> hidden = onepass.layers.Dense(30, activation="relu")(deep)
+    >>> output = onepass.layers.Dense(1)(onepass.layers.concatenate([wide, hidden]))
+    >>> onepass.Model(inputs=[wide, deep], outputs=[output]).count_params()
+    246
     """
 
-    def __init__(self, *arguments: Any, name: str = "", **options: Any) -> None:
-        if arguments or options or type(self).graph is Compiled.graph:
-            raise NotImplementedError(
-                "functional and subclassed models are not there yet: use Sequential"
+    def __init__(
+        self,
+        inputs: Any = None,
+        outputs: Any = None,
+        name: str | None = None,
+        trainable: bool = True,
+        dtype: str | None = None,
+    ) -> None:
+        self.network: Network | None = None
+        self._inputs: Any = None  # what a graph is recorded for
+        self._graph: Graph | None = None
+        if name is None and type(self) is Model:
+            name = unique_name("functional")
+        super().__init__(name=name, trainable=trainable, dtype=dtype)
+        if (inputs is None) != (outputs is None):
+            raise TypeError("Model: give both inputs and outputs, or neither")
+        if inputs is not None:
+            self.network = Network(inputs, outputs)
+            graph = Graph(inputs, outputs)
+            check_weights_held(graph, self.variables)
+            self.dtype = graph.dtype
+            self._inputs, self._graph, self.built = inputs, graph, True
+        elif type(self).call is Model.call:
+            raise TypeError(
+                "Model: give inputs and outputs, or override call(self, inputs) in a subclass"
             )
-        super().__init__(name)
+
+    # -- what it consists of ---------------------------------------------------------------------
 
     @property
     def layers(self) -> list[Layer]:
-        """The layers in order."""
-        raise NotImplementedError
+        """The layers: in order of depth, or as a subclass's attributes."""
+        return list(self._sublayers())
 
-    @property
-    def trainable(self) -> bool:
-        """Whether any layer is trained; setting it sets all layers."""
-        return any(layer.trainable for layer in self.layers)
-
-    @trainable.setter
-    def trainable(self, value: bool) -> None:
-        for layer in self.layers:
-            layer.trainable = bool(value)
-
-    # -- weights ---------------------------------------------------------------------------------
-
-    @property
-    def variables(self) -> list[Variable]:
-        """All weights; one that several layers share counts once."""
-        return unique(v for layer in self.layers for v in layer.variables)
-
-    @property
-    def trainable_variables(self) -> list[Variable]:
-        """Weights that ``fit`` changes."""
-        return unique(v for layer in self.layers for v in layer.trainable_variables)
+    def _sublayers(self) -> Iterator[Layer]:
+        return super()._sublayers() if self.network is None else iter(self.network.layers)
 
     def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
         """Return a layer by its name or its place."""
@@ -73,6 +101,10 @@ class Model(Trainer, HasWeights):
         known = [layer.name for layer in self.layers]
         raise ValueError(f"no layer is named {name!r}; there are {known}")
 
+    def sources_by_layer(self) -> dict[Layer, list[str]]:
+        """Return the names of what each layer of a functional model is called on."""
+        return {} if self.network is None else self.network.sources_by_layer()
+
     def require_built(self) -> None:
         if not self.built:
             raise ValueError(
@@ -80,9 +112,90 @@ class Model(Trainer, HasWeights):
                 "build(input_shape), or fit it to data first"
             )
 
+    # -- recording -------------------------------------------------------------------------------
+
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        """Apply the model to symbolic inputs. A subclass overrides this."""
+        assert self.network is not None
+        return self.network(inputs)
+
+    def build(self, input_shape: Any = None) -> None:
+        """Create all weights.
+
+        Parameters
+        ----------
+        input_shape : tuple, or list, tuple or dict of tuples, one for each input
+            With the batch dimension first, as in Keras: ``(None, 8)``. Not needed behind
+            ``Input``.
+        """
+        if self._graph is None:
+            if input_shape is None:
+                raise ValueError("build: give input_shape=(None, ...), or begin with Input(shape)")
+            self._record_for(_inputs_like(input_shape, self.dtype))
+        self.built = True
+
+    def _record_for(self, inputs: Any) -> None:
+        """Build what is not built, and find out all shapes."""
+        graph = record_graph(self._applied(None), inputs, Trace())
+        check_weights_held(graph, self.variables)
+        self._inputs, self._graph = inputs, graph
+
+    def _applied(self, training: bool | None) -> Callable[[Any], Any]:
+        """Return ``call``, told whether the model is being trained if it wants to know."""
+        if not takes_training(self):
+            return self.call
+        return lambda inputs: self.call(inputs, training=training)
+
+    def graph(self) -> Graph:
+        self.require_built()
+        if self._graph is None:  # of a copy
+            self._record_for(self._inputs)
+        assert self._graph is not None
+        return self._graph
+
+    def record(self, training: bool) -> Graph:
+        trace = Trace(training, for_plan=True)
+        return record_graph(self._applied(training), self.graph().inputs, trace)
+
+    def __getstate__(self) -> dict[str, Any]:
+        graph = self._graph if self.network is not None else None
+        return {**super().__getstate__(), "_graph": graph}
+
+    # -- inputs and outputs ----------------------------------------------------------------------
+
+    @property
+    def input(self) -> Any:
+        """The symbolic input, or the structure of them."""
+        return self.graph().inputs
+
+    @property
+    def output(self) -> Any:
+        """The symbolic output, or the structure of them."""
+        return self.graph().outputs
+
+    @property
+    def inputs(self) -> list[SymbolicTensor]:
+        """The symbolic inputs."""
+        return self.graph().input_list
+
+    @property
+    def outputs(self) -> list[SymbolicTensor]:
+        """The symbolic outputs."""
+        return self.graph().output_list
+
+    @property
+    def input_shape(self) -> Any:
+        """Shape of a batch of inputs, or the structure of shapes."""
+        return map_structure(lambda tensor: tensor.shape, self.graph().inputs)
+
+    @property
+    def output_shape(self) -> Any:
+        """Shape of a batch of outputs, or the structure of shapes."""
+        return map_structure(lambda tensor: tensor.shape, self.graph().outputs)
+
     # -- calling and showing ---------------------------------------------------------------------
 
-    def __call__(self, x: Any, training: bool = False) -> Floats:
+    def call_on_arrays(self, x: Any, training: bool | None = None) -> Any:
         """Return the outputs for samples, as ``predict``.
 
         With ``training=True`` layers behave as in training: dropout draws a new mask at every call
@@ -120,3 +233,16 @@ class Model(Trainer, HasWeights):
             return
         states = 0 if self._bound is None else self._bound.state_size
         print_fn(summary_text(self, line_length, show_trainable, states))
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} name={self.name!r} built={self.built}>"
+
+
+def _inputs_like(shapes: Any, dtype: str) -> Any:
+    """Return symbolic inputs for a shape with the batch dimension, or a structure of such."""
+    if isinstance(shapes, dict):
+        return {key: _inputs_like(shape, dtype) for key, shape in shapes.items()}
+    if any(isinstance(item, (list, tuple)) for item in shapes):
+        return type(shapes)(_inputs_like(shape, dtype) for shape in shapes)
+    sample: Shape = tuple(dim if dim is not None else 0 for dim in shapes[1:])
+    return input_tensor(sample_shape(sample), dtype, unique_name("input_layer"))

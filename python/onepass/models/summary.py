@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -19,9 +19,16 @@ def summary_text(
 ) -> str:
     """Return the table of layers and the totals below it."""
     header = ["Layer (type)", "Output Shape", "Param #"]
+    rows = [_row(layer) for layer in model.layers]
+    sources = model.sources_by_layer()
+    if not _is_chain(model.layers, sources):
+        header.append("Connected to")
+        for row, layer in zip(rows, model.layers, strict=True):
+            row.append(", ".join(sources.get(layer, [])) or "-")
     if show_trainable:
         header.append("Trai...")
-    rows = [_row(layer, show_trainable) for layer in model.layers]
+        for row, layer in zip(rows, model.layers, strict=True):
+            row.append(("Y" if layer.trainable else "N") if layer.variables else "-")
     widths = _widths([header, *rows], line_length)
     lines = [f'Model: "{model.name}"', _rule(widths, "┏━┳┓"), _line(header, widths, "┃")]
     lines.append(_rule(widths, "┡━╇┩"))
@@ -42,19 +49,26 @@ def plan_text(name: str, mode: str, plan: Plan) -> str:
     return "\n".join(lines)
 
 
-def _row(layer: Layer, show_trainable: bool) -> list[str]:
-    shape = "?" if layer.output_shape is None else str(layer.output_shape)
+def _is_chain(layers: Sequence[Layer], sources: Mapping[Layer, list[str]]) -> bool:
+    """Whether each layer's only source is the one before it, so that it need not be said."""
+    before = ["", *(layer.name for layer in layers)]
+    pairs = zip(layers, before, strict=False)
+    return all(sources.get(layer, [name]) in ([name], []) for layer, name in pairs)
+
+
+def _row(layer: Layer) -> list[str]:
+    try:
+        shape = str(layer.output_shape)
+    except (AttributeError, ValueError):  # not called, or not built yet
+        shape = "?"
     count = f"{layer.count_params():,}" if layer.built else "0 (unbuilt)"
-    row = [f"{layer.name} ({type(layer).__name__})", shape, count]
-    if show_trainable:
-        row.append(("Y" if layer.trainable else "N") if layer.variables else "-")
-    return row
+    return [f"{layer.name} ({type(layer).__name__})", shape, count]
 
 
 def _widths(rows: Sequence[Sequence[str]], line_length: int | None) -> list[int]:
     columns = list(zip(*rows, strict=True))
     least = [max(len(cell) for cell in column) + 2 for column in columns]
-    widths = [max(w, _WIDTHS[i] if i < 3 else 7) for i, w in enumerate(least)]
+    widths = [max(w, _WIDTHS[i] if i < 3 else 0) for i, w in enumerate(least)]
     if line_length is not None:
         spare = line_length - sum(widths) - len(widths) - 1
         widths[0] = max(least[0], widths[0] + spare)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from operator import itemgetter
+from typing import Any
 
 import numpy as np
 
 from onepass.callbacks import CallbackList, History
 from onepass.callbacks.progress import Progress
 from onepass.engine.feeding import (
+    Array,
     Feed,
-    class_weighted,
+    Samples,
+    arranged,
     dense_target,
     index_target,
     input_array,
@@ -21,12 +24,11 @@ from onepass.engine.feeding import (
 )
 from onepass.engine.fitting import FitLoop, Validation, evaluate
 from onepass.engine.plan import Mode
-from onepass.engine.replay import Integers, Pass, batches
+from onepass.engine.replay import Integers, Pass, as_output_rows, batches, empty_output
+from onepass.engine.structure import flatten, is_nested, map_structure, pack_like
 from onepass.models.arguments import batch_rows, fraction, optional_whole, verbosity, whole
 from onepass.models.compiled import NO_LOSS, Compiled
-
-if TYPE_CHECKING:
-    from onepass.engine.storage import Floats
+from onepass.models.objectives import output_names, per_output
 
 _AUTO = "auto"
 _PREDICT_ROWS = 512  # of one step, unless the caller says; results do not depend on it
@@ -37,35 +39,74 @@ class Trainer(Compiled):
 
     # -- data ------------------------------------------------------------------------------------
 
-    def _feed(
-        self,
-        x: Any,
-        y: Any,
-        sample_weight: Any = None,
-        prefix: str = "",
-    ) -> Feed:
+    def _samples(self, x: Any, y: Any, sample_weight: Any = None, prefix: str = "") -> Samples:
+        """Check data to train or evaluate on; build the model if that was not done yet."""
         if y is None:
             raise ValueError(f"{prefix}y is missing: this model needs targets")
         if self.loss is None:
             raise ValueError(NO_LOSS.format(self.name))
         if not self.built:  # build for good only if the data can be right
-            same_length(**{f"{prefix}x": samples_of(x, prefix + "x"), f"{prefix}y": samples_of(y)})
-        inputs = self._input(x, prefix + "x")
-        _, output = self.graph()
-        check = index_target if self.loss.sparse else dense_target
-        targets = check(y, output, prefix + "y")
-        weights = sample_weights(targets, sample_weight, output)
-        arrays = {f"{prefix}x": inputs, f"{prefix}y": targets, "sample_weight": weights}
-        samples = same_length(**arrays)
-        if samples == 0:
+            first = [samples_of(flatten(data)[0]) for data in (x, y) if is_nested(data)]
+            if not first:
+                lengths = {f"{prefix}x": samples_of(x, prefix + "x"), f"{prefix}y": samples_of(y)}
+                same_length(**lengths)
+        inputs = self._input_arrays(x, prefix + "x")
+        targets = self._targets(y, prefix + "y")
+        weights = self._weights(sample_weight, targets)
+        names = output_names(self.graph())
+        arrays = {f"{prefix}x": inputs[0]}
+        if len(inputs) > 1:
+            arrays = {f"{prefix}x[{i}]": array for i, array in enumerate(inputs)}
+        for kind, given in ((f"{prefix}y", targets), ("sample_weight", weights)):
+            for name, array in zip(names, given, strict=True):
+                if array is not None:
+                    arrays[kind if len(names) == 1 else f"{kind}[{name!r}]"] = array
+        if same_length(**arrays) == 0:
             raise ValueError(f"{prefix}x holds no samples")
-        sources = [(array, 1.0) for array in (inputs, targets, weights) if array is not None]
-        return Feed(sources, samples)
+        return Samples(inputs, targets, weights)
 
-    def _input(self, x: Any, name: str = "x") -> Any:
+    def _input_arrays(self, x: Any, name: str = "x") -> list[Array]:
+        """Return an array for each input, building the model for them if need be."""
         if not self.built:
-            self.build_for(samples_of(x, name).shape[1:] or (1,))
-        return input_array(x, self.graph()[0], name)
+            self.build(_shapes_of(x, name))
+        inputs = self.graph().inputs
+        tensors = flatten(inputs)
+        if len(tensors) == 1 and not isinstance(x, Mapping):
+            return [input_array(x, tensors[0], name)]
+        names = [tensor.name for tensor in tensors]
+        arrays = arranged(x, inputs, names, name)
+        labels = [f"{name}[{i}]" for i in range(len(arrays))]
+        return [
+            input_array(array, tensor, label)
+            for array, tensor, label in zip(arrays, tensors, labels, strict=True)
+        ]
+
+    def _targets(self, y: Any, name: str) -> list[Array | None]:
+        graph, objectives = self.graph(), self.objectives()
+        names = [objective.name for objective in objectives]
+        if len(names) > 1:
+            y = arranged(y, graph.outputs, names, name)
+            labels = [f"{name}[{own!r}]" for own in names]
+        else:
+            y, labels = [y.get(names[0]) if isinstance(y, Mapping) else y], [name]
+        targets: list[Array | None] = []
+        for given, tensor, objective, label in zip(
+            y, graph.output_list, objectives, labels, strict=True
+        ):
+            check = index_target if objective.sparse else dense_target
+            targets.append(check(given, tensor, label) if objective.has_target else None)
+        return targets
+
+    def _weights(self, sample_weight: Any, targets: list[Array | None]) -> list[Array | None]:
+        tensors = self.graph().output_list
+        names = output_names(self.graph())
+        given = [sample_weight] * len(names)
+        if len(names) > 1 and isinstance(sample_weight, (list, tuple, Mapping)):
+            given = per_output(sample_weight, names, "sample_weight")
+        return [
+            None if target is None else sample_weights(target, weight, tensor)
+            for target, weight, tensor in zip(targets, given, tensors, strict=True)
+        ]
 
     # -- training --------------------------------------------------------------------------------
 
@@ -140,47 +181,56 @@ class Trainer(Compiled):
         per_epoch = optional_whole(steps_per_epoch, "steps_per_epoch", 1)
         shown = verbosity(verbose, 1)
         split = fraction(validation_split, "validation_split")
-        feed, held_out = self._training_data(x, y, sample_weight, split, validation_data)
+        samples, held_out = self._training_data(x, y, sample_weight, split, validation_data)
         if class_weight is not None:  # of the training samples only
-            feed = class_weighted(feed, class_weight, self.graph()[1])
-        rows = batch_rows(batch_size, per_epoch, feed.samples)
+            samples = samples.class_weighted(class_weight, self.graph().output_list)
+        rows = batch_rows(batch_size, per_epoch, len(samples))
         validation = None
         every = whole(validation_freq, "validation_freq", 1)
         if held_out is not None:
             limit = optional_whole(validation_steps, "validation_steps", 1)
             asked = batch_size if validation_batch_size is None else validation_batch_size
-            held_out_rows = batch_rows(asked, limit, held_out.samples)
+            held_out_rows = batch_rows(asked, limit, len(held_out))
             validation = Validation(held_out, held_out_rows, limit, every)
-        plan = self.plan_for("train", feed.weighted)
+        plan = self.plan_for("train", samples.weighted)
         if validation is not None:
-            self.plan_for("evaluate", validation.feed.weighted)
+            self.plan_for("evaluate", validation.samples.weighted)
         history = History()
-        steps = per_epoch or len(batches(feed.samples, rows))
+        steps = per_epoch or len(batches(len(samples), rows))
         params = {"verbose": shown, "epochs": epochs, "steps": steps}
         hooks = CallbackList(_with(callbacks, history), model=self, params=params)
         self.history = history
         FitLoop(
-            self, plan, feed, rows, per_epoch, bool(shuffle), validation, hooks, Progress(shown)
+            self,
+            plan,
+            samples.feed,
+            rows,
+            per_epoch,
+            bool(shuffle),
+            validation,
+            hooks,
+            Progress(shown),
         ).run(first, epochs)
         return history
 
     def _training_data(
         self, x: Any, y: Any, sample_weight: Any, split: float, validation_data: Any
-    ) -> tuple[Feed, Feed | None]:
+    ) -> tuple[Samples, Samples | None]:
         """Return what to train on and what to validate on."""
-        feed = self._feed(x, y, sample_weight)
+        samples = self._samples(x, y, sample_weight)
         if validation_data is not None:
-            return feed, self._validation_feed(validation_data)
+            return samples, self._validation_samples(validation_data)
         if not split:
-            return feed, None
-        kept = int(feed.samples * (1 - split))
-        if kept in (0, feed.samples):
+            return samples, None
+        count = len(samples)
+        kept = int(count * (1 - split))
+        if kept in (0, count):
             raise ValueError(
-                f"validation_split={split} leaves one side without samples: {len(x)} are too few"
+                f"validation_split={split} leaves one side without samples: {count} are too few"
             )
-        return feed.rows(0, kept), feed.rows(kept, feed.samples)
+        return samples.rows(0, kept), samples.rows(kept, count)
 
-    def _validation_feed(self, data: Sequence[Any]) -> Feed:
+    def _validation_samples(self, data: Sequence[Any]) -> Samples:
         if not isinstance(data, (tuple, list)) or len(data) not in (2, 3):
             raise ValueError(
                 "validation_data must be (x, y) or (x, y, sample_weight), got "
@@ -188,7 +238,7 @@ class Trainer(Compiled):
                 + (f" of length {len(data)}" if isinstance(data, (tuple, list)) else "")
             )
         x, y, weight = (*data, None)[:3]
-        return self._feed(x, y, weight, prefix="validation ")
+        return self._samples(x, y, weight, prefix="validation ")
 
     def evaluate(
         self,
@@ -210,21 +260,21 @@ class Trainer(Compiled):
         batch_rows(batch_size, None, 1)
         limit = optional_whole(steps, "steps", 1)
         shown = verbosity(verbose, 0)
-        feed = self._feed(x, y, sample_weight)
-        rows = batch_rows(batch_size, limit, feed.samples)
-        self.plan_for("evaluate", feed.weighted)
+        samples = self._samples(x, y, sample_weight)
+        rows = batch_rows(batch_size, limit, len(samples))
+        self.plan_for("evaluate", samples.weighted)
         hooks = CallbackList(callbacks, model=self)
         progress = Progress(shown)
-        progress.epoch_begin(0, 1, len(batches(feed.samples, rows, limit)))
+        progress.epoch_begin(0, 1, len(batches(len(samples), rows, limit)))
 
         def show(work: Pass) -> None:
             progress.advance(work.done, work.logs())
 
         try:
-            logs = evaluate(self, feed, rows, limit, hooks, show if progress.live else None)
+            logs = evaluate(self, samples, rows, limit, hooks, show if progress.live else None)
         finally:
             progress.close()
-        return _result(logs, return_dict)
+        return self._result(logs, return_dict)
 
     def predict(
         self,
@@ -233,7 +283,7 @@ class Trainer(Compiled):
         verbose: str | int = "auto",
         steps: int | None = None,
         callbacks: Any = None,
-    ) -> Floats:
+    ) -> Any:
         """Return the outputs for samples.
 
         Parameters
@@ -247,6 +297,7 @@ class Trainer(Compiled):
         Returns
         -------
         y : (n, ...) array of the model's float type
+            With several outputs the structure that they form, such as a list.
         """
         predictor = self._predictor  # once: another thread may compile meanwhile
         if (
@@ -260,9 +311,10 @@ class Trainer(Compiled):
         progress = Progress(verbosity(verbose, 0))
         limit = optional_whole(steps, "steps", 1)
         batch_rows(batch_size, None, 1)
-        samples = self._input(x)
-        rows = batch_rows(batch_size, limit, len(samples), _PREDICT_ROWS)
-        work, result = self._outputs("predict", samples, batches(len(samples), rows, limit))
+        inputs = self._input_arrays(x)
+        count = same_length(**{f"x[{i}]": array for i, array in enumerate(inputs)})
+        rows = batch_rows(batch_size, limit, count, _PREDICT_ROWS)
+        work, result = self._outputs("predict", inputs, batches(count, rows, limit))
         table = work.steps
         hooks = CallbackList(callbacks, model=self)
         hooks.on_predict_begin()
@@ -273,7 +325,8 @@ class Trainer(Compiled):
                     hooks.on_predict_batch_begin(step)
                     work.run(limit=step + 1)
                     first, count = (int(v) for v in table[step, :2])
-                    hooks.on_predict_batch_end(step, {"outputs": result[first : first + count]})
+                    outputs = map_structure(itemgetter(slice(first, first + count)), result)
+                    hooks.on_predict_batch_end(step, {"outputs": outputs})
             else:
                 work.run(after=lambda: progress.advance(work.done, {}))
         finally:
@@ -281,25 +334,31 @@ class Trainer(Compiled):
         hooks.on_predict_end()
         return result
 
-    def sample(self, x: Any) -> Floats:
+    def sample(self, x: Any) -> Any:
         """Return the outputs for samples with layers behaving as in training.
 
         Dropout draws new masks at every call; weights stay as they are.
         """
-        samples = self._input(x)
-        work, result = self._outputs("sample", samples, batches(len(samples), _PREDICT_ROWS))
-        work.draw = self.next_draw(epoch=False)
+        inputs = self._input_arrays(x)
+        count = same_length(**{f"x[{i}]": array for i, array in enumerate(inputs)})
+        work, result = self._outputs("sample", inputs, batches(count, _PREDICT_ROWS))
         work.run()
         return result
 
-    def _outputs(self, mode: Mode, samples: Any, steps: Integers) -> tuple[Pass, Floats]:
-        """Return a pass that computes outputs, and the array that receives them."""
-        output = self.graph()[1]
+    def _outputs(self, mode: Mode, inputs: list[Array], steps: Integers) -> tuple[Pass, Any]:
+        """Return a pass that computes outputs, and the arrays that receive them."""
+        graph = self.graph()
         n = int(steps[:, 1].sum())
-        result = np.empty((n, *(dim or 0 for dim in output.shape[1:])), output.dtype)
-        flat = result.reshape(-1, result.shape[-1]) if result.size else result
-        feed = Feed([(samples, 1.0)], len(samples))
-        return Pass(self.plan_for(mode), feed, steps, outputs=[flat]), result
+        results = [empty_output(tensor, n) for tensor in graph.output_list]
+        feed = Feed([(array, 1.0) for array in inputs], len(inputs[0]))
+        work = Pass(
+            self.plan_for(mode),
+            feed,
+            steps,
+            outputs=[as_output_rows(result) for result in results],
+            draw=self.next_draw(epoch=False),
+        )
+        return work, pack_like(graph.outputs, results)
 
     # -- single batches --------------------------------------------------------------------------
 
@@ -318,28 +377,50 @@ class Trainer(Compiled):
         result : as ``evaluate``
             Of this batch, before the step.
         """
-        feed = self._feed(x, y, sample_weight)
+        samples = self._samples(x, y, sample_weight)
         if class_weight is not None:
-            feed = class_weighted(feed, class_weight, self.graph()[1])
-        work = self._single_batch("train", feed)
-        work.draw = self.next_draw(epoch=False)
+            samples = samples.class_weighted(class_weight, self.graph().output_list)
+        work = self._single_batch("train", samples)
         work.run(self.optimizer)
-        return _result(work.logs(), return_dict)
+        return self._result(work.logs(), return_dict)
 
     def test_on_batch(
         self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False
     ) -> Any:
         """Return loss and metrics of one batch."""
-        work = self._single_batch("evaluate", self._feed(x, y, sample_weight))
+        work = self._single_batch("evaluate", self._samples(x, y, sample_weight))
         work.run()
-        return _result(work.logs(), return_dict)
+        return self._result(work.logs(), return_dict)
 
-    def predict_on_batch(self, x: Any) -> Floats:
+    def predict_on_batch(self, x: Any) -> Any:
         """Return the outputs for one batch."""
         return self.predict(x)
 
-    def _single_batch(self, mode: Mode, feed: Feed) -> Pass:
-        return Pass(self.plan_for(mode, feed.weighted), feed, batches(feed.samples, feed.samples))
+    def _single_batch(self, mode: Mode, samples: Samples) -> Pass:
+        count = len(samples)
+        plan = self.plan_for(mode, samples.weighted)
+        draw = self.next_draw(epoch=False)
+        return Pass(plan, samples.feed, batches(count, count), draw=draw)
+
+    def _result(self, logs: dict[str, float], return_dict: bool) -> Any:
+        """Return logs as Keras does: a dict, or their values, the loss first."""
+        if return_dict:
+            return logs
+        values = list(logs.values())
+        return values[0] if len(values) == 1 else values
+
+
+def _shapes_of(x: Any, name: str) -> Any:
+    """Return the shape of a batch, or a structure of shapes, that a model is built for."""
+    if isinstance(x, Mapping) or (is_nested(x) and all(np.ndim(item) > 0 for item in x)):
+        arrays = map_structure(lambda item: samples_of(item, name), x)
+        if isinstance(x, Mapping) or any(hasattr(item, "shape") for item in x):
+            return map_structure(_batch_shape, arrays)
+    return _batch_shape(samples_of(x, name))
+
+
+def _batch_shape(array: Array) -> tuple[int | None, ...]:
+    return (None, *(array.shape[1:] or (1,)))
 
 
 def _with(callbacks: Any, history: History) -> list[Any]:
@@ -347,10 +428,3 @@ def _with(callbacks: Any, history: History) -> list[Any]:
         return [history]
     given = callbacks if isinstance(callbacks, Iterable) else [callbacks]
     return [*given, history]
-
-
-def _result(logs: dict[str, float], return_dict: bool) -> Any:
-    if return_dict:
-        return logs
-    values = list(logs.values())
-    return values[0] if len(values) == 1 else values

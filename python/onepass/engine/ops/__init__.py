@@ -7,6 +7,6 @@ from onepass.engine.ops.activation import ActivationOp, SoftmaxOp
 from onepass.engine.ops.dense import DenseOp
 from onepass.engine.ops.dropout import DropoutOp
 from onepass.engine.ops.op import Op
-from onepass.engine.ops.reshape import ReshapeOp
+from onepass.engine.ops.reshape import IdentityOp, ReshapeOp
 
-__all__ = ["ActivationOp", "DenseOp", "DropoutOp", "Op", "ReshapeOp", "SoftmaxOp"]
+__all__ = ["ActivationOp", "DenseOp", "DropoutOp", "IdentityOp", "Op", "ReshapeOp", "SoftmaxOp"]
