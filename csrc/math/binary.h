@@ -141,7 +141,26 @@ struct Power {
   }
 };
 
-using Binary = List<Sum, Difference, Product, Quotient, Maximum, Minimum, Power>;
+// b is the slope below 0, and at 0.
+struct ParametricRelu {
+  static constexpr const char* kName = "prelu";
+  static constexpr bool kNeedsOperands = true;
+
+  template <class T>
+  ONEPASS_HD static T value(T a, T b) {
+    return a > T(0) ? a : b * a;
+  }
+  template <class T>
+  ONEPASS_HD static T derivative_a(T a, T b) {
+    return a > T(0) ? T(1) : b;
+  }
+  template <class T>
+  ONEPASS_HD static T derivative_b(T a, T) {
+    return a > T(0) ? T(0) : a;
+  }
+};
+
+using Binary = List<Sum, Difference, Product, Quotient, Maximum, Minimum, Power, ParametricRelu>;
 
 }  // namespace
 }  // namespace onepass::math

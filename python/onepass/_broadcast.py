@@ -22,15 +22,17 @@ def result_shape(shapes: Sequence[Shape], names: Sequence[str], owner: str) -> S
     for axis in range(-max((len(shape) for shape in shapes), default=0), 0):
         sizes = {shape[axis] for shape in shapes if len(shape) >= -axis and shape[axis] != 1}
         if len(sizes) > 1:
-            raise ValueError(f"{owner}: {_listed(shapes, names)} cannot be broadcast together")
+            raise misfit(shapes, names, owner)
         result.append(sizes.pop() if sizes else 1)
     return tuple(result)
 
 
-def _listed(shapes: Sequence[Shape], names: Sequence[str]) -> str:
-    return " and ".join(
+def misfit(shapes: Sequence[Shape], names: Sequence[str], owner: str) -> ValueError:
+    """Return the error that says that operands do not fit together."""
+    listed = " and ".join(
         f"{name} of shape {shape}" for name, shape in zip(names, shapes, strict=True)
     )
+    return ValueError(f"{owner}: {listed} cannot be broadcast together")
 
 
 def repeat_of(shape: Shape, to: Shape, name: str, owner: str) -> int:

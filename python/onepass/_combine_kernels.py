@@ -24,7 +24,8 @@ def combine(a: ArrayLike, b: ArrayLike, op: str, *, out: Array | None = None) ->
     ----------
     a : float32 or float64, any shape
     b : dtype of a, a shape that can be broadcast with that of a
-    op : {"add", "subtract", "multiply", "divide", "maximum", "minimum", "power"}
+    op : {"add", "subtract", "multiply", "divide", "maximum", "minimum", "power", "prelu"}
+        The last is a where a is positive and ``b * a`` elsewhere.
     out : shape of the result, dtype of a, optional; receives it and may be a or b itself
 
     Returns
@@ -56,8 +57,8 @@ def combine(a: ArrayLike, b: ArrayLike, op: str, *, out: Array | None = None) ->
 def combine_backward(a: ArrayLike, b: ArrayLike, dy: ArrayLike, op: str) -> tuple[Array, Array]:
     """Return the gradients of ``combine(a, b, op)`` with respect to a and b.
 
-    They are sums over whatever the operand was broadcast over. Where a and b are equal each has half
-    of the slope of their maximum and minimum. The slope of ``0 ** b`` with respect to b is 0.
+    They are sums over whatever the operand was broadcast over. Where a and b are equal, each has
+    half of the slope of their maximum and minimum. The slope of ``0 ** b`` in b is 0.
 
     Parameters
     ----------

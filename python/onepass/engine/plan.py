@@ -141,6 +141,8 @@ def _predictor(native: _core.Plan, calls: Sequence[Call], graph: Graph) -> _core
     if any("key" in call.attributes for call in calls):  # draws at random: needs its number
         return None
     (x,), (y,) = graph.input_list, graph.output_list
+    if x.index_below is not None:  # numbers are looked at before they are fed
+        return None
     source, target = first.writes["out"], last.reads["source"]
     if source.root() is target.root():  # nothing but reshapes: rows would have to be copied
         return None

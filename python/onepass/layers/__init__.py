@@ -3,20 +3,62 @@
 from onepass.layers.activation import ELU, Activation, LeakyReLU, ReLU, Softmax
 from onepass.layers.dense import Dense
 from onepass.layers.dropout import Dropout
+from onepass.layers.embedding import Embedding
+from onepass.layers.function import Lambda
 from onepass.layers.input import Input, InputLayer
 from onepass.layers.layer import Layer
-from onepass.layers.reshaping import Flatten
+from onepass.layers.merging import (
+    Add,
+    Average,
+    Concatenate,
+    Maximum,
+    Minimum,
+    Multiply,
+    Subtract,
+    add,
+    average,
+    concatenate,
+    maximum,
+    minimum,
+    multiply,
+    subtract,
+)
+from onepass.layers.pooling import GlobalAveragePooling1D
+from onepass.layers.rescaling import Rescaling
+from onepass.layers.reshaping import Flatten, Reshape
+from onepass.layers.trained_activations import PReLU, Swish
 
 __all__ = [
     "ELU",
     "Activation",
+    "Add",
+    "Average",
+    "Concatenate",
     "Dense",
     "Dropout",
+    "Embedding",
     "Flatten",
+    "GlobalAveragePooling1D",
     "Input",
     "InputLayer",
+    "Lambda",
     "Layer",
     "LeakyReLU",
+    "Maximum",
+    "Minimum",
+    "Multiply",
+    "PReLU",
     "ReLU",
+    "Rescaling",
+    "Reshape",
     "Softmax",
+    "Subtract",
+    "Swish",
+    "add",
+    "average",
+    "concatenate",
+    "maximum",
+    "minimum",
+    "multiply",
+    "subtract",
 ]

@@ -4,9 +4,25 @@ Each op writes plain calls, one kernel for one thing; fusion is the business of 
 """
 
 from onepass.engine.ops.activation import ActivationOp, SoftmaxOp
+from onepass.engine.ops.columns import ConcatenateOp, SliceOp, SumOp
+from onepass.engine.ops.combine import CombineOp
 from onepass.engine.ops.dense import DenseOp
 from onepass.engine.ops.dropout import DropoutOp
+from onepass.engine.ops.embedding import EmbeddingOp
 from onepass.engine.ops.op import Op
 from onepass.engine.ops.reshape import IdentityOp, ReshapeOp
 
-__all__ = ["ActivationOp", "DenseOp", "DropoutOp", "IdentityOp", "Op", "ReshapeOp", "SoftmaxOp"]
+__all__ = [
+    "ActivationOp",
+    "CombineOp",
+    "ConcatenateOp",
+    "DenseOp",
+    "DropoutOp",
+    "EmbeddingOp",
+    "IdentityOp",
+    "Op",
+    "ReshapeOp",
+    "SliceOp",
+    "SoftmaxOp",
+    "SumOp",
+]
