@@ -6,24 +6,14 @@
 
 #include <cstdint>
 
+#include "arguments/combine.h"
+#include "matrix.h"
 #include "team.h"
 
 namespace onepass {
 
 inline constexpr int kMaxStates = 4;   // optimizer state slots of one parameter
 inline constexpr int kMaxScalars = 8;  // per-step numbers of a rule, activation or loss
-
-// Row-major view: unit column stride, any row stride (in elements, negative allowed).
-template <class T>
-struct Matrix {
-  T* data = nullptr;
-  int64_t rows = 0;
-  int64_t cols = 0;
-  int64_t stride = 0;
-
-  ONEPASS_INLINE T* row(int64_t r) const { return data + r * stride; }
-  ONEPASS_INLINE explicit operator bool() const { return data != nullptr; }
-};
 
 // An activation: index in math/activations.h and its hyper-parameters in the header's order.
 struct ActivationSpec {
@@ -263,6 +253,12 @@ struct KernelTable {
   void (*moving_statistics)(const MovingStatistics<T>&, Team&);
   void (*row_norm)(const RowNorm<T>&, Team&);
   void (*row_norm_backward)(const RowNormBackward<T>&, Team&);
+  void (*combine)(const Combine<T>&, Team&);
+  void (*combine_backward)(const CombineBackward<T>&, Team&);
+  void (*scaled_copy)(const ScaledCopy<T>&, Team&);
+  void (*scaled_sum)(const ScaledSum<T>&, Team&);
+  void (*embedding)(const Embedding<T>&, Team&);
+  void (*embedding_backward)(const EmbeddingBackward<T>&, Team&);
   void (*loss)(const Loss<T>&, Team&);
   void (*row_accuracy)(const RowAccuracy<T>&, Team&);
   void (*weighted_sum)(const WeightedSum<T>&, Team&);

@@ -6,6 +6,7 @@ PYBIND11_MODULE(_core, m) {
   onepass::bind::register_formulas(m);
   onepass::bind::register_kernels(m);
   onepass::bind::register_normalization_kernels(m);
+  onepass::bind::register_combine_kernels(m);
   onepass::bind::register_optimizer(m);
   onepass::bind::register_predictor(m);
   onepass::bind::register_plan(m);

@@ -130,6 +130,7 @@ class PlanObject {
 using PlanClass = py::class_<PlanObject>;
 
 // Each adds the calls of one topic to the class.
+void add_combine_calls(PlanClass& plan);
 void add_dense_calls(PlanClass& plan);
 void add_elementwise_calls(PlanClass& plan);
 void add_host_calls(PlanClass& plan);

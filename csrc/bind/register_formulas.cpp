@@ -5,7 +5,8 @@
 #include <string>
 #include <vector>
 
-#include "../math/activations.h"
+#include "../math/binary.h"
+#include "../math/functions.h"
 #include "../math/losses.h"
 #include "../math/philox.h"
 #include "../math/rules.h"
@@ -21,14 +22,26 @@ std::vector<std::string> names_of(const char* const* names, int count) {
                           : std::vector<std::string>(names, names + count);
 }
 
-py::list activations() {
+// Their ids begin at `id`.
+template <class Formulas>
+py::list elementwise(int id) {
   py::list all;
-  int id = 0;
-  math::Activations::each([&](auto formula) {
+  Formulas::each([&](auto formula) {
     using F = decltype(formula);
     all.append(py::dict(py::arg("id") = id++, py::arg("name") = F::kName,
                         py::arg("hyper") = names_of(F::kHyper, F::kHyperCount),
                         py::arg("needs_input") = F::kNeedsInput));
+  });
+  return all;
+}
+
+py::list binary() {
+  py::list all;
+  int id = 0;
+  math::Binary::each([&](auto formula) {
+    using F = decltype(formula);
+    all.append(py::dict(py::arg("id") = id++, py::arg("name") = F::kName,
+                        py::arg("needs_operands") = F::kNeedsOperands));
   });
   return all;
 }
@@ -63,7 +76,9 @@ py::list rules() {
 }  // namespace
 
 void register_formulas(py::module_& m) {
-  m.def("activations", &activations);
+  m.def("activations", [] { return elementwise<math::Activations>(0); });
+  m.def("functions", [] { return elementwise<math::Functions>(math::Activations::kSize); });
+  m.def("binary", &binary);
   m.def("losses", &losses);
   m.def("rules", &rules);
   m.def(

@@ -23,8 +23,9 @@ void PlanObject::gather(int source, int out) {
 
 void PlanObject::output(int from, int output) {
   const BufferSpec& spec = program_.buffer(from);
-  if (output != static_cast<int>(outputs_.size())) {
-    throw py::value_error("output: outputs must be numbered in order");
+  const auto taken = [&](const OutputSpec& other) { return other.number == output; };
+  if (output < 0 || std::any_of(outputs_.begin(), outputs_.end(), taken)) {
+    throw py::value_error("output: every output must have a number of its own");
   }
   outputs_.push_back({output, spec.rows_per_sample, spec.cols, from});
   add([&](auto zero) {
@@ -84,8 +85,10 @@ void PlanObject::run(const Sources& sources, const std::vector<py::array>& outpu
     }
   }
   if (!index.is_none()) check_order(order, table, sources);
+  replay.outputs.resize(outputs.size());
   for (const OutputSpec& spec : outputs_) {
-    replay.outputs.push_back(output_view(outputs[spec.number], spec, table, float64_));
+    if (spec.number >= static_cast<int>(outputs.size())) throw py::value_error("too few outputs");
+    replay.outputs[spec.number] = output_view(outputs[spec.number], spec, table, float64_);
   }
   replay.steps = table.data();
   replay.n_steps = static_cast<int64_t>(table.size());
@@ -132,6 +135,7 @@ void register_plan(py::module_& m) {
           arg("input_shape"), arg("output_shape"))
       .def("run", &PlanObject::run, arg("sources"), arg("outputs"), arg("index"), arg("steps"),
            arg("learning_rates"), arg("sums"), arg("progress"), arg("seconds"), arg("draw") = 0);
+  add_combine_calls(plan);
   add_dense_calls(plan);
   add_elementwise_calls(plan);
   add_host_calls(plan);

@@ -1,9 +1,11 @@
 // All kernels of one instruction set. Compiled once for each, with its flags and ONEPASS_ISA set to
 // its name; the one symbol that leaves the object is kernels_<isa>().
 #include "batch_norm.h"
+#include "combine.h"
 #include "dense_update.h"
 #include "dropout.h"
 #include "elementwise.h"
+#include "embedding.h"
 #include "gather.h"
 #include "loss.h"
 #include "reduce.h"
@@ -34,6 +36,12 @@ constexpr KernelTable<T> kTable = {
     .moving_statistics = moving_statistics<T>,
     .row_norm = row_norm<T>,
     .row_norm_backward = row_norm_backward<T>,
+    .combine = combine<T>,
+    .combine_backward = combine_backward<T>,
+    .scaled_copy = scaled_copy<T>,
+    .scaled_sum = scaled_sum<T>,
+    .embedding = embedding<T>,
+    .embedding_backward = embedding_backward<T>,
     .loss = loss<T>,
     .row_accuracy = row_accuracy<T>,
     .weighted_sum = weighted_sum<T>,

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "../kernels.h"
-#include "../math/activations.h"
+#include "../math/functions.h"
 #include "lanes.h"
 
 namespace onepass::ONEPASS_ISA {
@@ -24,7 +24,7 @@ void for_runs(Team& team, int64_t rows, int64_t cols, F&& f, const M&... views) 
 
 template <class T>
 void activation_forward(const ActivationForward<T>& a, Team& team) {
-  math::Activations::visit(a.activation.id, [&](auto formula) {
+  math::Elementwise::visit(a.activation.id, [&](auto formula) {
     using F = decltype(formula);
     const auto h = math::hyper_from<F, T>(a.activation.hyper);
     for_runs(
@@ -42,7 +42,7 @@ void activation_forward(const ActivationForward<T>& a, Team& team) {
 
 template <class T>
 void activation_backward(const ActivationBackward<T>& a, Team& team) {
-  math::Activations::visit(a.activation.id, [&](auto formula) {
+  math::Elementwise::visit(a.activation.id, [&](auto formula) {
     using F = decltype(formula);
     const auto h = math::hyper_from<F, T>(a.activation.hyper);
     for_runs(

@@ -24,6 +24,16 @@ struct List {
   }
 };
 
+// One list after the other: the ids of the second go on from the first's.
+template <class First, class Second>
+struct JoinOf;
+template <class... A, class... B>
+struct JoinOf<List<A...>, List<B...>> {
+  using Type = List<A..., B...>;
+};
+template <class First, class Second>
+using Join = typename JoinOf<First, Second>::Type;
+
 // The hyper-parameters of a formula as numbers of type T. Formula::Hyper<T> is a plain struct of
 // T's in the order of Formula::kHyper; the doubles come from the host.
 template <class Formula, class T>

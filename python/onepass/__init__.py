@@ -18,6 +18,7 @@ from onepass import (
     losses,
     metrics,
     models,
+    ops,
     optimizers,
     utils,
 )
@@ -42,6 +43,7 @@ __all__ = [
     "losses",
     "metrics",
     "models",
+    "ops",
     "optimizers",
     "utils",
 ]

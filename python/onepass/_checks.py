@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -84,6 +84,15 @@ def positive(value: object, name: str) -> float:
     return result
 
 
+def whole(value: object, name: str) -> int:
+    """Return an int that is at least 0."""
+    if isinstance(value, bool | np.bool_) or not isinstance(value, Integral):
+        raise TypeError(f"{name} must be an integer, got {type(value).__name__}")
+    if value < 0:
+        raise ValueError(f"{name} must be at least 0, got {value}")
+    return int(value)
+
+
 def choice(value: object, name: str, known: Sequence[str]) -> str:
     """Return a string that is one of ``known``."""
     if not isinstance(value, str):
@@ -107,6 +116,14 @@ def activation_of(
 ) -> tuple[_formulas.Activation, list[float]]:
     """Return an activation's entry and its hyper-parameters."""
     entry = _formulas.ACTIVATIONS[choice(name, "activation", list(_formulas.ACTIVATIONS))]
+    return entry, hyper_of(entry.hyper, hyper, entry.name)
+
+
+def elementwise_of(
+    name: object, hyper: Mapping[str, object]
+) -> tuple[_formulas.Activation, list[float]]:
+    """As ``activation_of``, for a function that need not be an activation."""
+    entry = _formulas.ELEMENTWISE[choice(name, "activation", list(_formulas.ELEMENTWISE))]
     return entry, hyper_of(entry.hyper, hyper, entry.name)
 
 

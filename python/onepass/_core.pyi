@@ -24,6 +24,8 @@ def aligned_zeros(size: int, float64: bool) -> NDArray[Any]: ...
 
 # register_formulas.cpp
 def activations() -> list[dict[str, Any]]: ...
+def functions() -> list[dict[str, Any]]: ...
+def binary() -> list[dict[str, Any]]: ...
 def losses() -> list[dict[str, Any]]: ...
 def rules() -> list[dict[str, Any]]: ...
 def philox(counter: Sequence[int], key: Sequence[int]) -> list[int]: ...
@@ -168,6 +170,38 @@ def row_norm_backward(
     dgamma: NDArray[Any] | None,
     dbeta: NDArray[Any] | None,
     accumulate: bool,
+) -> None: ...
+
+# register_combine_kernels.cpp
+def combine(
+    a: NDArray[Any],
+    a_repeat: int,  # how often in a row each row comes; all of them come again
+    b: NDArray[Any],
+    b_repeat: int,
+    y: NDArray[Any],
+    op: int,
+) -> None: ...
+def combine_backward(
+    a: NDArray[Any] | None,
+    a_repeat: int,
+    b: NDArray[Any] | None,
+    b_repeat: int,
+    dy: NDArray[Any],
+    dx: NDArray[Any],
+    dx_repeat: int,
+    op: int,
+    of_second: bool,
+    accumulate: bool,
+) -> None: ...
+def scaled_copy(
+    x: NDArray[Any] | None, repeat: int, y: NDArray[Any], scale: float, accumulate: bool
+) -> None: ...
+def scaled_sum(
+    x: NDArray[Any], y: NDArray[Any], repeat: int, scale: float, accumulate: bool
+) -> None: ...
+def embedding(index: NDArray[Any], table: NDArray[Any], y: NDArray[Any]) -> None: ...
+def embedding_backward(
+    index: NDArray[Any], dy: NDArray[Any], dtable: NDArray[Any], accumulate: bool
 ) -> None: ...
 
 # register_optimizer.cpp
@@ -335,6 +369,38 @@ class Plan(metaclass=_Pybind11Type):
         accumulate_gamma: bool,
         accumulate_beta: bool,
     ) -> None: ...
+    def combine(self, *, a: int, a_repeat: int, b: int, b_repeat: int, y: int, op: int) -> None: ...
+    def combine_backward(
+        self,
+        *,
+        a: int | None = None,
+        a_repeat: int,
+        b: int | None = None,
+        b_repeat: int,
+        dy: int,
+        dx: int,
+        dx_repeat: int,
+        op: int,
+        of_second: bool,
+        accumulate: bool,
+    ) -> None: ...
+    def scaled_copy(
+        self,
+        *,
+        x: int | None = None,  # without it y becomes 0
+        y: int,
+        repeat: int,
+        x_first: int,
+        y_first: int,
+        cols: int,
+        scale: float,
+        accumulate: bool,
+    ) -> None: ...
+    def scaled_sum(
+        self, *, x: int, y: int, repeat: int, scale: float, accumulate: bool
+    ) -> None: ...
+    def embedding(self, *, index: int, table: int, y: int) -> None: ...
+    def embedding_backward(self, *, index: int, dy: int, dtable: int, accumulate: bool) -> None: ...
     def loss(
         self,
         *,

@@ -23,6 +23,15 @@ class Activation:
 
 
 @dataclass(frozen=True)
+class Binary:
+    """An operation of two numbers: its id, and whether its derivatives depend on them."""
+
+    id: int
+    name: str
+    needs_operands: bool
+
+
+@dataclass(frozen=True)
 class Loss:
     """A loss: ``prediction`` says what it reads.
 
@@ -56,6 +65,10 @@ def _load(entries: Iterable[Mapping[str, Any]], kind: type[Any]) -> dict[str, An
 
 
 ACTIVATIONS: dict[str, Activation] = _load(_core.activations(), Activation)
+# Elementwise functions that are no activations: kernels of their own only, never in a product.
+FUNCTIONS: dict[str, Activation] = _load(_core.functions(), Activation)
+ELEMENTWISE = {**ACTIVATIONS, **FUNCTIONS}
+BINARY: dict[str, Binary] = _load(_core.binary(), Binary)
 LOSSES: dict[str, Loss] = _load(_core.losses(), Loss)
 RULES: dict[str, Rule] = _load(_core.rules(), Rule)
 

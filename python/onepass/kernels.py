@@ -15,6 +15,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from onepass import _checks, _core
+from onepass._combine_kernels import (
+    combine,
+    combine_backward,
+    embedding,
+    embedding_backward,
+    scaled_copy,
+    scaled_sum,
+)
 from onepass._norm_kernels import (
     clip_by_global_norm_,
     clip_by_norm_,
@@ -47,11 +55,15 @@ __all__ = [
     "clip_by_global_norm_",
     "clip_by_norm_",
     "clip_by_value_",
+    "combine",
+    "combine_backward",
     "dense_backward",
     "dense_backward_input",
     "dense_backward_weights",
     "dense_forward",
     "dropout",
+    "embedding",
+    "embedding_backward",
     "gather_rows",
     "global_norm",
     "layer_norm_backward",
@@ -61,6 +73,8 @@ __all__ = [
     "rms_norm_backward",
     "rms_norm_forward",
     "row_accuracy",
+    "scaled_copy",
+    "scaled_sum",
     "softmax",
     "softmax_backward",
     "unit_norm_backward",
@@ -286,7 +300,7 @@ def activation_forward(
     Parameters
     ----------
     x : float32 or float64, any shape
-    activation : str, name of an elementwise activation
+    activation : str, name of an elementwise activation or function
     out : shape and dtype of x, optional; receives the result and may be x itself
     **hyper : hyper-parameters of the activation
 
@@ -301,7 +315,7 @@ def activation_forward(
     ValueError
         If the activation is unknown, a hyper-parameter out of range or out not usable.
     """
-    entry, numbers = _checks.activation_of(activation, hyper)
+    entry, numbers = _checks.elementwise_of(activation, hyper)
     x = _checks.floats(x, "x")
     y, rows = _checks.output(out, "out", x.shape, x.dtype, {"x": x}, in_place=True)
     _core.activation_forward(_checks.input_rows(x), rows, entry.id, numbers)
@@ -339,7 +353,7 @@ def activation_backward(
     ValueError
         If shapes disagree, the activation is unknown, x is missing or out is not usable.
     """
-    entry, numbers = _checks.activation_of(activation, hyper)
+    entry, numbers = _checks.elementwise_of(activation, hyper)
     y = _checks.floats(y, "y")
     dy = _checks.floats(dy, "dy", y, "y")
     _checks.expect_shape(dy, "dy", y.shape, "as y")

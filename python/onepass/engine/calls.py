@@ -82,6 +82,7 @@ class Call:
             f"{key}={value}"
             for key, value in self.attributes.items()
             if key not in ("optimizer", "hyper", "function") and value not in (None, False, [], 0)
+            if not (value == 1 and key.endswith(("repeat", "scale")))
         ]
         arguments = ", ".join([*map(str, self.reads.values()), *notes])
         results = ", ".join(map(str, self.writes.values()))

@@ -165,7 +165,19 @@ def input_array(x: Any, tensor: SymbolicTensor, name: str = "x") -> Array:
         raise ValueError(
             f"{name} has shape {array.shape}, the model expects {_shown(tensor.shape)}"
         )
+    if tensor.index_below is not None:
+        _check_indices(array, tensor.index_below, name)
     return _readable(array, tensor.dtype)
+
+
+def _check_indices(array: Array, end: int, name: str) -> None:
+    if array.dtype.kind == "f" and not np.array_equal(array, np.floor(array)):
+        raise ValueError(f"{name} must hold whole numbers for an embedding, got fractions or NaN")
+    if array.size and not (array.min() >= 0 and array.max() < end):
+        worst = array.min() if array.min() < 0 else array.max()
+        raise ValueError(
+            f"{name} must hold numbers from 0 to {end - 1} for an embedding, got {worst}"
+        )
 
 
 def dense_target(y: Any, tensor: SymbolicTensor, name: str = "y") -> Array:

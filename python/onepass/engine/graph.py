@@ -12,6 +12,8 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from onepass.engine.operators import Operators
+
 if TYPE_CHECKING:
     from onepass.engine.ops import Op
     from onepass.layers.layer import Layer
@@ -20,14 +22,18 @@ Shape = tuple[int | None, ...]
 
 
 @dataclass(eq=False)
-class SymbolicTensor:
-    """A tensor that only has a shape yet; the first dimension is the batch and always ``None``."""
+class SymbolicTensor(Operators):
+    """A tensor that only has a shape yet; the first dimension is the batch and always ``None``.
+
+    Operators such as ``+`` and ``x[:, :2]`` record operations; see ``onepass.ops`` for more.
+    """
 
     shape: Shape
     dtype: str
     name: str = ""
     node: Node | None = field(default=None, repr=False)
     made_by: LayerCall | None = field(default=None, repr=False)
+    index_below: int | None = field(default=None, repr=False)  # of an input that holds indices
 
     @property
     def ndim(self) -> int:
@@ -46,7 +52,7 @@ class SymbolicTensor:
     def __array__(self, *_: Any, **__: Any) -> Any:
         raise TypeError(
             "a symbolic tensor has no values: NumPy functions cannot be recorded in a model; "
-            "use layers and activations of onepass on it"
+            "use layers, activations and ops of onepass on it"
         )
 
     def __bool__(self) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 
 from onepass.engine.calls import Buffer, Call
 from onepass.engine.graph import Node, SymbolicTensor
-from onepass.engine.storage import Variable, padded
+from onepass.engine.storage import Floats, Variable, padded
 
 
 class Lowering:
@@ -80,6 +80,10 @@ class Lowering:
             self._parameter_gradients[id(variable)] = buffer
             return buffer, False
         return self._parameter_gradients[id(variable)], True
+
+    def constant(self, array: Floats) -> Buffer:
+        """Return the buffer of a constant array."""
+        return _fixed("constant", array)
 
     def has_gradient(self, variable: Variable) -> bool:
         """Whether a call writes this variable's gradient."""
@@ -220,5 +224,7 @@ def _memory_groups(nodes: Sequence[Node], training: bool) -> dict[int, list[Symb
 
 def _fixed(name: str, array: Any) -> Buffer:
     cols = array.shape[-1] if array.ndim else 1
+    if array.ndim not in (1, 2):  # such arrays have no gaps
+        array = array.reshape(-1, cols)
     stride = array.strides[0] // array.itemsize if array.ndim == 2 else cols
     return Buffer(name, "fixed", cols, stride, array=array)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from onepass import _core
-from onepass._formulas import ACTIVATIONS, LOSSES
+from onepass._formulas import BINARY, ELEMENTWISE, LOSSES
 from onepass.engine.calls import Buffer, Call
 from onepass.engine.graph import SymbolicTensor, nodes_between
 from onepass.engine.lowering import Lowering
@@ -147,6 +147,8 @@ def _predictor(native: _core.Plan, calls: Sequence[Call], graph: Graph) -> _core
     if any("key" in call.attributes or call.kernel == "host" for call in calls):
         return None  # draws at random, which needs a number; or calls Python
     (x,), (y,) = graph.input_list, graph.output_list
+    if x.index_below is not None:  # numbers are looked at before they are fed
+        return None
     source, target = first.writes["out"], last.reads["source"]
     if source.root() is target.root():  # nothing but reshapes: rows would have to be copied
         return None
@@ -223,7 +225,9 @@ def _native_attributes(call: Call) -> dict[str, Any]:
     """Names to the ids that the native side knows."""
     attributes = dict(call.attributes)
     if "activation" in attributes:
-        attributes["activation"] = ACTIVATIONS[attributes["activation"]].id
+        attributes["activation"] = ELEMENTWISE[attributes["activation"]].id
+    if "op" in attributes:
+        attributes["op"] = BINARY[attributes["op"]].id
     if "loss" in attributes:
         attributes["id"] = LOSSES[attributes.pop("loss")].id
     if "count" in attributes:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from onepass._formulas import ACTIVATIONS
 from onepass.engine.calls import Buffer, Call
 
 Calls = list[Call]
@@ -102,9 +103,18 @@ def fuse_output_loss(calls: Calls) -> Calls:
     return calls
 
 
+def _activations(calls: Calls, kernel: str) -> Calls:
+    """Calls of an elementwise kernel whose function a product can take on."""
+    return [
+        call
+        for call in calls
+        if call.kernel == kernel and call.attributes["activation"] in ACTIVATIONS
+    ]
+
+
 def fuse_activation(calls: Calls) -> Calls:
     """Dense, bias and activation in the product's epilogue."""
-    for activation in [call for call in calls if call.kernel == "activation_forward"]:
+    for activation in _activations(calls, "activation_forward"):
         source = activation.reads["x"]
         dense = _writer(calls, source, "dense_forward")
         if dense is None or dense.attributes["activation"] != "linear":
@@ -121,7 +131,7 @@ def fuse_activation(calls: Calls) -> Calls:
 
 def fuse_activation_backward(calls: Calls) -> Calls:
     """The activation's derivative in the epilogue of the input-gradient product behind it."""
-    for activation in [call for call in calls if call.kernel == "activation_backward"]:
+    for activation in _activations(calls, "activation_backward"):
         dy = activation.reads["dy"]
         product = _writer(calls, dy, "dense_backward_input")
         if product is None or product.attributes["activation"] != "linear":

@@ -3,8 +3,26 @@
 from onepass.layers.activation import ELU, Activation, LeakyReLU, ReLU, Softmax
 from onepass.layers.dense import Dense
 from onepass.layers.dropout import Dropout
+from onepass.layers.embedding import Embedding
+from onepass.layers.function import Lambda
 from onepass.layers.input import Input, InputLayer
 from onepass.layers.layer import Layer
+from onepass.layers.merging import (
+    Add,
+    Average,
+    Concatenate,
+    Maximum,
+    Minimum,
+    Multiply,
+    Subtract,
+    add,
+    average,
+    concatenate,
+    maximum,
+    minimum,
+    multiply,
+    subtract,
+)
 from onepass.layers.normalization import (
     BatchNormalization,
     LayerNormalization,
@@ -12,23 +30,47 @@ from onepass.layers.normalization import (
     UnitNormalization,
 )
 from onepass.layers.numpy_layer import NumpyLayer
-from onepass.layers.reshaping import Flatten
+from onepass.layers.pooling import GlobalAveragePooling1D
+from onepass.layers.rescaling import Rescaling
+from onepass.layers.reshaping import Flatten, Reshape
+from onepass.layers.trained_activations import PReLU, Swish
 
 __all__ = [
     "ELU",
     "Activation",
+    "Add",
+    "Average",
     "BatchNormalization",
+    "Concatenate",
     "Dense",
     "Dropout",
+    "Embedding",
     "Flatten",
+    "GlobalAveragePooling1D",
     "Input",
     "InputLayer",
+    "Lambda",
     "Layer",
     "LayerNormalization",
     "LeakyReLU",
+    "Maximum",
+    "Minimum",
+    "Multiply",
     "NumpyLayer",
+    "PReLU",
     "RMSNormalization",
     "ReLU",
+    "Rescaling",
+    "Reshape",
     "Softmax",
+    "Subtract",
+    "Swish",
     "UnitNormalization",
+    "add",
+    "average",
+    "concatenate",
+    "maximum",
+    "minimum",
+    "multiply",
+    "subtract",
 ]

@@ -4,8 +4,11 @@ Each op writes plain calls, one kernel for one thing; fusion is the business of 
 """
 
 from onepass.engine.ops.activation import ActivationOp, SoftmaxOp
+from onepass.engine.ops.columns import ConcatenateOp, SliceOp, SumOp
+from onepass.engine.ops.combine import CombineOp
 from onepass.engine.ops.dense import DenseOp
 from onepass.engine.ops.dropout import DropoutOp
+from onepass.engine.ops.embedding import EmbeddingOp
 from onepass.engine.ops.host import HostOp
 from onepass.engine.ops.normalization import BatchNormOp, RowNormOp
 from onepass.engine.ops.op import Op
@@ -14,12 +17,17 @@ from onepass.engine.ops.reshape import IdentityOp, ReshapeOp
 __all__ = [
     "ActivationOp",
     "BatchNormOp",
+    "CombineOp",
+    "ConcatenateOp",
     "DenseOp",
     "DropoutOp",
+    "EmbeddingOp",
     "HostOp",
     "IdentityOp",
     "Op",
     "ReshapeOp",
     "RowNormOp",
+    "SliceOp",
     "SoftmaxOp",
+    "SumOp",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from onepass._formulas import ACTIVATIONS, hyper_values
+from onepass._formulas import ELEMENTWISE, hyper_values
 from onepass.engine.ops.op import Op
 
 if TYPE_CHECKING:
@@ -34,11 +34,11 @@ class _ActivationLike(Op):
 
 
 class ActivationOp(_ActivationLike):
-    """An elementwise activation of the compiled list."""
+    """An elementwise activation or function of the compiled lists."""
 
     def __init__(self, name: str, hyper: Mapping[str, float]) -> None:
         self.name = name
-        self.formula = ACTIVATIONS[name]
+        self.formula = ELEMENTWISE[name]
         self.hyper = hyper_values(self.formula.hyper, hyper, name)
 
     def forward(self, low: Lowering, node: Node) -> None:

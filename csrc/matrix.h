@@ -1,0 +1,22 @@
+// What kernels read and write.
+#pragma once
+
+#include <cstdint>
+
+#include "team.h"
+
+namespace onepass {
+
+// Row-major view: unit column stride, any row stride (in elements, negative allowed).
+template <class T>
+struct Matrix {
+  T* data = nullptr;
+  int64_t rows = 0;
+  int64_t cols = 0;
+  int64_t stride = 0;
+
+  ONEPASS_INLINE T* row(int64_t r) const { return data + r * stride; }
+  ONEPASS_INLINE explicit operator bool() const { return data != nullptr; }
+};
+
+}  // namespace onepass
