@@ -145,7 +145,15 @@ def compare(case: Case, prepared: Prepared) -> dict[str, float]:
     return {rival.name: error_between(ours, rival.result()) for rival in prepared.rivals}
 
 
-FAMILIES = ("products", "optimizers", "elementwise", "normalization", "reductions", "models")
+FAMILIES = (
+    "products",
+    "optimizers",
+    "elementwise",
+    "normalization",
+    "combining",
+    "reductions",
+    "models",
+)
 
 
 def family_cases(family: str, sizes: Sizes | None = None) -> list[Case]:

@@ -23,7 +23,8 @@ ONEPASS_HD double power(double a, double b) {
   const bool whole = is_whole(b);
   const bool odd = whole & !is_whole(0.5 * b);
   const bool negative = (to_bits(a) & Traits<double>::kSignMask) != 0;
-  const double minus = odd ? -positive : (whole | (size == 0.0)) ? positive : quiet_nan<double>();
+  const bool end = (size == 0.0) | !is_finite(size);  // fractional powers of these are not NaN
+  const double minus = odd ? -positive : (whole | end) ? positive : quiet_nan<double>();
   const double result = negative ? minus : positive;
   return (b == 0.0) | (a == 1.0) ? 1.0 : result;
 }

@@ -102,11 +102,13 @@ def _any_symbolic(*values: Any) -> bool:
 
 
 def _floats(*values: Any) -> list[Any]:
-    """Return arrays of one float type: float64 if one of them decides so, else float32."""
-    given = [value if isinstance(value, (int, float)) else np.asarray(value) for value in values]
-    found = np.result_type(*given)
-    dtype = found if found == np.float64 and found.kind == "f" else np.dtype(np.float32)
-    return [np.asarray(value, dtype) for value in given]
+    """Return arrays of one float type: float64 if an array among them is, else float32."""
+    arrays = [np.asarray(value) for value in values]
+    double = any(
+        array.dtype == np.float64 and not isinstance(value, float)
+        for array, value in zip(arrays, values, strict=True)
+    )
+    return [np.asarray(array, np.float64 if double else np.float32) for array in arrays]
 
 
 def _combine(name: str, x1: Any, x2: Any) -> Any:

@@ -1,0 +1,300 @@
+"""Operators and functions on symbolic tensors: values against NumPy, gradients, shapes, errors."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+import onepass
+from onepass import Input, Model, config, layers, ops, optimizers, utils
+
+NUMPY = SimpleNamespace(
+    **{
+        name: getattr(np, name)
+        for name in (
+            *("abs", "absolute", "add", "clip", "concatenate", "divide", "exp", "expand_dims"),
+            *("expm1", "log", "log1p", "matmul", "maximum", "mean", "minimum", "multiply"),
+            *("negative", "power", "reciprocal", "reshape", "sign", "sqrt", "square", "squeeze"),
+            *("subtract", "sum", "tanh", "true_divide"),
+        )
+    },
+    relu=lambda x: np.maximum(x, 0),
+    sigmoid=lambda x: 1 / (1 + np.exp(-x)),
+    softmax=lambda x: np.exp(x) / np.exp(x).sum(-1, keepdims=True),
+)
+COLUMN = np.linspace(-1, 1, 6)
+
+# Functions of k (ops or NumPy), tensors x and y (n, 6) and t (n, 3, 6), and weights w: six (6,),
+# one (1,), steps (3, 1) and matrix (6, 4).
+EXPRESSIONS = {
+    "numbers": lambda k, x, y, t, w: 2 * x - y / 3 + (1 - x) * 0.5 - (-y) + 4 / (5 + y * y),
+    "tensors": lambda k, x, y, t, w: x * y - y / (x * x + 2) + x + x,
+    "arrays": lambda k, x, y, t, w: COLUMN * x + y * COLUMN - (COLUMN - y),
+    "weights": lambda k, x, y, t, w: x * w.six + y / (w.one * y + 9) - w.six + w.one * x,
+    "weights of steps": lambda k, x, y, t, w: t * w.steps + w.six - w.one,
+    "a weight twice": lambda k, x, y, t, w: x * w.six + k.exp(y - w.six),
+    "product": lambda k, x, y, t, w: k.tanh(x @ w.matrix) + k.matmul(y, w.matrix),
+    "rows over steps": lambda k, x, y, t, w: t * x[:, None] + y[:, None, :],
+    "a column over columns": lambda k, x, y, t, w: t * t[:, :, :1] + x[:, None, 2:3],
+    "both spread": lambda k, x, y, t, w: t[..., 1:2] * x[:, None, :] - y[:, None, :],
+    "powers": lambda k, x, y, t, w: x**2 + (y * y + 1) ** 0.5 + (x * x + 1) ** y + 2.0**x,
+    "whole powers": lambda k, x, y, t, w: x**3 + x**1 + (y * y + 1) ** (-2) + k.power(y, 4),
+    "larger": lambda k, x, y, t, w: k.maximum(x, y) + k.minimum(x, 0.25) * y,
+    "functions": lambda k, x, y, t, w: k.exp(x) + k.log(y * y + 1) - k.sqrt(x * x + 1) * 2,
+    "more functions": lambda k, x, y, t, w: k.log1p(x * x) + k.expm1(y) - k.abs(x) * k.sign(y),
+    "clipped": lambda k, x, y, t, w: k.clip(x, -0.5, 0.5) + abs(y) + k.reciprocal(y * y + 1),
+    "activations": lambda k, x, y, t, w: k.relu(x) + k.sigmoid(y) * k.tanh(x) + k.softmax(y),
+    "sums": lambda k, x, y, t, w: x / k.sum(k.exp(y), axis=-1, keepdims=True),
+    "means": lambda k, x, y, t, w: k.mean(t, axis=1) * k.mean(x, axis=1, keepdims=True),
+    "several axes": lambda k, x, y, t, w: k.sum(t * t, axis=(1, 2), keepdims=True) * t,
+    "last of three": lambda k, x, y, t, w: k.expand_dims(k.sum(t, -1), -1) * x[:, None, :],
+    "slices": lambda k, x, y, t, w: x[:, 1:4] * y[:, 2:5] - t[:, 0, 3:] + x[:, -1:] + x[:, :3],
+    "slices of steps": lambda k, x, y, t, w: t[:, 1:] * t[:, :2] + t[:, -1:, :],
+    "joined": lambda k, x, y, t, w: k.concatenate([x, y[:, :2], x * y], axis=-1),
+    "joined steps": lambda k, x, y, t, w: k.concatenate([t, x[:, None], t * t], axis=1),
+    "reshaped": lambda k, x, y, t, w: k.reshape(x, (-1, 3, 2)) * k.reshape(y, (-1, 3, 2)),
+    "squeezed": lambda k, x, y, t, w: k.squeeze(t[:, 1:2], axis=1) * x + k.subtract(x, y),
+    "used often": lambda k, x, y, t, w: x * x * x + x[:, :1] * x[:, 1:2] + k.add(x, x),
+    "by name": lambda k, x, y, t, w: k.multiply(k.negative(x), k.true_divide(y, 2.0)),
+}
+
+
+class Expression(layers.Layer):
+    def __init__(self, function, **kwargs):
+        super().__init__(**kwargs)
+        self.function = function
+
+    def build(self, input_shape):
+        self.six = self.add_weight((6,), "normal", "six")
+        self.one = self.add_weight((1,), "normal", "one")
+        self.steps = self.add_weight((3, 1), "normal", "steps")
+        self.matrix = self.add_weight((6, 4), "normal", "matrix")
+
+    def call(self, inputs):
+        return self.function(ops, *inputs, self)
+
+
+@pytest.fixture
+def float64():
+    before = config.floatx()
+    config.set_floatx("float64")
+    yield
+    config.set_floatx(before)
+
+
+def model_of(function, width=6):
+    """The function of three tensors that are made by trained layers."""
+    utils.set_random_seed(5)
+    given = Input((4,))
+    x, y = layers.Dense(6, name="x")(given), layers.Dense(6, "tanh", name="y")(given)
+    t = layers.Reshape((3, 6))(layers.Dense(18, name="t")(given))
+    tensors = Model(given, [x, y, t])
+    expression = Expression(function)
+    output = expression([x, y, t])
+    model = Model(given, layers.Flatten()(output))
+    model.compile(optimizers.SGD(1.0), "mse")
+    return model, tensors, expression
+
+
+def data_for(model, rows=5):
+    rng = np.random.default_rng(2)
+    return rng.normal(size=(rows, 4)), rng.normal(size=(rows, model.output_shape[-1]))
+
+
+@pytest.mark.parametrize("name", EXPRESSIONS)
+def test_values_are_numpys(name, float64) -> None:
+    model, tensors, expression = model_of(EXPRESSIONS[name])
+    data, _ = data_for(model)
+    parts = ("six", "one", "steps", "matrix")
+    weights = SimpleNamespace(**{part: getattr(expression, part).numpy() for part in parts})
+    expected = EXPRESSIONS[name](NUMPY, *tensors.predict(data), weights)
+    np.testing.assert_allclose(
+        model.predict(data), expected.reshape(len(data), -1), rtol=1e-12, atol=1e-14
+    )
+
+
+@pytest.mark.parametrize("name", EXPRESSIONS)
+def test_gradients_against_differences(name, float64) -> None:
+    """A step of SGD at rate 1 is the gradient; the second step finds the first one's buffers."""
+    model, _, _ = model_of(EXPRESSIONS[name])
+    data, target = data_for(model)
+    rng = np.random.default_rng(4)
+    for _ in range(2):
+        before = model.get_weights()
+        model.train_on_batch(data, target)
+        steps = [old - new for old, new in zip(before, model.get_weights(), strict=True)]
+        for i, step in enumerate(steps):
+            direction = rng.normal(size=step.shape)
+
+            def loss_at(t, i=i, start=before, direction=direction):
+                moved = start[i] + t * direction
+                model.set_weights([*start[:i], moved, *start[i + 1 :]])
+                return model.evaluate(data, target)
+
+            slope = (loss_at(1e-6) - loss_at(-1e-6)) / 2e-6
+            np.testing.assert_allclose(np.sum(step * direction), slope, rtol=2e-5, atol=1e-7)
+        model.set_weights([old - 0.01 * step for old, step in zip(before, steps, strict=True)])
+
+
+@pytest.mark.parametrize("name", EXPRESSIONS)
+def test_arrays_give_arrays(name) -> None:
+    rng = np.random.default_rng(3)
+    x, y, t = rng.normal(size=(5, 6)), rng.normal(size=(5, 6)), rng.normal(size=(5, 3, 6))
+    shapes = {"six": 6, "one": 1, "steps": (3, 1), "matrix": (6, 4)}
+    weights = SimpleNamespace(**{part: rng.normal(size=shape) for part, shape in shapes.items()})
+    expected = EXPRESSIONS[name](NUMPY, x, y, t, weights)
+    result = EXPRESSIONS[name](ops, x, y, t, weights)
+    assert isinstance(result, np.ndarray)
+    np.testing.assert_allclose(result, expected, rtol=1e-12, atol=1e-14)
+
+
+def test_types_of_arrays() -> None:
+    whole, single = np.arange(4), np.arange(4, dtype=np.float32)
+    double = single.astype(np.float64)
+    assert ops.add(whole, whole).dtype == ops.add(single, 1.5).dtype == np.float32
+    assert ops.add(single, whole).dtype == ops.sum(whole).dtype == np.float32
+    assert ops.add(double, 1).dtype == ops.add(single, double).dtype == np.float64
+    assert ops.mean(single) == 1.5
+    assert ops.sum(double.reshape(2, 2), axis=0, keepdims=True).shape == (1, 2)
+    assert ops.square([1, 2]).tolist() == [1, 4]
+    np.testing.assert_array_equal(ops.concatenate([whole, whole]), [0, 1, 2, 3] * 2)
+
+
+@pytest.mark.parametrize("width", [1, 63, 64, 100])
+def test_wide_rows_are_padded_inside(width) -> None:
+    """Bands of matrices whose rows have gaps, beside tensors whose rows have none."""
+    x, y = Input((width,)), Input((width,))
+    both = ops.concatenate([x, y], axis=-1)
+    outputs = [both[:, width:], both * both, ops.reshape(both, (-1, 2, width))[:, 0] - y]
+    model = Model([x, y], outputs)
+    rng = np.random.default_rng(0)
+    a, b = (rng.normal(size=(7, width)).astype(np.float32) for _ in range(2))
+    second, squares, difference = model.predict([a, b])
+    np.testing.assert_array_equal(second, b)
+    np.testing.assert_array_equal(squares, np.concatenate([a, b], 1) ** 2)
+    np.testing.assert_array_equal(difference, a - b)
+
+
+def test_one_sample_or_many_threads_or_one_give_the_same_bits() -> None:
+    model, _, _ = model_of(EXPRESSIONS["several axes"])
+    data, _ = data_for(model, 65)
+    whole = model.predict(data)
+    single = np.concatenate([model.predict(data[i : i + 1]) for i in range(len(data))])
+    np.testing.assert_array_equal(whole, single)
+    weights = []
+    for threads in (1, 2, 3):
+        before = config.threads()
+        config.set_threads(threads)
+        try:
+            model, _, _ = model_of(EXPRESSIONS["weights of steps"])
+            x, y = data_for(model, 65)
+            model.fit(x, 0.01 * y, batch_size=16, epochs=1, shuffle=False, verbose=0)
+            weights.append(np.concatenate([w.ravel() for w in model.get_weights()]))
+        finally:
+            config.set_threads(before)
+    for other in weights[1:]:
+        np.testing.assert_array_equal(other, weights[0])
+
+
+# Shapes and errors
+
+X, T = Input((6,)), Input((3, 6))
+
+
+@pytest.mark.parametrize(
+    ("make", "shape"),
+    [
+        (lambda: X + 1, (None, 6)),
+        (lambda: X[:, 2], (None,)),
+        (lambda: X[:, -2:], (None, 2)),
+        (lambda: X[..., None], (None, 6, 1)),
+        (lambda: T[:, 1], (None, 6)),
+        (lambda: T[:, :, 0], (None, 3)),
+        (lambda: T[..., 0], (None, 3)),
+        (lambda: T[:, None, 1:], (None, 1, 2, 6)),
+        (lambda: T[:], (None, 3, 6)),
+        (lambda: ops.sum(T, axis=1), (None, 6)),
+        (lambda: ops.mean(T, axis=(-1, 1)), (None,)),
+        (lambda: ops.mean(T, axis=-1, keepdims=True), (None, 3, 1)),
+        (lambda: ops.concatenate([T, T, T], axis=1), (None, 9, 6)),
+        (lambda: ops.reshape(T, (-1, 9, 2)), (None, 9, 2)),
+        (lambda: ops.reshape(T, (None, -1)), (None, 18)),
+        (lambda: ops.expand_dims(X, 1), (None, 1, 6)),
+        (lambda: ops.squeeze(ops.expand_dims(X, -1)), (None, 6)),
+        (lambda: T + X[:, None], (None, 3, 6)),
+        (lambda: np.ones(6) * X, (None, 6)),
+        (lambda: np.float32(2) * X, (None, 6)),
+        (lambda: [1, 2, 3, 4, 5, 6] - X, (None, 6)),
+    ],
+)
+def test_shapes(make, shape) -> None:
+    assert make().shape == shape
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "words"),
+    [
+        (lambda: X + Input((5,)), ValueError, ["add", "(None, 6)", "(None, 5)"]),
+        (lambda: X + T, ValueError, ["add", "(None, 6)", "(None, 3, 6)"]),
+        (lambda: X * np.ones((2, 6)), ValueError, ["multiply", "(None, 6)", "(2, 6)"]),
+        (lambda: X * np.ones((1, 1, 6)), ValueError, ["multiply", "(1, 1, 6)"]),
+        (lambda: X[:, 0] - X, ValueError, ["subtract", "(None,)", "(None, 6)"]),
+        (lambda: X[:, 0] - np.ones(3), ValueError, ["subtract", "(None,)", "(3,)"]),
+        (lambda: Input((2, 3, 4)) * Input((1, 3, 4)), ValueError, ["(None, 1, 3, 4)", "reshape"]),
+        (lambda: X + "1", TypeError, ["add", "str"]),
+        (lambda: X * 1j, TypeError, ["multiply", "complex"]),
+        (lambda: X + Input((6,), dtype="float64"), TypeError, ["float32", "float64"]),
+        (lambda: X > 0, TypeError, ["compare"]),
+        (lambda: X <= X, TypeError, ["compare"]),
+        (lambda: list(X), TypeError, ["iterated"]),
+        (lambda: len(X), TypeError, ["length"]),
+        (lambda: bool(X), TypeError, ["branch"]),
+        (lambda: np.exp(X), TypeError, ["symbolic tensor has no values"]),
+        (lambda: X[0], IndexError, ["batch", "0"]),
+        (lambda: X[1:], IndexError, ["batch"]),
+        (lambda: X[:, 6], IndexError, ["6", "axis 1"]),
+        (lambda: X[:, ::2], IndexError, ["steps of 1"]),
+        (lambda: X[:, 3:3], IndexError, ["nothing"]),
+        (lambda: X[:, 1, 2], IndexError, ["too many"]),
+        (lambda: X[:, [0, 1]], TypeError, ["whole numbers", "list"]),
+        (lambda: ops.sum(X), ValueError, ["axis=None", "batch", "axis=-1"]),
+        (lambda: ops.mean(X, axis=0), ValueError, ["mean", "batch"]),
+        (lambda: ops.sum(X, axis=2), ValueError, ["axis 2", "2 dimensions"]),
+        (lambda: ops.sum(X, axis=1.0), TypeError, ["axis", "1.0"]),
+        (lambda: ops.concatenate([X, T]), ValueError, ["batch"]),
+        (lambda: ops.concatenate([X, T], axis=-1), ValueError, ["(None, 6)", "(None, 3, 6)"]),
+        (lambda: ops.concatenate([X, np.ones((2, 6))], 1), TypeError, ["ndarray"]),
+        (lambda: ops.reshape(X, (-1, 4)), ValueError, ["(None, 6)", "(4,)"]),
+        (lambda: ops.reshape(X, (6, -1)), ValueError, ["batch"]),
+        (lambda: ops.squeeze(X, 1), ValueError, ["(None, 6)"]),
+        (lambda: ops.matmul(X, np.ones((6, 2))), TypeError, ["weight", "ndarray"]),
+        (lambda: X @ X, TypeError, ["weight"]),
+    ],
+)
+def test_errors(make, error, words) -> None:
+    with pytest.raises(error) as raised:
+        make()
+    for word in words:
+        assert word in str(raised.value)
+
+
+def test_constants_are_copied() -> None:
+    factor = np.ones(6)
+    model = Model(X, X * factor)
+    factor[:] = 5
+    data = np.ones((2, 6), np.float32)
+    np.testing.assert_array_equal(model.predict(data), data)
+
+
+def test_weights_of_another_type_are_refused() -> None:
+    layer = layers.Dense(6, dtype="float64")
+    layer.build((None, 6))
+    for make in (lambda: X * layer.bias, lambda: X @ layer.kernel):
+        with pytest.raises(TypeError, match=r"float64.*float32"):
+            make()
+
+
+def test_ops_are_kerass_by_name() -> None:
+    assert onepass.keras.ops is ops
+    assert all(callable(getattr(ops, name)) for name in ops.__all__)
+    assert ops.__all__ == sorted(ops.__all__)
