@@ -241,6 +241,13 @@ struct ScaleClip {
   double scale, low, high;
 };
 
+}  // namespace onepass
+
+// Arguments by topic; they need Matrix.
+#include "arguments/penalty.h"
+
+namespace onepass {
+
 template <class T>
 struct KernelTable {
   void (*dense_forward)(const DenseForward<T>&, Team&);
@@ -259,6 +266,8 @@ struct KernelTable {
   void (*dense_update)(const DenseUpdate<T>&, Team&);
   void (*sum_of_squares)(const SumOfSquares<T>&, Team&);
   void (*scale_clip)(const ScaleClip<T>&, Team&);
+  void (*penalty)(const Penalty<T>&, Team&);
+  void (*constrain)(const Constrain<T>&, Team&);
 };
 
 struct Kernels {

@@ -11,5 +11,6 @@ void register_kernels(pybind11::module_& m);
 void register_optimizer(pybind11::module_& m);
 void register_plan(pybind11::module_& m);
 void register_predictor(pybind11::module_& m);
+void register_regularizing_kernels(pybind11::module_& m);
 
 }  // namespace onepass::bind

@@ -5,34 +5,14 @@
 #include <utility>
 #include <vector>
 
-#include "../cpu/dispatch.h"
-#include "../cpu/pool.h"
 #include "arrays.h"
 #include "register.h"
+#include "run_kernel.h"
 
 namespace onepass::bind {
 namespace {
 
 using Hyper = std::vector<double>;
-
-// Runs `kernel` of the table in use on `arguments` with the GIL released.
-template <class T, class Arguments>
-void run_kernel(void (*KernelTable<T>::*kernel)(const Arguments&, Team&), const Arguments& a,
-                double work) {
-  const auto function = kernels().of<T>().*kernel;
-  py::gil_scoped_release release;
-  run_team(work, [&](Team& team) { function(a, team); });
-}
-
-template <class T>
-double product_work(Matrix<T> a, int64_t cols) {
-  return static_cast<double>(a.rows) * static_cast<double>(a.cols) * static_cast<double>(cols);
-}
-
-template <class T>
-double sweep_work(Matrix<T> a) {
-  return kElementWork * static_cast<double>(a.rows) * static_cast<double>(a.cols);
-}
 
 void dense_forward(py::array x, py::array w, py::object b, py::object z, py::array y,
                    int activation, const Hyper& hyper) {

@@ -116,6 +116,7 @@ void register_plan(py::module_& m) {
           },
           arg("cols"), arg("stride"), arg("rows_per_sample"))
       .def("index_buffer", &PlanObject::index_buffer, arg("rows_per_sample"))
+      .def("doubles_buffer", &PlanObject::doubles_buffer, arg("cols"), arg("rows_per_sample"))
       .def("phase", &PlanObject::phase)
       .def("view", &PlanObject::view, arg("of"), arg("cols"), arg("rows_per_sample"))
       .def("fixed", &PlanObject::fixed, arg("array"))
@@ -134,6 +135,7 @@ void register_plan(py::module_& m) {
   add_dense_calls(plan);
   add_elementwise_calls(plan);
   add_objective_calls(plan);
+  add_regularizing_calls(plan);
   add_update_calls(plan);
 }
 

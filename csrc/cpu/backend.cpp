@@ -1,10 +1,12 @@
 // All kernels of one instruction set. Compiled once for each, with its flags and ONEPASS_ISA set to
 // its name; the one symbol that leaves the object is kernels_<isa>().
+#include "constraint.h"
 #include "dense_update.h"
 #include "dropout.h"
 #include "elementwise.h"
 #include "gather.h"
 #include "loss.h"
+#include "penalty.h"
 #include "reduce.h"
 
 #define ONEPASS_TEXT_OF(x) #x
@@ -34,6 +36,8 @@ constexpr KernelTable<T> kTable = {
     .dense_update = dense_update<T>,
     .sum_of_squares = sum_of_squares<T>,
     .scale_clip = scale_clip<T>,
+    .penalty = penalty<T>,
+    .constrain = constrain<T>,
 };
 
 constexpr Kernels kKernels = {ONEPASS_TEXT(ONEPASS_ISA), kTable<float>, kTable<double>};

@@ -11,6 +11,7 @@ from onepass import (
     backend,
     callbacks,
     config,
+    constraints,
     datasets,
     initializers,
     kernels,
@@ -19,6 +20,7 @@ from onepass import (
     metrics,
     models,
     optimizers,
+    regularizers,
     utils,
 )
 from onepass.layers import Input
@@ -34,6 +36,7 @@ __all__ = [
     "backend",
     "callbacks",
     "config",
+    "constraints",
     "datasets",
     "initializers",
     "keras",
@@ -43,6 +46,7 @@ __all__ = [
     "metrics",
     "models",
     "optimizers",
+    "regularizers",
     "utils",
 ]
 

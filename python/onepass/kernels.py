@@ -22,6 +22,7 @@ from onepass._norm_kernels import (
     global_norm,
 )
 from onepass._random_kernels import dropout
+from onepass._regularizing_kernels import constrain_, penalty
 from onepass._row_kernels import gather_rows, loss, row_accuracy, weighted_sum
 
 Array = NDArray[Any]
@@ -32,6 +33,7 @@ __all__ = [
     "clip_by_global_norm_",
     "clip_by_norm_",
     "clip_by_value_",
+    "constrain_",
     "dense_backward",
     "dense_backward_input",
     "dense_backward_weights",
@@ -40,6 +42,7 @@ __all__ = [
     "gather_rows",
     "global_norm",
     "loss",
+    "penalty",
     "row_accuracy",
     "softmax",
     "softmax_backward",

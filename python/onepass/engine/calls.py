@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-Kind = Literal["rows", "index", "fixed", "view"]
+Kind = Literal["rows", "index", "fixed", "view", "doubles"]
 
 
 @dataclass(eq=False)
@@ -18,7 +18,8 @@ class Buffer:
 
     ``rows``: ``rows_per_sample`` rows of ``cols`` for each sample, ``stride`` elements apart;
     ``index``: int32 class indices; ``fixed``: an existing array (parameters, gradients);
-    ``view``: another buffer's memory under another shape.
+    ``view``: another buffer's memory under another shape; ``doubles``: ``cols`` float64 numbers,
+    or so many for each of ``rows_per_sample`` rows of each sample where that is not 0.
     """
 
     name: str

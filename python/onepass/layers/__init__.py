@@ -5,11 +5,13 @@ from onepass.layers.dense import Dense
 from onepass.layers.dropout import Dropout
 from onepass.layers.input import Input, InputLayer
 from onepass.layers.layer import Layer
+from onepass.layers.regularization import ActivityRegularization
 from onepass.layers.reshaping import Flatten
 
 __all__ = [
     "ELU",
     "Activation",
+    "ActivityRegularization",
     "Dense",
     "Dropout",
     "Flatten",

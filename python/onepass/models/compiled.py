@@ -140,7 +140,7 @@ class Compiled:
 
     def plan_for(self, mode: Mode, weighted: bool = False) -> Plan:
         """Return the plan of a mode, recorded when it is first needed."""
-        trained = self.trainable_variables if mode == "train" else []
+        trained = self.trainable_variables if mode in ("train", "evaluate") else []
         key = (mode, weighted, *(id(variable) for variable in trained))
         if key not in self._plans:
             x, y = self.graph()
