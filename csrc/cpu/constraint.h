@@ -11,7 +11,8 @@ namespace {
 template <class T>
 ONEPASS_INLINE T norm_factor(const Constrain<T>& a, double squares) {
   const double norm = math::sqrt(squares);
-  const double desired = a.rate * math::clamp(norm, a.low, a.high) + (1.0 - a.rate) * norm;
+  const double rest = a.rate < 1.0 ? (1.0 - a.rate) * norm : 0.0;  // 0 * inf would be NaN
+  const double desired = a.rate * math::clamp(norm, a.low, a.high) + rest;
   return static_cast<T>(desired / (a.epsilon + norm));
 }
 

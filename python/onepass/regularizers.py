@@ -40,10 +40,6 @@ class Regularizer:
         """Make a regularizer from what ``get_config`` returned."""
         return cls(**config)
 
-    def __repr__(self) -> str:
-        arguments = ", ".join(f"{k}={v!r}" for k, v in self.get_config().items())
-        return f"{type(self).__name__}({arguments})"
-
 
 class Norms(Regularizer):
     """What is made of absolute values and squares."""
@@ -57,6 +53,10 @@ class Norms(Regularizer):
         """Return the penalty of a float32 or float64 array, a scalar of its dtype."""
         x = _checks.floats(x, "x")
         return x.dtype.type(kernels.penalty(x, *self.factors))
+
+    def __repr__(self) -> str:
+        arguments = ", ".join(f"{k}={v!r}" for k, v in self.get_config().items())
+        return f"{type(self).__name__}({arguments})"
 
 
 def _factor(value: float | None, name: str, default: float) -> float:
