@@ -100,25 +100,6 @@ struct SoftmaxBackward {
   bool accumulate;
 };
 
-// What a mask of dropout depends on, beside the place of a sample and the unit.
-struct DropoutKey {
-  uint32_t words[2];  // of the layer
-  uint32_t draw;      // of the epoch or call
-};
-
-// y = x / (1 - rate) where kept, 0 where dropped; y may be x. Samples are at places `first` and on
-// of their epoch, modulo 2^32.
-template <class T>
-struct Dropout {
-  Matrix<const T> x;
-  Matrix<T> y;
-  double rate;  // from 0 to 1; at 1 all is dropped
-  DropoutKey key;
-  int64_t first;
-  int64_t rows_per_sample;
-  bool accumulate;  // y += instead of y =
-};
-
 // Targets of a row-wise loss or metric: a dense matrix or one class index a row.
 template <class T>
 struct Target {
@@ -244,6 +225,7 @@ struct ScaleClip {
 }  // namespace onepass
 
 // Arguments by topic; they need Matrix.
+#include "arguments/noise.h"
 #include "arguments/penalty.h"
 
 namespace onepass {
@@ -258,6 +240,7 @@ struct KernelTable {
   void (*softmax)(const Softmax<T>&, Team&);
   void (*softmax_backward)(const SoftmaxBackward<T>&, Team&);
   void (*dropout)(const Dropout<T>&, Team&);
+  void (*gaussian)(const Gaussian<T>&, Team&);
   void (*loss)(const Loss<T>&, Team&);
   void (*row_accuracy)(const RowAccuracy<T>&, Team&);
   void (*weighted_sum)(const WeightedSum<T>&, Team&);

@@ -5,6 +5,7 @@ PYBIND11_MODULE(_core, m) {
   onepass::bind::register_config(m);
   onepass::bind::register_formulas(m);
   onepass::bind::register_kernels(m);
+  onepass::bind::register_noise_kernels(m);
   onepass::bind::register_regularizing_kernels(m);
   onepass::bind::register_optimizer(m);
   onepass::bind::register_predictor(m);

@@ -130,6 +130,7 @@ using PlanClass = py::class_<PlanObject>;
 // Each adds the calls of one topic to the class.
 void add_dense_calls(PlanClass& plan);
 void add_elementwise_calls(PlanClass& plan);
+void add_noise_calls(PlanClass& plan);
 void add_objective_calls(PlanClass& plan);
 void add_regularizing_calls(PlanClass& plan);
 void add_update_calls(PlanClass& plan);

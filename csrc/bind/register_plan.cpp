@@ -134,6 +134,7 @@ void register_plan(py::module_& m) {
            arg("learning_rates"), arg("sums"), arg("progress"), arg("seconds"), arg("draw") = 0);
   add_dense_calls(plan);
   add_elementwise_calls(plan);
+  add_noise_calls(plan);
   add_objective_calls(plan);
   add_regularizing_calls(plan);
   add_update_calls(plan);

@@ -5,6 +5,7 @@
 #include "dropout.h"
 #include "elementwise.h"
 #include "gather.h"
+#include "gaussian.h"
 #include "loss.h"
 #include "penalty.h"
 #include "reduce.h"
@@ -28,6 +29,7 @@ constexpr KernelTable<T> kTable = {
     .softmax = softmax<T>,
     .softmax_backward = softmax_backward<T>,
     .dropout = dropout<T>,
+    .gaussian = gaussian<T>,
     .loss = loss<T>,
     .row_accuracy = row_accuracy<T>,
     .weighted_sum = weighted_sum<T>,

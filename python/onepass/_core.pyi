@@ -74,16 +74,6 @@ def softmax(x: NDArray[Any], y: NDArray[Any]) -> None: ...
 def softmax_backward(
     y: NDArray[Any], dy: NDArray[Any], dx: NDArray[Any], accumulate: bool
 ) -> None: ...
-def dropout(
-    x: NDArray[Any],
-    y: NDArray[Any],
-    rate: float,
-    key: tuple[int, int],
-    draw: int,
-    first: int,
-    rows_per_sample: int,
-    accumulate: bool,
-) -> None: ...
 def loss(
     id: int,
     hyper: Sequence[float],
@@ -112,6 +102,31 @@ def gather_rows(
 ) -> None: ...
 def sum_of_squares(x: NDArray[Any]) -> float: ...
 def scale_clip(x: NDArray[Any], scale: float, low: float, high: float) -> None: ...
+
+# register_noise_kernels.cpp
+def dropout(
+    x: NDArray[Any],
+    y: NDArray[Any],
+    rate: float,
+    alpha: bool,
+    gradient: bool,
+    key: tuple[int, int],
+    draw: int,
+    first: int,
+    rows_per_sample: int,
+    accumulate: bool,
+) -> None: ...
+def gaussian(
+    x: NDArray[Any],
+    y: NDArray[Any],
+    stddev: float,
+    multiplies: bool,
+    key: tuple[int, int],
+    draw: int,
+    first: int,
+    rows_per_sample: int,
+    accumulate: bool,
+) -> None: ...
 
 # register_regularizing_kernels.cpp
 def penalty(x: NDArray[Any], l1: float, l2: float, gradient: NDArray[Any] | None) -> float: ...
@@ -204,7 +219,25 @@ class Plan(metaclass=_Pybind11Type):
     def softmax(self, *, x: int, y: int) -> None: ...
     def softmax_backward(self, *, y: int, dy: int, dx: int, accumulate: bool) -> None: ...
     def dropout(
-        self, *, x: int, y: int, rate: float, key: tuple[int, int], accumulate: bool
+        self,
+        *,
+        x: int,
+        y: int,
+        rate: float,
+        alpha: bool,
+        gradient: bool,
+        key: tuple[int, int],
+        accumulate: bool,
+    ) -> None: ...
+    def gaussian(
+        self,
+        *,
+        x: int,
+        y: int,
+        stddev: float,
+        multiplies: bool,
+        key: tuple[int, int],
+        accumulate: bool,
     ) -> None: ...
     def loss(
         self,

@@ -21,7 +21,7 @@ from onepass._norm_kernels import (
     clip_by_value_,
     global_norm,
 )
-from onepass._random_kernels import dropout
+from onepass._random_kernels import alpha_dropout, dropout, gaussian_dropout, gaussian_noise
 from onepass._regularizing_kernels import constrain_, penalty
 from onepass._row_kernels import gather_rows, loss, row_accuracy, weighted_sum
 
@@ -30,6 +30,7 @@ Array = NDArray[Any]
 __all__ = [
     "activation_backward",
     "activation_forward",
+    "alpha_dropout",
     "clip_by_global_norm_",
     "clip_by_norm_",
     "clip_by_value_",
@@ -40,6 +41,8 @@ __all__ = [
     "dense_forward",
     "dropout",
     "gather_rows",
+    "gaussian_dropout",
+    "gaussian_noise",
     "global_norm",
     "loss",
     "penalty",

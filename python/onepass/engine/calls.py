@@ -55,6 +55,11 @@ class Call:
         """Whether the call changes parameters."""
         return "optimizer" in self.attributes
 
+    @property
+    def draws(self) -> bool:
+        """Whether the result depends on the replay's draw."""
+        return "key" in self.attributes
+
     def touches(self, buffer: Buffer) -> bool:
         """Whether the call reads or writes this memory."""
         return self.reads_from(buffer) or self.writes_to(buffer)

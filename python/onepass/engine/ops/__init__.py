@@ -6,7 +6,7 @@ Each op writes plain calls, one kernel for one thing; fusion is the business of 
 from onepass.engine.ops.activation import ActivationOp, SoftmaxOp
 from onepass.engine.ops.activity import ActivityPenaltyOp
 from onepass.engine.ops.dense import DenseOp
-from onepass.engine.ops.dropout import DropoutOp
+from onepass.engine.ops.noise import DropoutOp, GaussianOp, NoiseOp
 from onepass.engine.ops.op import Op
 from onepass.engine.ops.reshape import ReshapeOp
 
@@ -15,6 +15,8 @@ __all__ = [
     "ActivityPenaltyOp",
     "DenseOp",
     "DropoutOp",
+    "GaussianOp",
+    "NoiseOp",
     "Op",
     "ReshapeOp",
     "SoftmaxOp",
