@@ -141,7 +141,7 @@ def compare(case: Case, prepared: Prepared) -> dict[str, float]:
     return {rival.name: error_between(ours, rival.result()) for rival in prepared.rivals}
 
 
-FAMILIES = ("products", "optimizers", "elementwise", "reductions", "models")
+FAMILIES = ("products", "optimizers", "elementwise", "reductions", "regularizing", "models")
 
 
 def family_cases(family: str, sizes: Sizes | None = None) -> list[Case]:
