@@ -1,0 +1,22 @@
+// l1 |x| + l2 x^2 of one element. A factor of 0 leaves its term out: 0 * inf would be NaN.
+#pragma once
+
+#include "hd.h"
+
+namespace onepass::math {
+namespace {
+
+template <class T>
+ONEPASS_HD T penalty(T x, T l1, T l2) {
+  return (l1 != T(0) ? l1 * abs(x) : T(0)) + (l2 != T(0) ? l2 * (x * x) : T(0));
+}
+
+// Its derivative, 0 at 0.
+template <class T>
+ONEPASS_HD T penalty_derivative(T x, T l1, T l2) {
+  const T sign = x > T(0) ? T(1) : x < T(0) ? T(-1) : x;  // keeps 0 and NaN
+  return (l1 != T(0) ? l1 * sign : T(0)) + (l2 != T(0) ? T(2) * l2 * x : T(0));
+}
+
+}  // namespace
+}  // namespace onepass::math
