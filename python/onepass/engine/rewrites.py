@@ -102,20 +102,24 @@ def fuse_output_loss(calls: Calls) -> Calls:
     return calls
 
 
+_ACTIVATING = ("dense_forward", "batch_norm_forward", "batch_norm_inference")
+
+
 def fuse_activation(calls: Calls) -> Calls:
-    """Dense, bias and activation in the product's epilogue."""
+    """The activation at the end of the product or batch norm before it."""
     for activation in [call for call in calls if call.kernel == "activation_forward"]:
         source = activation.reads["x"]
-        dense = _writer(calls, source, "dense_forward")
-        if dense is None or dense.attributes["activation"] != "linear":
+        writers = [_writer(calls, source, kernel) for kernel in _ACTIVATING]
+        before = next((writer for writer in writers if writer is not None), None)
+        if before is None or before.attributes["activation"] != "linear":
             continue
-        writes = {**dense.writes, "y": activation.writes["y"]}
-        if _others(calls, source, dense, activation):  # the derivative reads the input
+        writes = {**before.writes, "y": activation.writes["y"]}
+        if _others(calls, source, before, activation):  # the derivative reads the input
             writes["z"] = source
         fused = replace(
-            dense, writes=writes, attributes={**dense.attributes, **activation.attributes}
+            before, writes=writes, attributes={**before.attributes, **activation.attributes}
         )
-        calls = _replaced(calls, dense, fused, activation)
+        calls = _replaced(calls, before, fused, activation)
     return calls
 
 
