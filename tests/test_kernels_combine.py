@@ -49,6 +49,8 @@ def shape_pairs(draw):
         ((rows, steps, 1), (rows, 1, cols)),
         ((rows, 2, steps, cols), (2, 1, cols)),
         ((rows, 2, steps, cols), (rows, 2, 1, 1)),
+        ((rows, 2, steps, cols), (rows, 1, 1, cols)),
+        ((rows, 2, steps, cols), (2, 1, 1)),
         ((cols,), (1,)),
     ]
     pair = draw(st.sampled_from(pairs))

@@ -214,7 +214,7 @@ ON_A_MODEL = {
     "optimizer number": (lambda m: m.compile(0.1, "mse"), ValueError, ["optimizer", "0.1"]),
     "optimizer class": (lambda m: m.compile(optimizers.SGD, "mse"), ValueError, ["optimizer"]),
     "unknown loss": (lambda m: m.compile("sgd", "msee"), ValueError, ["msee", "known"]),
-    "loss function": (lambda m: m.compile("sgd", max), TypeError, ["loss"]),
+    "loss number": (lambda m: m.compile("sgd", 3), TypeError, ["loss", "int"]),
     "loss without reduction": (
         lambda m: m.compile("sgd", losses.MeanSquaredError(reduction=None)),
         ValueError,
@@ -391,10 +391,10 @@ OTHERWISE = {
         ValueError,
         ["mse", SPARSE],
     ),
-    "metric function": (
-        lambda: dense_model("mse", metrics=[max]).evaluate(X, ONE_HOT),
+    "metric number": (
+        lambda: dense_model("mse", metrics=[3]).evaluate(X, ONE_HOT),
         TypeError,
-        ["metrics", "builtin_function"],
+        ["metrics", "int"],
     ),
     "threshold": (lambda: metrics.BinaryAccuracy(threshold=1.5), ValueError, ["threshold", "1.5"]),
     # Losses

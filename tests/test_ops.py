@@ -52,6 +52,11 @@ EXPRESSIONS = {
     "slices of steps": lambda k, x, y, t, w: t[:, 1:] * t[:, :2] + t[:, -1:, :],
     "joined": lambda k, x, y, t, w: k.concatenate([x, y[:, :2], x * y], axis=-1),
     "joined steps": lambda k, x, y, t, w: k.concatenate([t, x[:, None], t * t], axis=1),
+    "joined before others": lambda k, x, y, t, w: k.concatenate([x, y], axis=1)[:, 3:9] * x * y,
+    "standardised": lambda k, x, y, t, w: (
+        (x - k.mean(x, axis=-1, keepdims=True))
+        / k.sqrt(k.mean(k.square(x), axis=-1, keepdims=True) + 0.1)
+    ),
     "reshaped": lambda k, x, y, t, w: k.reshape(x, (-1, 3, 2)) * k.reshape(y, (-1, 3, 2)),
     "squeezed": lambda k, x, y, t, w: k.squeeze(t[:, 1:2], axis=1) * x + k.subtract(x, y),
     "used often": lambda k, x, y, t, w: x * x * x + x[:, :1] * x[:, 1:2] + k.add(x, x),

@@ -36,7 +36,7 @@ void combine_backward(PlanObject& plan, OptionalId a, int64_t a_repeat, Optional
 }
 
 void scaled_copy(PlanObject& plan, OptionalId x, int y, int64_t repeat, int64_t x_first,
-                 int64_t y_first, int64_t cols, double scale, bool accumulate) {
+                 int64_t y_first, int64_t cols, double scale, bool mean, bool accumulate) {
   check_repeat(repeat);
   const BufferSpec& to = plan.program().buffer(y);
   int64_t x_cols = 0;
@@ -52,7 +52,7 @@ void scaled_copy(PlanObject& plan, OptionalId x, int y, int64_t repeat, int64_t 
     call->x = {id_of(x), repeat}, call->y = y;
     call->x_first = x_first, call->x_cols = x_cols;
     call->y_first = y_first, call->y_cols = cols;
-    call->scale = scale, call->accumulate = accumulate;
+    call->scale = scale, call->mean = mean, call->accumulate = accumulate;
     call->work_per_sample = plan.sweep_work(y);
     return call;
   });
@@ -99,7 +99,8 @@ void add_combine_calls(PlanClass& plan) {
            none("b"), arg("b_repeat"), arg("dy"), arg("dx"), arg("dx_repeat"), arg("op"),
            arg("of_second"), arg("accumulate"))
       .def("scaled_copy", &scaled_copy, py::kw_only(), none("x"), arg("y"), arg("repeat"),
-           arg("x_first"), arg("y_first"), arg("cols"), arg("scale"), arg("accumulate"))
+           arg("x_first"), arg("y_first"), arg("cols"), arg("scale"), arg("mean"),
+           arg("accumulate"))
       .def("scaled_sum", &scaled_sum, py::kw_only(), arg("x"), arg("y"), arg("repeat"),
            arg("scale"), arg("accumulate"))
       .def("embedding", &embedding, py::kw_only(), arg("index"), arg("table"), arg("y"))

@@ -435,6 +435,7 @@ class Plan(metaclass=_Pybind11Type):
         y_first: int,
         cols: int,
         scale: float,
+        mean: bool,
         accumulate: bool,
     ) -> None: ...
     def scaled_sum(

@@ -10,6 +10,7 @@ from onepass.engine.objective import mean
 
 if TYPE_CHECKING:
     from onepass.engine.calls import Buffer
+    from onepass.engine.graph import SymbolicTensor
     from onepass.engine.lowering import Lowering
     from onepass.engine.objective import ObjectiveBuffers
     from onepass.engine.storage import Floats
@@ -86,8 +87,12 @@ class _MeanOfRows(Metric):
         raise NotImplementedError
 
     def lower(self, low: Lowering, at: ObjectiveBuffers, sums: int) -> None:
-        values = low.rows(self.name, 1, at.prediction.rows_per_sample)
-        self.lower_rows(low, at, values)
+        traced = at.values_of(self)
+        if traced is not None:
+            values = low.value(traced)
+        else:
+            values = low.rows(self.name, 1, at.prediction.rows_per_sample)
+            self.lower_rows(low, at, values)
         reads = {"values": values}
         if at.weights is not None:
             reads["weights"] = at.weights
@@ -150,6 +155,10 @@ class MeanLoss(_MeanOfRows):
     def __init__(self, loss: Loss, name: str | None = None) -> None:
         super().__init__(name or loss.name)
         self.loss = loss
+
+    def trace(self, y_true: SymbolicTensor, y_pred: SymbolicTensor) -> SymbolicTensor | None:
+        """Return what a loss that is a function records; None for others."""
+        return self.loss.trace(y_true, y_pred)
 
     def lower_rows(self, low: Lowering, at: ObjectiveBuffers, values: Buffer) -> None:
         low.emit(
@@ -293,12 +302,15 @@ _OWN: dict[str, Callable[[str], Metric]] = {
 }
 
 
-def get(identifier: str | Metric | Loss, loss: Loss, cols: int) -> Metric:
+def get(
+    identifier: str | Metric | Loss | Callable[[Any, Any], Any], loss: Loss, cols: int
+) -> Metric:
     """Return the metric of this name for an output of ``cols`` columns trained with ``loss``.
 
     ``"accuracy"`` (or ``"acc"``) becomes the accuracy that fits, as in Keras: binary for one
     column, by class index where the loss reads class indices, by one-hot rows otherwise. A loss or
-    its name gives that loss's mean.
+    its name gives that loss's mean, a function of targets and predictions the mean of what it
+    returns.
 
     Raises
     ------
@@ -308,8 +320,8 @@ def get(identifier: str | Metric | Loss, loss: Loss, cols: int) -> Metric:
     check(identifier)
     if isinstance(identifier, Metric):
         metric = identifier
-    elif isinstance(identifier, losses.Loss):
-        metric = MeanLoss(identifier)
+    elif not isinstance(identifier, str):
+        metric = MeanLoss(losses.get(identifier))
     else:
         metric = _by_name(identifier, loss, cols)
     _check_target(metric, loss)
@@ -326,7 +338,7 @@ def check(identifier: object) -> None:
     if isinstance(identifier, str):
         if identifier not in names():
             raise ValueError(f"unknown metric {identifier!r}; known: {names()}")
-    elif not isinstance(identifier, (Metric, losses.Loss)):
+    elif not isinstance(identifier, (Metric, losses.Loss)) and not callable(identifier):
         raise TypeError(
             f"metrics: expected names, metrics or losses, got {type(identifier).__name__}"
         )

@@ -54,6 +54,7 @@ struct ScaledCopyCall final : Call {
   BufferId y;
   int64_t x_first, x_cols, y_first, y_cols;
   double scale;
+  bool mean;  // the scale is divided by the number of rows
   bool accumulate;
   double work_per_sample;
 
@@ -62,7 +63,8 @@ struct ScaledCopyCall final : Call {
     if (from.matrix) from.matrix.data += x_first, from.matrix.cols = x_cols;
     Matrix<T> to = f.matrix<T>(y);
     to.data += y_first, to.cols = y_cols;
-    f.kernels.of<T>().scaled_copy({from, to, scale, accumulate}, team);
+    const double factor = mean ? scale / static_cast<double>(to.rows) : scale;
+    f.kernels.of<T>().scaled_copy({from, to, factor, accumulate}, team);
   }
   double work(int64_t rows) const override { return static_cast<double>(rows) * work_per_sample; }
 };

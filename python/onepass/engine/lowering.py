@@ -149,6 +149,38 @@ class Lowering:
         attributes = {"activation": "linear", "hyper": [], "accumulate": True}
         self.emit("activation_backward", {"y": what, "dy": what}, {"dx": to}, attributes)
 
+    def copy(
+        self,
+        x: Buffer | None,
+        y: Buffer,
+        *,
+        x_first: int = 0,
+        y_first: int = 0,
+        cols: int | None = None,
+        repeat: int = 1,
+        scale: float = 1.0,
+        mean: bool = False,
+        accumulate: bool = False,
+    ) -> None:
+        """Emit the copy of a band of columns, ``scale`` times it.
+
+        Parameters
+        ----------
+        x : its rows are repeated; a single column stands for all; without it, zeros
+        cols : by default all columns of y
+        mean : whether the scale is divided by the number of y's rows
+        """
+        attributes = {
+            "repeat": repeat,
+            "x_first": x_first,
+            "y_first": y_first,
+            "cols": y.cols if cols is None else cols,
+            "scale": scale,
+            "mean": mean,
+            "accumulate": accumulate,
+        }
+        self.emit("scaled_copy", {} if x is None else {"x": x}, {"y": y}, attributes)
+
     def forward(self) -> None:
         """Emit all forward calls."""
         for node in self.nodes:

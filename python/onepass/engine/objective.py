@@ -12,6 +12,7 @@ from onepass.engine.calls import Buffer
 from onepass.engine.graph import SymbolicTensor
 from onepass.engine.lowering import Lowering
 from onepass.engine.storage import Floats
+from onepass.engine.tracing import Traced
 
 if TYPE_CHECKING:
     from onepass.losses import Loss
@@ -54,6 +55,11 @@ class ObjectiveBuffers:
     prediction: Buffer
     target: Buffer
     weights: Buffer | None = None
+    traced: Traced | None = None
+
+    def values_of(self, measure: Loss | Metric) -> SymbolicTensor | None:
+        """Return the rows' values where a loss or metric is a function."""
+        return None if self.traced is None else self.traced.values.get(id(measure))
 
 
 @dataclass(frozen=True)
@@ -75,8 +81,12 @@ def mean(sums: Floats) -> float:
     return sums[0] / sums[1] if sums[1] else float("nan")
 
 
-def target_buffer(low: Lowering, objective: Objective, output: SymbolicTensor) -> Buffer:
+def target_buffer(
+    low: Lowering, objective: Objective, output: SymbolicTensor, traced: Traced | None = None
+) -> Buffer:
     """Buffer for a batch of targets: class indices or a matrix like the output."""
+    if traced is not None and traced.values:
+        return low.value(traced.target)
     prediction = low.value(output)
     rows = prediction.rows_per_sample
     if objective.sparse:
@@ -130,6 +140,24 @@ def _emit_loss(
     """Emit the loss and its sums; return where these are."""
     loss = objective.loss
     assert loss is not None
+    weights = {} if at.weights is None else {"weights": at.weights}
+    traced = at.values_of(loss)
+    if traced is None:
+        values = _emit_compiled_loss(low, loss, objective.factor, output, at)
+    else:
+        values = low.value(traced)
+        _emit_slopes(low, loss, objective.factor, traced, at)
+    count = "batch_sum" if loss.reduction == "sum" else "rows"
+    first = low.sums(2)
+    attributes = {"at": first, "count": count, "factor": 1.0}
+    low.emit("weighted_sum", {"values": values, **weights}, {}, attributes)
+    return first
+
+
+def _emit_compiled_loss(
+    low: Lowering, loss: Loss, factor: float, output: SymbolicTensor, at: ObjectiveBuffers
+) -> Buffer:
+    """Emit a loss of the compiled list; return its values."""
     values = low.rows("loss_values", 1, at.prediction.rows_per_sample)
     weights = {} if at.weights is None else {"weights": at.weights}
     writes = {"values": values}
@@ -146,23 +174,31 @@ def _emit_loss(
             "loss": loss.formula,
             "hyper": loss.hyper,
             "mean": loss.reduction != "sum",
-            "factor": objective.factor,
+            "factor": factor,
         },
     )
     if gradient is not None and written_before:
         low.add(writes["gradient"], gradient)
-    count = "batch_sum" if loss.reduction == "sum" else "rows"
-    first = low.sums(2)
-    attributes = {"at": first, "count": count, "factor": 1.0}
-    low.emit("weighted_sum", {"values": values, **weights}, {}, attributes)
-    return first
+    return values
+
+
+def _emit_slopes(
+    low: Lowering, loss: Loss, factor: float, values: SymbolicTensor, at: ObjectiveBuffers
+) -> None:
+    """Emit the gradient of the loss in the values of rows: their weights, over their number."""
+    if not low.needs_gradient(values):
+        return
+    weights = at.weights or low.constant(np.ones((1, 1), values.dtype))
+    gradient, accumulate = low.gradient_to_write(values)
+    mean = loss.reduction != "sum"
+    low.copy(weights, gradient, scale=factor, mean=mean, accumulate=accumulate)
 
 
 def _emit_metrics(
     low: Lowering, objective: Objective, at: ObjectiveBuffers, several: bool
 ) -> list[Readout]:
     prefix = f"{objective.name}_" if several else ""
-    unweighted = ObjectiveBuffers(at.prediction, at.target)
+    unweighted = ObjectiveBuffers(at.prediction, at.target, None, at.traced)
     readouts: list[Readout] = []
     for metrics, buffers, kind in (
         (objective.metrics, unweighted, ""),

@@ -34,6 +34,7 @@ from onepass.engine.recording import Graph
 from onepass.engine.rewrites import REWRITES, Rewrite, rewrite
 from onepass.engine.schedule import Phases, phases
 from onepass.engine.storage import Variable
+from onepass.engine.tracing import Traced, traced
 
 if TYPE_CHECKING:
     from onepass._core import Optimizer as NativeOptimizer
@@ -95,7 +96,9 @@ def build_plan(
     inputs, outputs = graph.input_list, graph.output_list
     training = mode in ("train", "sample")
     learning = mode == "train"
-    nodes = nodes_between(inputs, outputs)
+    measured = [] if mode in ("predict", "sample") else traced(objectives, outputs)
+    values = [column for own in measured for column in own.values.values()]
+    nodes = nodes_between([*inputs, *(own.target for own in measured)], [*outputs, *values])
     low = Lowering(nodes, trained if learning else (), training, learning)
     for source, tensor in enumerate(inputs):
         low.emit("gather", {}, {"out": low.value(tensor)}, {"source": source})
@@ -105,7 +108,8 @@ def build_plan(
         for number, tensor in enumerate(outputs):
             low.emit("output", {"source": low.value(tensor)}, {}, {"output": number})
     else:
-        at = _gather_targets(low, objectives, outputs, weighted or [False] * len(outputs))
+        flags = weighted or [False] * len(outputs)
+        at = _gather_targets(low, objectives, outputs, measured, flags)
         low.forward()
         readouts = emit_objectives(low, objectives, outputs, at)
         penalties = emit_activity_penalties(low)
@@ -126,16 +130,18 @@ def _gather_targets(
     low: Lowering,
     objectives: Sequence[Objective],
     outputs: Sequence[SymbolicTensor],
+    measured: Sequence[Traced],
     weighted: Sequence[bool],
 ) -> list[ObjectiveBuffers | None]:
     """Emit the gathering of all targets, then of all weights, in the order of a feed's sources."""
     source = sum(call.kernel == "gather" for call in low.calls)
     at: list[ObjectiveBuffers | None] = []
-    for objective, output in zip(objectives, outputs, strict=True):
+    for objective, output, own in zip(objectives, outputs, measured, strict=True):
         if not objective.has_target:
             at.append(None)
             continue
-        at.append(ObjectiveBuffers(low.value(output), target_buffer(low, objective, output)))
+        target = target_buffer(low, objective, output, own)
+        at.append(ObjectiveBuffers(low.value(output), target, None, own))
     for buffers in at:
         if buffers is not None:
             low.emit("gather", {}, {"out": buffers.target}, {"source": source})

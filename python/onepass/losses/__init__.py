@@ -11,6 +11,7 @@ from onepass.losses.classification import (
     SparseCategoricalCrossentropy,
     SquaredHinge,
 )
+from onepass.losses.function import FunctionLoss
 from onepass.losses.loss import Loss
 from onepass.losses.registry import get, names
 from onepass.losses.regression import (
@@ -31,6 +32,7 @@ __all__ = [
     "CategoricalCrossentropy",
     "CategoricalHinge",
     "CosineSimilarity",
+    "FunctionLoss",
     "Hinge",
     "Huber",
     "KLDivergence",

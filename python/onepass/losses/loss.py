@@ -8,20 +8,23 @@ import numpy as np
 
 from onepass import kernels
 from onepass._checks import HYPER_RANGES, number
+from onepass._names import to_snake_case
+from onepass.engine.graph import SymbolicTensor
+from onepass.engine.tracing import row_values
 
 _REDUCTIONS = ("sum_over_batch_size", "mean", "sum", "none", None)
 
 
 class Loss:
-    """A loss of the compiled list.
+    """A loss of the compiled list, or of one's own in a subclass that overrides ``call``.
 
     Parameters
     ----------
     reduction : {"sum_over_batch_size", "mean", "sum", "none", None}
         How row values become one number: ``sum(w * value) / rows`` (the first two), their sum, or
         not at all (only for calls on arrays).
-    name : str
-        Key of a metric made of this loss.
+    name : str, optional
+        Key of a metric made of this loss; default the name of the class.
 
     Attributes
     ----------
@@ -33,8 +36,13 @@ class Loss:
     _from_probabilities = ""
 
     def __init__(
-        self, reduction: str | None, name: str, from_logits: bool = False, **hyper: float
+        self,
+        reduction: str | None = "sum_over_batch_size",
+        name: str | None = None,
+        from_logits: bool = False,
+        **hyper: float,
     ) -> None:
+        name = name or to_snake_case(type(self).__name__)
         if reduction not in _REDUCTIONS:
             raise ValueError(f"{name}: reduction must be one of {_REDUCTIONS}, got {reduction!r}")
         if not isinstance(from_logits, bool):
@@ -57,6 +65,20 @@ class Loss:
         """Hyper-parameters in the compiled formula's order."""
         return list(self._hyper.values())
 
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """Return one number a row, from targets like the predictions; for subclasses.
+
+        Both are symbolic tensors in a model and arrays in calls on arrays: ``onepass.ops`` and
+        operators work on both.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not override call()")
+
+    def trace(self, y_true: SymbolicTensor, y_pred: SymbolicTensor) -> SymbolicTensor | None:
+        """Return what ``call`` records; None for a loss of the compiled list."""
+        if type(self).call is Loss.call:
+            return None
+        return row_values(self.call(y_true, y_pred), y_pred, self.name)
+
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
         """Return the loss of a batch of predictions.
 
@@ -78,14 +100,20 @@ class Loss:
             target = target.astype(prediction.dtype, copy=False)
             if (*target.shape, 1) == prediction.shape:
                 target = target[..., None]
-        hyper: Any = self._hyper  # keyword arguments of one formula
-        values, _ = kernels.loss(target, prediction, self.formula, **hyper)
+        values = self._values(target, prediction)
         if sample_weight is not None:
             values = values * np.asarray(sample_weight, values.dtype)
         if self.reduction in ("none", None):
             return values
         total = float(np.sum(values, dtype=np.float64))
         return total if self.reduction == "sum" else total / values.size
+
+    def _values(self, target: Any, prediction: Any) -> Any:
+        if type(self).call is not Loss.call:
+            values = np.asarray(self.call(target, prediction))
+            return values.mean(-1) if values.ndim == prediction.ndim else values
+        hyper: Any = self._hyper  # keyword arguments of one formula
+        return kernels.loss(target, prediction, self.formula, **hyper)[0]
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""

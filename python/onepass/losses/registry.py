@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from onepass.losses.classification import (
     BinaryCrossentropy,
@@ -16,6 +17,7 @@ from onepass.losses.classification import (
     SparseCategoricalCrossentropy,
     SquaredHinge,
 )
+from onepass.losses.function import FunctionLoss
 from onepass.losses.loss import Loss
 from onepass.losses.regression import (
     CosineSimilarity,
@@ -78,15 +80,15 @@ def names() -> list[str]:
     return list(_BY_NAME)
 
 
-def get(identifier: str | Loss) -> Loss:
-    """Return the loss of this name, or the given loss.
+def get(identifier: str | Loss | Callable[[Any, Any], Any]) -> Loss:
+    """Return the loss of this name, the given loss, or one that is a function.
 
     Raises
     ------
     ValueError
         If no loss has this name.
     TypeError
-        If ``identifier`` is neither a name nor a loss.
+        If ``identifier`` is nothing of that kind.
     """
     if isinstance(identifier, Loss):
         return identifier
@@ -94,4 +96,6 @@ def get(identifier: str | Loss) -> Loss:
         if identifier not in _BY_NAME:
             raise ValueError(f"unknown loss {identifier!r}; known: {sorted(_BY_NAME)}")
         return _BY_NAME[identifier]()
-    raise TypeError(f"loss must be a name or a Loss, got {type(identifier).__name__}")
+    if callable(identifier):
+        return FunctionLoss(identifier)
+    raise TypeError(f"loss must be a name, a function or a Loss, got {type(identifier).__name__}")

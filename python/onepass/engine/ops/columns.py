@@ -10,31 +10,8 @@ from onepass.engine.graph import Shape
 from onepass.engine.ops.op import Op
 
 if TYPE_CHECKING:
-    from onepass.engine.calls import Buffer
     from onepass.engine.graph import Node
     from onepass.engine.lowering import Lowering
-
-
-def _copy(
-    low: Lowering,
-    x: Buffer | None,
-    y: Buffer,
-    *,
-    x_first: int = 0,
-    y_first: int = 0,
-    cols: int,
-    accumulate: bool = False,
-) -> None:
-    """Emit the copy of a band of columns; without x, zeros."""
-    attributes = {
-        "repeat": 1,
-        "x_first": x_first,
-        "y_first": y_first,
-        "cols": cols,
-        "scale": 1.0,
-        "accumulate": accumulate,
-    }
-    low.emit("scaled_copy", {} if x is None else {"x": x}, {"y": y}, attributes)
 
 
 class ConcatenateOp(Op):
@@ -56,14 +33,14 @@ class ConcatenateOp(Op):
     def forward(self, low: Lowering, node: Node) -> None:
         y = low.value(node.output)
         for tensor, (first, cols) in zip(node.inputs, self._bands(node), strict=True):
-            _copy(low, low.value(tensor), y, y_first=first, cols=cols)
+            low.copy(low.value(tensor), y, y_first=first, cols=cols)
 
     def backward(self, low: Lowering, node: Node) -> None:
         dy, _ = low.gradient(node.output)
         for tensor, (first, cols) in zip(node.inputs, self._bands(node), strict=True):
             if low.needs_gradient(tensor):
                 dx, accumulate = low.gradient_to_write(tensor)
-                _copy(low, dy, dx, x_first=first, cols=cols, accumulate=accumulate)
+                low.copy(dy, dx, x_first=first, cols=cols, accumulate=accumulate)
 
 
 class SliceOp(Op):
@@ -80,7 +57,7 @@ class SliceOp(Op):
 
     def forward(self, low: Lowering, node: Node) -> None:
         x, y = low.value(node.inputs[0]), low.value(node.output)
-        _copy(low, x, y, x_first=self.first, cols=self.cols)
+        low.copy(x, y, x_first=self.first, cols=self.cols)
 
     def backward(self, low: Lowering, node: Node) -> None:
         (x,) = node.inputs
@@ -89,8 +66,8 @@ class SliceOp(Op):
         dy, _ = low.gradient(node.output)
         dx, accumulate = low.gradient_to_write(x)
         if not accumulate:  # the other columns have no gradient from here
-            _copy(low, None, dx, cols=dx.cols)
-        _copy(low, dy, dx, y_first=self.first, cols=self.cols, accumulate=True)
+            low.copy(None, dx)
+        low.copy(dy, dx, y_first=self.first, cols=self.cols, accumulate=True)
 
 
 class SumOp(Op):
@@ -109,25 +86,17 @@ class SumOp(Op):
         return result
 
     def forward(self, low: Lowering, node: Node) -> None:
-        self._emit(low, node, "scaled_sum", low.value(node.inputs[0]), low.value(node.output))
+        attributes = {"repeat": self._repeat(node), "scale": self.scale, "accumulate": False}
+        x, y = low.value(node.inputs[0]), low.value(node.output)
+        low.emit("scaled_sum", {"x": x}, {"y": y}, attributes)
 
     def backward(self, low: Lowering, node: Node) -> None:
         (x,) = node.inputs
         if low.needs_gradient(x):
+            dy, _ = low.gradient(node.output)
             dx, accumulate = low.gradient_to_write(x)
-            self._emit(low, node, "scaled_copy", low.gradient(node.output)[0], dx, accumulate)
+            repeat = self._repeat(node)
+            low.copy(dy, dx, repeat=repeat, scale=self.scale, accumulate=accumulate)
 
-    def _emit(
-        self,
-        low: Lowering,
-        node: Node,
-        kernel: str,
-        x: Buffer,
-        y: Buffer,
-        accumulate: bool = False,
-    ) -> None:
-        repeat = repeat_of(node.output.shape, node.inputs[0].shape, "", self.name)
-        attributes = {"repeat": repeat, "scale": self.scale, "accumulate": accumulate}
-        if kernel == "scaled_copy":
-            attributes |= {"x_first": 0, "y_first": 0, "cols": y.cols}
-        low.emit(kernel, {"x": x}, {"y": y}, attributes)
+    def _repeat(self, node: Node) -> int:
+        return repeat_of(node.output.shape, node.inputs[0].shape, "", self.name)
