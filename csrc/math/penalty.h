@@ -1,4 +1,4 @@
-// l1 |x| + l2 x^2 of one element. A factor of 0 leaves its term out: 0 * inf would be NaN.
+// l1 sum |x| + l2 sum x^2 and its derivative. A factor of 0 leaves its term out: 0 * inf is NaN.
 #pragma once
 
 #include "hd.h"
@@ -6,12 +6,13 @@
 namespace onepass::math {
 namespace {
 
+// Of the two sums.
 template <class T>
-ONEPASS_HD T penalty(T x, T l1, T l2) {
-  return (l1 != T(0) ? l1 * abs(x) : T(0)) + (l2 != T(0) ? l2 * (x * x) : T(0));
+ONEPASS_HD T penalty(T absolute, T squares, T l1, T l2) {
+  return (l1 != T(0) ? l1 * absolute : T(0)) + (l2 != T(0) ? l2 * squares : T(0));
 }
 
-// Its derivative, 0 at 0.
+// With respect to one element; 0 at 0.
 template <class T>
 ONEPASS_HD T penalty_derivative(T x, T l1, T l2) {
   const T sign = x > T(0) ? T(1) : x < T(0) ? T(-1) : x;  // keeps 0 and NaN
