@@ -5,6 +5,8 @@ PYBIND11_MODULE(_core, m) {
   onepass::bind::register_config(m);
   onepass::bind::register_formulas(m);
   onepass::bind::register_kernels(m);
+  onepass::bind::register_metrics_kernels(m);
+  onepass::bind::register_rowwise_kernels(m);
   onepass::bind::register_optimizer(m);
   onepass::bind::register_predictor(m);
   onepass::bind::register_plan(m);

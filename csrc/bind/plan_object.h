@@ -122,7 +122,9 @@ using PlanClass = py::class_<PlanObject>;
 // Each adds the calls of one topic to the class.
 void add_dense_calls(PlanClass& plan);
 void add_elementwise_calls(PlanClass& plan);
+void add_metrics_calls(PlanClass& plan);
 void add_objective_calls(PlanClass& plan);
+void add_rowwise_calls(PlanClass& plan);
 void add_update_calls(PlanClass& plan);
 
 }  // namespace onepass::bind

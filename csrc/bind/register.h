@@ -8,8 +8,10 @@ namespace onepass::bind {
 void register_config(pybind11::module_& m);
 void register_formulas(pybind11::module_& m);
 void register_kernels(pybind11::module_& m);
+void register_metrics_kernels(pybind11::module_& m);
 void register_optimizer(pybind11::module_& m);
 void register_plan(pybind11::module_& m);
 void register_predictor(pybind11::module_& m);
+void register_rowwise_kernels(pybind11::module_& m);
 
 }  // namespace onepass::bind

@@ -5,34 +5,14 @@
 #include <utility>
 #include <vector>
 
-#include "../cpu/dispatch.h"
-#include "../cpu/pool.h"
 #include "arrays.h"
 #include "register.h"
+#include "run_kernel.h"
 
 namespace onepass::bind {
 namespace {
 
 using Hyper = std::vector<double>;
-
-// Runs `kernel` of the table in use on `arguments` with the GIL released.
-template <class T, class Arguments>
-void run_kernel(void (*KernelTable<T>::*kernel)(const Arguments&, Team&), const Arguments& a,
-                double work) {
-  const auto function = kernels().of<T>().*kernel;
-  py::gil_scoped_release release;
-  run_team(work, [&](Team& team) { function(a, team); });
-}
-
-template <class T>
-double product_work(Matrix<T> a, int64_t cols) {
-  return static_cast<double>(a.rows) * static_cast<double>(a.cols) * static_cast<double>(cols);
-}
-
-template <class T>
-double sweep_work(Matrix<T> a) {
-  return kElementWork * static_cast<double>(a.rows) * static_cast<double>(a.cols);
-}
 
 void dense_forward(py::array x, py::array w, py::object b, py::object z, py::array y,
                    int activation, const Hyper& hyper) {
@@ -124,11 +104,6 @@ void dropout(py::array x, py::array y, double rate, std::pair<uint32_t, uint32_t
   });
 }
 
-// Class indices: int32, one a row.
-const int32_t* index_of(const py::array& a, const char* name) {
-  return matrix_of<int32_t>(a, name).data;
-}
-
 void loss(int id, const Hyper& hyper, py::array target, bool target_is_index, py::array prediction,
           py::object weights, py::object values, py::object gradient, py::object probabilities,
           double scale) {
@@ -150,24 +125,6 @@ void loss(int id, const Hyper& hyper, py::array target, bool target_is_index, py
     a.probabilities = optional_output<T>(probabilities, "probabilities");
     a.scale = scale;
     run_kernel(&KernelTable<T>::loss, a, 5 * sweep_work(a.prediction));
-  });
-}
-
-void row_accuracy(int kind, double threshold, py::array target, py::array prediction,
-                  py::array values) {
-  by_dtype(prediction, "prediction", [&](auto zero) {
-    using T = decltype(zero);
-    RowAccuracy<T> a{};
-    a.kind = static_cast<Accuracy>(kind);
-    a.threshold = threshold;
-    if (a.kind == Accuracy::kSparseCategorical) {
-      a.target.index = index_of(target, "target");
-    } else {
-      a.target.dense = matrix_of<T>(target, "target");
-    }
-    a.prediction = matrix_of<T>(prediction, "prediction");
-    a.values = output_of<T>(values, "values").data;
-    run_kernel(&KernelTable<T>::row_accuracy, a, sweep_work(a.prediction));
   });
 }
 
@@ -238,8 +195,6 @@ void register_kernels(py::module_& m) {
   m.def("loss", &loss, arg("id"), arg("hyper"), arg("target"), arg("target_is_index"),
         arg("prediction"), arg("weights"), arg("values"), arg("gradient"), arg("probabilities"),
         arg("scale"));
-  m.def("row_accuracy", &row_accuracy, arg("kind"), arg("threshold"), arg("target"),
-        arg("prediction"), arg("values"));
   m.def("weighted_sum", &weighted_sum, arg("values"), arg("weights"));
   m.def("gather_rows", &gather_rows, arg("source"), arg("index"), arg("scale"), arg("out"));
   m.def("sum_of_squares", &sum_of_squares, arg("x"));

@@ -133,7 +133,9 @@ void register_plan(py::module_& m) {
            arg("learning_rates"), arg("sums"), arg("progress"), arg("seconds"), arg("draw") = 0);
   add_dense_calls(plan);
   add_elementwise_calls(plan);
+  add_metrics_calls(plan);
   add_objective_calls(plan);
+  add_rowwise_calls(plan);
   add_update_calls(plan);
 }
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from onepass import _checks, _core
+from onepass._metric_kernels import column_sums, confusion_counts, row_accuracy
 from onepass._norm_kernels import (
     clip_by_global_norm_,
     clip_by_norm_,
@@ -22,7 +23,15 @@ from onepass._norm_kernels import (
     global_norm,
 )
 from onepass._random_kernels import dropout
-from onepass._row_kernels import gather_rows, loss, row_accuracy, weighted_sum
+from onepass._row_kernels import gather_rows, loss, weighted_sum
+from onepass._rowwise_kernels import (
+    glu,
+    glu_backward,
+    log_softmax,
+    log_softmax_backward,
+    sparsemax,
+    sparsemax_backward,
+)
 
 Array = NDArray[Any]
 
@@ -32,6 +41,8 @@ __all__ = [
     "clip_by_global_norm_",
     "clip_by_norm_",
     "clip_by_value_",
+    "column_sums",
+    "confusion_counts",
     "dense_backward",
     "dense_backward_input",
     "dense_backward_weights",
@@ -39,10 +50,16 @@ __all__ = [
     "dropout",
     "gather_rows",
     "global_norm",
+    "glu",
+    "glu_backward",
+    "log_softmax",
+    "log_softmax_backward",
     "loss",
     "row_accuracy",
     "softmax",
     "softmax_backward",
+    "sparsemax",
+    "sparsemax_backward",
     "weighted_sum",
 ]
 

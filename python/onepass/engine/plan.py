@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 Mode = Literal["train", "evaluate", "predict", "sample"]
 
 _COUNTS = _core.mean_divisors()
-_ACCURACIES = _core.accuracies()
+_KINDS = {**_core.accuracies(), **_core.column_sum_kinds()}
 
 
 @dataclass(frozen=True)
@@ -184,5 +184,5 @@ def _native_attributes(call: Call) -> dict[str, Any]:
     if "count" in attributes:
         attributes["count"] = _COUNTS[attributes["count"]]
     if "kind" in attributes:
-        attributes["kind"] = _ACCURACIES[attributes["kind"]]
+        attributes["kind"] = _KINDS[attributes["kind"]]
     return attributes

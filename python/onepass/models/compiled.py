@@ -134,8 +134,8 @@ class Compiled:
         if self.loss is None:
             raise ValueError(NO_LOSS.format(self.name))
         loss, cols = self.loss, y.shape[-1] or 0
-        plain = [metrics_module.get(m, loss, cols) for m in self._metrics]
-        weighted = [metrics_module.get(m, loss, cols) for m in self._weighted_metrics]
+        plain = [metrics_module.of_output(m, loss, cols) for m in self._metrics]
+        weighted = [metrics_module.of_output(m, loss, cols) for m in self._weighted_metrics]
         return Objective(loss, plain, weighted, self._loss_weight)
 
     def plan_for(self, mode: Mode, weighted: bool = False) -> Plan:

@@ -3,10 +3,10 @@
 Each op writes plain calls, one kernel for one thing; fusion is the business of ``rewrites``.
 """
 
-from onepass.engine.ops.activation import ActivationOp, SoftmaxOp
+from onepass.engine.ops.activation import ActivationOp, GluOp, RowOp
 from onepass.engine.ops.dense import DenseOp
 from onepass.engine.ops.dropout import DropoutOp
 from onepass.engine.ops.op import Op
 from onepass.engine.ops.reshape import ReshapeOp
 
-__all__ = ["ActivationOp", "DenseOp", "DropoutOp", "Op", "ReshapeOp", "SoftmaxOp"]
+__all__ = ["ActivationOp", "DenseOp", "DropoutOp", "GluOp", "Op", "ReshapeOp", "RowOp"]
