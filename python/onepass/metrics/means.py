@@ -128,7 +128,8 @@ class MeanMetricWrapper(Mean):
         self, y_true: Any, y_pred: Any, sample_weight: Any = None
     ) -> None:
         """Add what the function returns."""
-        super().update_state(self.fn(y_true, y_pred, **self.arguments), sample_weight)
+        values = self.fn(np.asarray(y_true), np.asarray(y_pred), **self.arguments)
+        super().update_state(values, sample_weight)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "fn": self.fn, **self.arguments}
