@@ -168,6 +168,8 @@ LAYERS = {
     "elu": lambda k: k.layers.ELU(),
     "elu, alpha": lambda k: k.layers.ELU(alpha=0.5),
     "softmax": lambda k: k.layers.Softmax(),
+    "glu": lambda k: k.layers.Activation("glu"),
+    "log_softmax": lambda k: k.layers.Activation("log_softmax"),
     "softmax, axis": lambda k: k.layers.Softmax(axis=1),
     "mish": lambda k: k.layers.Activation("mish"),
     "hard_swish": lambda k: k.layers.Activation("hard_swish"),
