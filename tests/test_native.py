@@ -67,7 +67,7 @@ RULES = formulas("rules.h", "Rules")
 ACTIVATIONS = formulas("activations.h", "Activations")
 LOSSES = [
     name
-    for names in ("ElementwiseLosses", "RowLosses", "SummaryLosses")
+    for names in ("ElementwiseLosses", "RowLosses", "SummaryLosses", "BatchLosses")
     for name in formulas("losses.h", names)
 ]
 

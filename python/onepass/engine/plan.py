@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 Mode = Literal["train", "evaluate", "predict", "sample"]
 
 _COUNTS = _core.mean_divisors()
-_ACCURACIES = _core.accuracies()
+_KINDS = {**_core.accuracies(), **_core.column_sum_kinds()}
 _CONSTRAINTS = _core.constraints()
 
 
@@ -255,6 +255,6 @@ def _native_attributes(call: Call) -> dict[str, Any]:
     if "count" in attributes:
         attributes["count"] = _COUNTS[attributes["count"]]
     if "kind" in attributes:
-        kinds = _CONSTRAINTS if call.kernel == "constrain" else _ACCURACIES
+        kinds = _CONSTRAINTS if call.kernel == "constrain" else _KINDS
         attributes["kind"] = kinds[attributes["kind"]]
     return attributes

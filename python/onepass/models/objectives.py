@@ -116,8 +116,8 @@ def objectives_of(
     return [
         Objective(
             chosen[i],
-            [metrics_module.get(m, chosen[i], output.shape[-1] or 0) for m in plain[i]],
-            [metrics_module.get(m, chosen[i], output.shape[-1] or 0) for m in weighted[i]],
+            [metrics_module.of_output(m, chosen[i], output.shape[-1] or 0) for m in plain[i]],
+            [metrics_module.of_output(m, chosen[i], output.shape[-1] or 0) for m in weighted[i]],
             1.0 if factors[i] is None else number(factors[i], "loss_weights"),
             names[i],
         )
