@@ -24,7 +24,7 @@ from onepass.engine.objective import (
     emit_objectives,
     target_buffer,
 )
-from onepass.engine.rewrites import REWRITES, Rewrite, rewrite
+from onepass.engine.rewrites import DENSE_UPDATE_ROLES, REWRITES, Rewrite, rewrite
 from onepass.engine.schedule import Phases, phases
 from onepass.engine.storage import Variable
 
@@ -162,7 +162,7 @@ def _add_call(plan: _core.Plan, ids: dict[Buffer, int], call: Call) -> None:
     if (
         "optimizer" in call.attributes
     ):  # the optimizer knows its parameters, and an update their gradients
-        roles = ("x", "dz", "dw", "db") if call.kernel == "dense_update" else ()
+        roles = DENSE_UPDATE_ROLES if call.kernel == "dense_update" else ()
         buffers = {role: buffer for role, buffer in buffers.items() if role in roles}
     arguments = {role: _buffer_id(plan, ids, buffer) for role, buffer in buffers.items()}
     getattr(plan, call.kernel)(**arguments, **_native_attributes(call))
