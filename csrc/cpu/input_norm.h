@@ -11,25 +11,10 @@
 namespace onepass::ONEPASS_ISA {
 namespace {
 
+// w . a and w . b, each still in the lanes of a vector.
 template <class T>
-ONEPASS_INLINE T sum_of_lanes(typename Simd<T>::V v) {
-  constexpr int width = Simd<T>::kWidth;
-  alignas(64) T lanes[width];
-  Simd<T>::store(lanes, v);
-  for (int half = width / 2; half > 0; half /= 2) {
-    for (int l = 0; l < half; ++l) lanes[l] += lanes[l + half];
-  }
-  return lanes[0];
-}
-
-template <class T>
-struct RowDots {
-  T first, second;
-};
-
-// w . a and w . b
-template <class T>
-ONEPASS_INLINE RowDots<T> row_dots(const T* w, const T* a, const T* b, int64_t size) {
+ONEPASS_INLINE void row_dots(const T* w, const T* a, const T* b, int64_t size,
+                             typename Simd<T>::V& with_a, typename Simd<T>::V& with_b) {
   using S = Simd<T>;
   using V = typename S::V;
   constexpr int64_t width = S::kWidth;
@@ -47,7 +32,18 @@ ONEPASS_INLINE RowDots<T> row_dots(const T* w, const T* a, const T* b, int64_t s
     const int n = static_cast<int>(size - i < width ? size - i : width);
     add(0, S::load(w + i, n), S::load(a + i, n), S::load(b + i, n));
   }
-  return {sum_of_lanes<T>(first[0] + first[1]), sum_of_lanes<T>(second[0] + second[1])};
+  with_a = first[0] + first[1];
+  with_b = second[0] + second[1];
+}
+
+// The sums of the lanes of each vector.
+template <class T>
+ONEPASS_INLINE void sum_lanes(typename Simd<T>::V (&square)[Simd<T>::kWidth], T* sums) {
+  transpose<T>(square);
+  typename Simd<T>::V total = square[0];
+  ONEPASS_UNROLL(16)
+  for (int l = 1; l < Simd<T>::kWidth; ++l) total = total + square[l];
+  Simd<T>::store(sums, total);
 }
 
 // dgamma of column c as it stands: for where the quotient would lose digits.
@@ -56,7 +52,8 @@ T dgamma_by_samples(const InputNorm<T>& norm, Matrix<const T> dz, const T* w, in
   const T mean = norm.statistics.row(kMeanRow)[c], low = norm.statistics.row(kMeanLowRow)[c];
   T sum = T(0);
   for (int64_t r = 0; r < dz.rows; ++r) {
-    const T dy = row_dots(w, dz.row(r), dz.row(r), dz.cols).first;
+    T dy = T(0);
+    for (int64_t j = 0; j < dz.cols; ++j) dy += dz.row(r)[j] * w[j];
     sum += dy * ((norm.x.row(r)[c] - mean) - low);
   }
   return sum * norm.statistics.row(kInverseRow)[c];
@@ -66,16 +63,27 @@ T dgamma_by_samples(const InputNorm<T>& norm, Matrix<const T> dz, const T* w, in
 template <class T>
 void norm_gradients(const InputNorm<T>& norm, Matrix<const T> dz, Matrix<const T> w,
                     Matrix<const T> dw, int64_t first) {
+  using V = typename Simd<T>::V;
+  constexpr int width = Simd<T>::kWidth;
   constexpr T most = T(8), least = T(1e-20);  // of beta / gamma, and of gamma
-  for (int64_t r = 0; r < w.rows; ++r) {
-    const int64_t c = first + r;
-    const RowDots<T> dots = row_dots(w.row(r), dw.row(r), norm.db, w.cols);
-    if (norm.dbeta != nullptr) norm.dbeta[c] = dots.second;
-    if (norm.dgamma == nullptr) continue;
-    const T gamma = norm.gamma[c], beta = norm.beta != nullptr ? norm.beta[c] : T(0);
-    const bool safe = math::abs(gamma) > least && math::abs(beta) <= most * math::abs(gamma);
-    norm.dgamma[c] =
-        safe ? (dots.first - beta * dots.second) / gamma : dgamma_by_samples(norm, dz, w.row(r), c);
+  for (int64_t r = 0; r < w.rows; r += width) {
+    const int n = static_cast<int>(w.rows - r < width ? w.rows - r : width);
+    V with_dw[width] = {}, with_db[width] = {};
+    for (int i = 0; i < n; ++i) {
+      row_dots(w.row(r + i), dw.row(r + i), norm.db, w.cols, with_dw[i], with_db[i]);
+    }
+    alignas(64) T w_dw[width], w_db[width];
+    sum_lanes<T>(with_dw, w_dw);
+    sum_lanes<T>(with_db, w_db);
+    for (int i = 0; i < n; ++i) {
+      const int64_t c = first + r + i;
+      if (norm.dbeta != nullptr) norm.dbeta[c] = w_db[i];
+      if (norm.dgamma == nullptr) continue;
+      const T gamma = norm.gamma[c], beta = norm.beta != nullptr ? norm.beta[c] : T(0);
+      const bool safe = math::abs(gamma) > least && math::abs(beta) <= most * math::abs(gamma);
+      norm.dgamma[c] =
+          safe ? (w_dw[i] - beta * w_db[i]) / gamma : dgamma_by_samples(norm, dz, w.row(r + i), c);
+    }
   }
 }
 
