@@ -193,13 +193,18 @@ struct Update {
   bool shared_around;
 };
 
+template <class T>
+struct InputNorm;
+
 // The update of a dense layer's tensors by gradients that go nowhere else: update.segments are
 // those of w and, where gradient.db is given, of b. gradient.dw is a work area, laid out as w.
-// Rules and surroundings must need no more of a gradient than an element.
+// Rules and surroundings must need no more of a gradient than an element. `norm`, when given, is
+// the batch norm before it, whose gradients are computed on the way.
 template <class T>
 struct DenseUpdate {
   DenseBackwardWeights<T> gradient;
   Update<T> update;
+  const InputNorm<T>* norm = nullptr;
 };
 
 // partial[b] = sum of squares of block b of kNormBlock elements; the caller adds the partials up in

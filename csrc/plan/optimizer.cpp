@@ -83,14 +83,14 @@ class OptimizerOf final : public Optimizer {
   }
 
   void dense_step(const DenseBackwardWeights<float>& gradient, int64_t w, int64_t b,
-                  double learning_rate, const double* scalars, const Kernels& kernels,
-                  Team& team) const override {
-    dense_step_of(gradient, w, b, learning_rate, scalars, kernels, team);
+                  double learning_rate, const double* scalars, const InputNorm<float>* norm,
+                  const Kernels& kernels, Team& team) const override {
+    dense_step_of(gradient, w, b, learning_rate, scalars, norm, kernels, team);
   }
   void dense_step(const DenseBackwardWeights<double>& gradient, int64_t w, int64_t b,
-                  double learning_rate, const double* scalars, const Kernels& kernels,
-                  Team& team) const override {
-    dense_step_of(gradient, w, b, learning_rate, scalars, kernels, team);
+                  double learning_rate, const double* scalars, const InputNorm<double>* norm,
+                  const Kernels& kernels, Team& team) const override {
+    dense_step_of(gradient, w, b, learning_rate, scalars, norm, kernels, team);
   }
 
   std::unique_ptr<Optimizer> subset(const std::vector<int64_t>& tensors) const override {
@@ -125,8 +125,8 @@ class OptimizerOf final : public Optimizer {
 
   template <class U>
   void dense_step_of(const DenseBackwardWeights<U>& gradient, int64_t w, int64_t b,
-                     double learning_rate, const double* scalars, const Kernels& kernels,
-                     Team& team) const {
+                     double learning_rate, const double* scalars, const InputNorm<U>* norm,
+                     const Kernels& kernels, Team& team) const {
     if constexpr (std::is_same_v<T, U>) {
       const Place* places[2] = {&places_[w], b < 0 ? nullptr : &places_[b]};
       Segment<T> segments[2];
@@ -141,7 +141,7 @@ class OptimizerOf final : public Optimizer {
       update.n_segments = b < 0 ? 1 : 2;
       update.around = around;
       std::copy(scalars, scalars + kMaxScalars, update.scalars);
-      kernels.of<T>().dense_update({gradient, update}, team);
+      kernels.of<T>().dense_update({gradient, update, norm}, team);
     }
   }
 

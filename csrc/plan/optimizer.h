@@ -47,12 +47,14 @@ class Optimizer {
   // The step's numbers of the rule, kMaxScalars of them.
   virtual void prepare(double learning_rate, int64_t t, double* scalars) const = 0;
   // One step of a dense layer's tensors from the gradients that are computed on the way; b may be
-  // -1. For elementwise optimizers of T, with the numbers that prepare gave.
+  // -1, and there may be no norm. For elementwise optimizers of T, with the numbers that prepare
+  // gave.
   virtual void dense_step(const DenseBackwardWeights<float>& gradient, int64_t w, int64_t b,
-                          double learning_rate, const double* scalars, const Kernels& kernels,
-                          Team& team) const = 0;
+                          double learning_rate, const double* scalars, const InputNorm<float>* norm,
+                          const Kernels& kernels, Team& team) const = 0;
   virtual void dense_step(const DenseBackwardWeights<double>& gradient, int64_t w, int64_t b,
-                          double learning_rate, const double* scalars, const Kernels& kernels,
+                          double learning_rate, const double* scalars,
+                          const InputNorm<double>* norm, const Kernels& kernels,
                           Team& team) const = 0;
   // An elementwise optimizer of some of the tensors, with their gradients.
   virtual std::unique_ptr<Optimizer> subset(const std::vector<int64_t>& tensors) const = 0;

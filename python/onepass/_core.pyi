@@ -101,6 +101,7 @@ def scale_clip(x: NDArray[Any], scale: float, low: float, high: float) -> None: 
 
 # register_normalization_kernels.cpp
 batch_statistics: int  # rows: mean, its low part, variance, 1 / deviation
+most_norm_units: int  # of a dense layer that can take along the gradients of a norm before it
 row_statistics: int  # columns: mean, its low part, factor
 
 def batch_norm_forward(
@@ -555,6 +556,13 @@ class Plan(metaclass=_Pybind11Type):
         dz: int,
         dw: int,
         db: int | None = None,
+        norm_x: int | None = None,
+        statistics: int | None = None,
+        gamma: int | None = None,
+        beta: int | None = None,
+        sums: int | None = None,
+        dgamma: int | None = None,
+        dbeta: int | None = None,
         optimizer: Optimizer,
         tensors: Sequence[int],
     ) -> None: ...
