@@ -151,6 +151,7 @@ FAMILIES = (
     "elementwise",
     "normalization",
     "combining",
+    "regularizing",
     "reductions",
     "models",
 )

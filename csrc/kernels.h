@@ -7,19 +7,15 @@
 #include <cstdint>
 
 #include "arguments/combine.h"
+#include "arguments/noise.h"
+#include "arguments/normalization.h"
+#include "arguments/penalty.h"
 #include "matrix.h"
 #include "team.h"
 
 namespace onepass {
 
-inline constexpr int kMaxStates = 4;   // optimizer state slots of one parameter
-inline constexpr int kMaxScalars = 8;  // per-step numbers of a rule, activation or loss
-
-// An activation: index in math/activations.h and its hyper-parameters in the header's order.
-struct ActivationSpec {
-  int id = 0;
-  double hyper[kMaxScalars] = {};
-};
+inline constexpr int kMaxStates = 4;  // optimizer state slots of one parameter
 
 // The depth of a product x w is summed up in one chain, or in two, [0, half) and [half, depth),
 // whose sums are added: always, so that results do not depend on who computes which. Two members
@@ -88,25 +84,6 @@ struct SoftmaxBackward {
   Matrix<const T> y, dy;
   Matrix<T> dx;
   bool accumulate;
-};
-
-// What a mask of dropout depends on, beside the place of a sample and the unit.
-struct DropoutKey {
-  uint32_t words[2];  // of the layer
-  uint32_t draw;      // of the epoch or call
-};
-
-// y = x / (1 - rate) where kept, 0 where dropped; y may be x. Samples are at places `first` and on
-// of their epoch, modulo 2^32.
-template <class T>
-struct Dropout {
-  Matrix<const T> x;
-  Matrix<T> y;
-  double rate;  // from 0 to 1; at 1 all is dropped
-  DropoutKey key;
-  int64_t first;
-  int64_t rows_per_sample;
-  bool accumulate;  // y += instead of y =
 };
 
 // Targets of a row-wise loss or metric: a dense matrix or one class index a row.
@@ -231,12 +208,6 @@ struct ScaleClip {
   double scale, low, high;
 };
 
-}  // namespace onepass
-
-#include "arguments/normalization.h"
-
-namespace onepass {
-
 template <class T>
 struct KernelTable {
   void (*dense_forward)(const DenseForward<T>&, Team&);
@@ -259,6 +230,7 @@ struct KernelTable {
   void (*scaled_sum)(const ScaledSum<T>&, Team&);
   void (*embedding)(const Embedding<T>&, Team&);
   void (*embedding_backward)(const EmbeddingBackward<T>&, Team&);
+  void (*gaussian)(const Gaussian<T>&, Team&);
   void (*loss)(const Loss<T>&, Team&);
   void (*row_accuracy)(const RowAccuracy<T>&, Team&);
   void (*weighted_sum)(const WeightedSum<T>&, Team&);
@@ -267,6 +239,8 @@ struct KernelTable {
   void (*dense_update)(const DenseUpdate<T>&, Team&);
   void (*sum_of_squares)(const SumOfSquares<T>&, Team&);
   void (*scale_clip)(const ScaleClip<T>&, Team&);
+  void (*penalty)(const Penalty<T>&, Team&);
+  void (*constrain)(const Constrain<T>&, Team&);
 };
 
 struct Kernels {

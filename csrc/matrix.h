@@ -19,4 +19,12 @@ struct Matrix {
   ONEPASS_INLINE explicit operator bool() const { return data != nullptr; }
 };
 
+inline constexpr int kMaxScalars = 8;  // per-step numbers of a rule, activation or loss
+
+// An activation: index in math/activations.h and its hyper-parameters in the header's order.
+struct ActivationSpec {
+  int id = 0;
+  double hyper[kMaxScalars] = {};
+};
+
 }  // namespace onepass

@@ -74,7 +74,7 @@ def test_strided_in_place_and_accumulating(dtype):
     np.testing.assert_array_equal(whole[:, :70], expected)
     np.testing.assert_array_equal(whole[:, 70:], before[:, 70:])
     total = before[:, :70].copy()
-    _core.dropout(before[:, :70], total, 0.3, KEY, 0, 0, 1, True)
+    _core.dropout(before[:, :70], total, 0.3, False, True, KEY, 0, 0, 1, True)
     np.testing.assert_array_equal(total, before[:, :70] + expected)
 
 

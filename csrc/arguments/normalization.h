@@ -1,7 +1,7 @@
-// Arguments of the normalization kernels. Include kernels.h instead, which says what a Matrix is.
+// Arguments of the normalization kernels.
 #pragma once
 
-#include "../kernels.h"
+#include "../matrix.h"
 
 namespace onepass {
 

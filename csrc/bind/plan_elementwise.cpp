@@ -28,17 +28,6 @@ void activation_backward(PlanObject& plan, OptionalId x, int y, int dy, int dx, 
   });
 }
 
-void dropout(PlanObject& plan, int x, int y, double rate, std::pair<uint32_t, uint32_t> key,
-             bool accumulate) {
-  plan.add([&](auto zero) {
-    auto call = std::make_unique<DropoutCall<decltype(zero)>>();
-    call->x = x, call->y = y, call->rate = rate, call->accumulate = accumulate;
-    call->key[0] = key.first, call->key[1] = key.second;
-    call->work_per_sample = 4 * plan.sweep_work(y);
-    return call;
-  });
-}
-
 void softmax(PlanObject& plan, int x, int y) {
   plan.add([&](auto zero) {
     auto call = std::make_unique<SoftmaxCall<decltype(zero)>>();
@@ -65,8 +54,6 @@ void add_elementwise_calls(PlanClass& plan) {
            arg("activation"), arg("hyper"))
       .def("activation_backward", &activation_backward, py::kw_only(), none("x"), arg("y"),
            arg("dy"), arg("dx"), arg("activation"), arg("hyper"), arg("accumulate"))
-      .def("dropout", &dropout, py::kw_only(), arg("x"), arg("y"), arg("rate"), arg("key"),
-           arg("accumulate"))
       .def("softmax", &softmax, py::kw_only(), arg("x"), arg("y"))
       .def("softmax_backward", &softmax_backward, py::kw_only(), arg("y"), arg("dy"), arg("dx"),
            arg("accumulate"));

@@ -69,6 +69,14 @@ class PlanObject {
     return id;
   }
 
+  // `cols` doubles, or as many for each row of a sample where rows_per_sample is not 0.
+  int doubles_buffer(int64_t cols, int64_t rows_per_sample) {
+    if (cols < 0 || rows_per_sample < 0) {
+      throw py::value_error("doubles_buffer: cols and rows_per_sample must not be negative");
+    }
+    return program_.add_buffer({rows_per_sample, 1, cols, cols, 8, nullptr, kNone});
+  }
+
   // Takes `count` of the run's sums, from number `at` on.
   void use_sums(int at, int count) { n_sums_ = std::max(n_sums_, at + count); }
   bool holds_indices(int buffer) const { return index_.count(buffer) != 0; }
@@ -135,7 +143,9 @@ void add_dense_calls(PlanClass& plan);
 void add_elementwise_calls(PlanClass& plan);
 void add_host_calls(PlanClass& plan);
 void add_normalization_calls(PlanClass& plan);
+void add_noise_calls(PlanClass& plan);
 void add_objective_calls(PlanClass& plan);
+void add_regularizing_calls(PlanClass& plan);
 void add_update_calls(PlanClass& plan);
 
 }  // namespace onepass::bind

@@ -10,8 +10,10 @@ void register_config(pybind11::module_& m);
 void register_formulas(pybind11::module_& m);
 void register_kernels(pybind11::module_& m);
 void register_normalization_kernels(pybind11::module_& m);
+void register_noise_kernels(pybind11::module_& m);
 void register_optimizer(pybind11::module_& m);
 void register_plan(pybind11::module_& m);
 void register_predictor(pybind11::module_& m);
+void register_regularizing_kernels(pybind11::module_& m);
 
 }  // namespace onepass::bind

@@ -2,7 +2,6 @@
 #include <pybind11/stl.h>
 
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "register.h"
@@ -84,22 +83,6 @@ void softmax_backward(py::array y, py::array dy, py::array dx, bool accumulate) 
     const SoftmaxBackward<T> a{matrix_of<T>(y, "y"), matrix_of<T>(dy, "dy"), output_of<T>(dx, "dx"),
                                accumulate};
     run_kernel(&KernelTable<T>::softmax_backward, a, 2 * sweep_work(a.dy));
-  });
-}
-
-void dropout(py::array x, py::array y, double rate, std::pair<uint32_t, uint32_t> key,
-             uint32_t draw, int64_t first, int64_t rows_per_sample, bool accumulate) {
-  if (rows_per_sample < 1) throw py::value_error("dropout: rows_per_sample must be positive");
-  by_dtype(x, "x", [&](auto zero) {
-    using T = decltype(zero);
-    const Dropout<T> a{matrix_of<T>(x, "x"),
-                       output_of<T>(y, "y"),
-                       rate,
-                       {{key.first, key.second}, draw},
-                       first,
-                       rows_per_sample,
-                       accumulate};
-    run_kernel(&KernelTable<T>::dropout, a, 4 * sweep_work(a.x));
   });
 }
 
@@ -212,8 +195,6 @@ void register_kernels(py::module_& m) {
         arg("activation"), arg("hyper"), arg("accumulate"));
   m.def("softmax", &softmax, arg("x"), arg("y"));
   m.def("softmax_backward", &softmax_backward, arg("y"), arg("dy"), arg("dx"), arg("accumulate"));
-  m.def("dropout", &dropout, arg("x"), arg("y"), arg("rate"), arg("key"), arg("draw"), arg("first"),
-        arg("rows_per_sample"), arg("accumulate"));
   m.def("loss", &loss, arg("id"), arg("hyper"), arg("target"), arg("target_is_index"),
         arg("prediction"), arg("weights"), arg("values"), arg("gradient"), arg("probabilities"),
         arg("scale"));

@@ -120,6 +120,7 @@ void register_plan(py::module_& m) {
           arg("cols"), arg("stride"), arg("rows_per_sample"))
       .def("table_buffer", &PlanObject::table_buffer, arg("rows"), arg("cols"), arg("stride"))
       .def("index_buffer", &PlanObject::index_buffer, arg("rows_per_sample"))
+      .def("doubles_buffer", &PlanObject::doubles_buffer, arg("cols"), arg("rows_per_sample"))
       .def("phase", &PlanObject::phase)
       .def("view", &PlanObject::view, arg("of"), arg("cols"), arg("rows_per_sample"))
       .def("fixed", &PlanObject::fixed, arg("array"))
@@ -140,7 +141,9 @@ void register_plan(py::module_& m) {
   add_elementwise_calls(plan);
   add_host_calls(plan);
   add_normalization_calls(plan);
+  add_noise_calls(plan);
   add_objective_calls(plan);
+  add_regularizing_calls(plan);
   add_update_calls(plan);
 }
 

@@ -2,12 +2,15 @@
 // its name; the one symbol that leaves the object is kernels_<isa>().
 #include "batch_norm.h"
 #include "combine.h"
+#include "constraint.h"
 #include "dense_update.h"
 #include "dropout.h"
 #include "elementwise.h"
 #include "embedding.h"
 #include "gather.h"
+#include "gaussian.h"
 #include "loss.h"
+#include "penalty.h"
 #include "reduce.h"
 #include "row_norm.h"
 
@@ -42,6 +45,7 @@ constexpr KernelTable<T> kTable = {
     .scaled_sum = scaled_sum<T>,
     .embedding = embedding<T>,
     .embedding_backward = embedding_backward<T>,
+    .gaussian = gaussian<T>,
     .loss = loss<T>,
     .row_accuracy = row_accuracy<T>,
     .weighted_sum = weighted_sum<T>,
@@ -50,6 +54,8 @@ constexpr KernelTable<T> kTable = {
     .dense_update = dense_update<T>,
     .sum_of_squares = sum_of_squares<T>,
     .scale_clip = scale_clip<T>,
+    .penalty = penalty<T>,
+    .constrain = constrain<T>,
 };
 
 constexpr Kernels kKernels = {ONEPASS_TEXT(ONEPASS_ISA), kTable<float>, kTable<double>};

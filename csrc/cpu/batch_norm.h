@@ -3,179 +3,181 @@
 #pragma once
 
 #include "../math/two_sum.h"
-#include "blocks.h"
 #include "columns.h"
 #include "elementwise.h"
 
 namespace onepass::ONEPASS_ISA {
 namespace {
 
-// 1 / sqrt(variance + epsilon). Through memory: vectors have no square root of their own.
-template <class T>
-ONEPASS_INLINE typename Simd<T>::V inverse_deviation(typename Simd<T>::V variance, double epsilon) {
-  constexpr int width = Simd<T>::kWidth;
-  const auto least = static_cast<T>(epsilon);
-  alignas(64) T lanes[width];
-  Simd<T>::store(lanes, variance);
-  for (int l = 0; l < width; ++l) lanes[l] = T(1) / math::sqrt(lanes[l] + least);
-  return Simd<T>::load(lanes);
-}
-
-// What turns x into y = (x - mean) scale + shift, of each column.
-template <class C>
-struct Affine {
-  using V = typename C::V;
-  V mean[C::kVectors], scale[C::kVectors], shift[C::kVectors];
-
-  // The low part of the mean goes into the shift.
-  template <class T>
-  ONEPASS_INLINE void set(const C& at, int v, V high, V low, V inverse, const T* gamma,
-                          const T* beta) {
-    mean[v] = high;
-    scale[v] = at.load(gamma, v, T(1)) * inverse;
-    shift[v] = at.load(beta, v, T(0)) - low * scale[v];
-  }
-
-  template <class T>
-  ONEPASS_INLINE void apply(const C& at, Matrix<const T> x, Matrix<T> y) const {
-    for (int64_t r = 0; r < x.rows; ++r) {
-      ONEPASS_UNROLL(4)
-      for (int v = 0; v < C::kVectors; ++v) {
-        at.store(y.row(r), v, (at.load(x.row(r), v) - mean[v]) * scale[v] + shift[v]);
-      }
-    }
-  }
-};
-
 // The mean first, then the variance of what is left. Values are taken relative to the first row: of
 // a large mean with a small variance little is lost that way, and with n rows whose first is far
 // from all others at most sqrt(n) units in the last place of the deviation.
-template <class T, class C>
-void normalize_columns(const BatchNormForward<T>& a, const C& at) {
-  using V = typename C::V;
-  const int64_t n = a.x.rows;
-  const V count = Simd<T>::broadcast(static_cast<T>(n > 0 ? n : 1));
-  V first[C::kVectors];
-  for (int v = 0; v < C::kVectors; ++v) first[v] = n > 0 ? at.load(a.x.data, v) : V{};
-  const auto sums =
-      sum_rows<1>(at, n, [&](int64_t r, int v, auto& part) __attribute__((always_inline)) {
-        part.at[0][v] = part.at[0][v] + (at.load(a.x.row(r), v) - first[v]);
-      });
-  V mean[C::kVectors], low[C::kVectors];
-  for (int v = 0; v < C::kVectors; ++v) {
-    mean[v] = math::two_sum(first[v], sums.at[0][v] / count, low[v]);
-  }
-  const auto squares =
-      sum_rows<1>(at, n, [&](int64_t r, int v, auto& part) __attribute__((always_inline)) {
-        const V d = (at.load(a.x.row(r), v) - mean[v]) - low[v];
-        part.at[0][v] = part.at[0][v] + d * d;
-      });
-  Affine<C> affine;
-  for (int v = 0; v < C::kVectors; ++v) {
-    const V variance = squares.at[0][v] / count;
-    const V inverse = inverse_deviation<T>(variance, a.epsilon);
-    affine.set(at, v, mean[v], low[v], inverse, a.gamma, a.beta);
-    at.store(a.statistics.row(kMeanRow), v, mean[v]);
-    at.store(a.statistics.row(kMeanLowRow), v, low[v]);
-    at.store(a.statistics.row(kVarianceRow), v, variance);
-    at.store(a.statistics.row(kInverseRow), v, inverse);
-  }
-  affine.apply(at, a.x, a.z ? a.z : a.y);
-}
-
-template <class T, class C>
-void normalize_columns(const BatchNormInference<T>& a, const C& at) {
-  using V = typename C::V;
-  Affine<C> affine;
-  for (int v = 0; v < C::kVectors; ++v) {
-    const V mean = at.load(a.moving_mean, v), variance = at.load(a.moving_variance, v);
-    const V inverse = inverse_deviation<T>(variance, a.epsilon);
-    affine.set(at, v, mean, V{}, inverse, a.gamma, a.beta);
-    if (!a.statistics) continue;
-    at.store(a.statistics.row(kMeanRow), v, mean);
-    at.store(a.statistics.row(kMeanLowRow), v, V{});
-    at.store(a.statistics.row(kVarianceRow), v, variance);
-    at.store(a.statistics.row(kInverseRow), v, inverse);
-  }
-  affine.apply(at, a.x, a.z ? a.z : a.y);
-}
-
 template <class T>
-Matrix<T> columns_of(Matrix<T> m, Range cols) {
-  return {m.data + cols.begin, m.rows, cols.end - cols.begin, m.stride};
+void find_statistics(Matrix<const T> x, Matrix<T> statistics) {
+  const int64_t cols = x.cols;
+  const T count = static_cast<T>(x.rows > 0 ? x.rows : 1);
+  T *mean = statistics.row(kMeanRow), *low = statistics.row(kMeanLowRow);
+  T *variance = statistics.row(kVarianceRow), *area = statistics.row(kInverseRow);
+  const T* first = x.rows > 0 ? x.data : nullptr;
+  sum_rows(x.rows, cols, {ColumnSum<T>{mean, low}}, [&](auto at) __attribute__((always_inline)) {
+    const auto base = at.load(first);
+    return [=](int64_t r, auto& into)
+               __attribute__((always_inline)) { into[0] = into[0] + (at.load(x.row(r)) - base); };
+  });
+  ONEPASS_IVDEP
+  for (int64_t c = 0; c < cols; ++c) {
+    mean[c] = math::two_sum(first != nullptr ? first[c] : T(0), mean[c] / count, low[c]);
+  }
+  const auto square = [&](auto at) __attribute__((always_inline)) {
+    const auto high = at.load(mean), rest = at.load(low);
+    return [=](int64_t r, auto& into) __attribute__((always_inline)) {
+      const auto d = (at.load(x.row(r)) - high) - rest;
+      into[0] = into[0] + d * d;
+    };
+  };
+  sum_rows(x.rows, cols, {ColumnSum<T>{variance, area}}, square);
+  ONEPASS_IVDEP
+  for (int64_t c = 0; c < cols; ++c) variance[c] = variance[c] / count;
 }
 
-// Both forward kernels: a member's columns, then their activation while they are in its cache.
-template <class T, class Arguments>
-void normalize(const Arguments& a, Team& team) {
-  const Range share = team.share(a.y.cols, kLineBytes / sizeof(T));
-  if (share.begin == share.end) return;
-  for_columns<T>(share, [&](const auto& at) { normalize_columns(a, at); });
-  if (a.activation.id == 0) return;
+// What is given in the place of a batch's own.
+template <class T>
+void copy_statistics(const T* mean, const T* variance, Matrix<T> statistics) {
+  for (int64_t c = 0; c < statistics.cols; ++c) {
+    statistics.row(kMeanRow)[c] = mean[c];
+    statistics.row(kMeanLowRow)[c] = T(0);
+    statistics.row(kVarianceRow)[c] = variance[c];
+  }
+}
+
+// y = (x - mean) scale + shift; the low part of the mean goes into the shift. The last row of the
+// statistics, 1 / sqrt(variance + epsilon), is written on the way. `scale` and `shift` are work
+// areas.
+template <class T>
+void apply_statistics(Matrix<const T> x, Matrix<T> statistics, const T* gamma, const T* beta,
+                      double epsilon, Matrix<T> y, T* scale, T* shift) {
+  const auto least = static_cast<T>(epsilon);
+  const T *mean = statistics.row(kMeanRow), *low = statistics.row(kMeanLowRow);
+  const T* variance = statistics.row(kVarianceRow);
+  T* inverse = statistics.row(kInverseRow);
+  ONEPASS_IVDEP
+  for (int64_t c = 0; c < x.cols; ++c) inverse[c] = T(1) / math::sqrt(variance[c] + least);
+  ONEPASS_IVDEP
+  for (int64_t c = 0; c < x.cols; ++c) {
+    scale[c] = gamma != nullptr ? gamma[c] * inverse[c] : inverse[c];
+    shift[c] = (beta != nullptr ? beta[c] : T(0)) - low[c] * scale[c];
+  }
+  for_groups<T>({0, x.rows}, x.cols, [&](auto at, auto group) __attribute__((always_inline)) {
+    const auto m = at.load(mean), k = at.load(scale), b = at.load(shift);
+    for (int64_t i = 0; i < group.count(); ++i) {
+      const int64_t r = group.first + i;
+      at.store(y.row(r), (at.load(x.row(r)) - m) * k + b);
+    }
+  });
+}
+
+// The activation behind, while the values are in the member's cache.
+template <class T>
+void activate_columns(Matrix<T> z, Matrix<T> y, const ActivationSpec& activation) {
+  if (activation.id == 0) return;
   Team alone{0, 1, nullptr, nullptr};
-  const Matrix<T> z = columns_of(a.z ? a.z : a.y, share);
-  activation_forward<T>({{z.data, z.rows, z.cols, z.stride}, columns_of(a.y, share), a.activation},
-                        alone);
+  const Matrix<T> from = z ? z : y;
+  activation_forward<T>({{from.data, from.rows, from.cols, from.stride}, y, activation}, alone);
 }
 
 template <class T>
 void batch_norm_forward(const BatchNormForward<T>& a, Team& team) {
-  normalize<T>(a, team);
+  auto* area = static_cast<T*>(team.scratch);
+  for_columns<T>(a.y.cols, 2, team, [&](Range cols) {
+    const Matrix<const T> x = columns_of(a.x, cols);
+    const Matrix<T> z = columns_of(a.z, cols), y = columns_of(a.y, cols);
+    const Matrix<T> statistics = columns_of(a.statistics, cols);
+    find_statistics(x, statistics);
+    apply_statistics(x, statistics, columns_of(a.gamma, cols), columns_of(a.beta, cols), a.epsilon,
+                     z ? z : y, area, area + x.cols);
+    activate_columns(z, y, a.activation);
+  });
 }
 
 template <class T>
 void batch_norm_inference(const BatchNormInference<T>& a, Team& team) {
-  normalize<T>(a, team);
+  auto* area = static_cast<T*>(team.scratch);
+  for_columns<T>(a.y.cols, 2 + kBatchStatistics, team, [&](Range cols) {
+    const Matrix<const T> x = columns_of(a.x, cols);
+    const Matrix<T> z = columns_of(a.z, cols), y = columns_of(a.y, cols);
+    const Matrix<T> own{area + 2 * x.cols, kBatchStatistics, x.cols, x.cols};
+    const Matrix<T> statistics = a.statistics ? columns_of(a.statistics, cols) : own;
+    copy_statistics(columns_of(a.moving_mean, cols), columns_of(a.moving_variance, cols),
+                    statistics);
+    apply_statistics(x, statistics, columns_of(a.gamma, cols), columns_of(a.beta, cols), a.epsilon,
+                     z ? z : y, area, area + x.cols);
+    activate_columns(z, y, a.activation);
+  });
 }
 
 // With d = x - mean: dbeta = sum dy, dgamma = sum dy d / deviation,
 // dx = gamma / deviation (dy - mean of dy - d / deviation (mean of dy d / deviation)).
-template <class T, class C>
-void differentiate_columns(const BatchNormBackward<T>& a, const C& at) {
-  using V = typename C::V;
-  const int64_t n = a.dy.rows;
-  const V count = Simd<T>::broadcast(static_cast<T>(n > 0 ? n : 1));
-  V mean[C::kVectors], low[C::kVectors], inverse[C::kVectors], scale[C::kVectors];
-  for (int v = 0; v < C::kVectors; ++v) {
-    mean[v] = at.load(a.statistics.row(kMeanRow), v);
-    low[v] = at.load(a.statistics.row(kMeanLowRow), v);
-    inverse[v] = at.load(a.statistics.row(kInverseRow), v);
-    scale[v] = at.load(a.gamma, v, T(1)) * inverse[v];
-  }
-  const auto from_mean = [&](int64_t r, int v) __attribute__((always_inline)) {
-    return (at.load(a.x.row(r), v) - mean[v]) - low[v];
-  };
-  ColumnSums<C, 2> sums{};
+template <class T>
+void differentiate(const BatchNormBackward<T>& a, T* area) {
+  const int64_t n = a.dy.rows, cols = a.dy.cols;
+  const T count = static_cast<T>(n > 0 ? n : 1);
+  const T *mean = a.statistics.row(kMeanRow), *low = a.statistics.row(kMeanLowRow);
+  const T* inverse = a.statistics.row(kInverseRow);
+  T *dbeta = area, *dgamma = area + cols, *shift = area + 2 * cols, *slope = area + 3 * cols;
   if (!a.fixed || a.dgamma != nullptr || a.dbeta != nullptr) {
-    sums = sum_rows<2>(at, n, [&](int64_t r, int v, auto& part) __attribute__((always_inline)) {
-      const V dy = at.load(a.dy.row(r), v);
-      part.at[0][v] = part.at[0][v] + dy;
-      part.at[1][v] = part.at[1][v] + dy * from_mean(r, v);
-    });
-  }
-  V shift[C::kVectors], slope[C::kVectors];
-  for (int v = 0; v < C::kVectors; ++v) {
-    const V dgamma = sums.at[1][v] * inverse[v];
-    if (a.dbeta != nullptr) at.put(a.dbeta, v, sums.at[0][v], a.accumulate_beta);
-    if (a.dgamma != nullptr) at.put(a.dgamma, v, dgamma, a.accumulate_gamma);
-    shift[v] = sums.at[0][v] / count;
-    slope[v] = dgamma / count * inverse[v];
+    const auto term = [&](auto at) __attribute__((always_inline)) {
+      const auto high = at.load(mean), rest = at.load(low);
+      return [=, &a](int64_t r, auto& into) __attribute__((always_inline)) {
+        const auto dy = at.load(a.dy.row(r));
+        into[0] = into[0] + dy;
+        into[1] = into[1] + dy * ((at.load(a.x.row(r)) - high) - rest);
+      };
+    };
+    sum_rows(n, cols, {ColumnSum<T>{dbeta, shift}, ColumnSum<T>{dgamma, slope}}, term);
+    ONEPASS_IVDEP
+    for (int64_t c = 0; c < cols; ++c) dgamma[c] *= inverse[c];
+    put(a.dbeta, dbeta, cols, a.accumulate_beta);
+    put(a.dgamma, dgamma, cols, a.accumulate_gamma);
   }
   if (!a.dx) return;
-  for (int64_t r = 0; r < n; ++r) {
-    ONEPASS_UNROLL(4)
-    for (int v = 0; v < C::kVectors; ++v) {
-      V dy = at.load(a.dy.row(r), v);
-      if (!a.fixed) dy = dy - shift[v] - from_mean(r, v) * slope[v];
-      at.put(a.dx.row(r), v, dy * scale[v], a.accumulate);
-    }
+  ONEPASS_IVDEP
+  for (int64_t c = 0; c < cols; ++c) {
+    shift[c] = dbeta[c] / count;
+    slope[c] = dgamma[c] / count * inverse[c];
   }
+  T* scale = area;  // where dbeta was
+  ONEPASS_IVDEP
+  for (int64_t c = 0; c < cols; ++c) {
+    scale[c] = a.gamma != nullptr ? a.gamma[c] * inverse[c] : inverse[c];
+  }
+  const auto write = [&](auto at, int64_t r, auto dx) __attribute__((always_inline)) {
+    at.store(a.dx.row(r), a.accumulate ? at.load(a.dx.row(r)) + dx : dx);
+  };
+  for_groups<T>({0, n}, cols, [&](auto at, auto group) __attribute__((always_inline)) {
+    const auto high = at.load(mean), rest = at.load(low), k = at.load(scale);
+    const auto s = at.load(shift), t = at.load(slope);
+    for (int64_t i = 0; i < group.count(); ++i) {
+      const int64_t r = group.first + i;
+      const auto dy = at.load(a.dy.row(r));
+      if (a.fixed) {
+        write(at, r, dy * k);
+      } else {
+        write(at, r, (dy - s - ((at.load(a.x.row(r)) - high) - rest) * t) * k);
+      }
+    }
+  });
 }
 
 template <class T>
 void batch_norm_backward(const BatchNormBackward<T>& a, Team& team) {
-  const Range share = team.share(a.dy.cols, kLineBytes / sizeof(T));
-  for_columns<T>(share, [&](const auto& at) { differentiate_columns(a, at); });
+  for_columns<T>(a.dy.cols, 4, team, [&](Range cols) {
+    BatchNormBackward<T> part = a;
+    part.x = columns_of(a.x, cols), part.dy = columns_of(a.dy, cols);
+    part.statistics = columns_of(a.statistics, cols), part.gamma = columns_of(a.gamma, cols);
+    part.dx = columns_of(a.dx, cols);
+    part.dgamma = columns_of(a.dgamma, cols), part.dbeta = columns_of(a.dbeta, cols);
+    differentiate(part, static_cast<T*>(team.scratch));
+  });
 }
 
 template <class T>

@@ -1,77 +1,121 @@
-// Walks down the columns of matrices, several vectors of them side by side.
+// Sums over the rows of matrices, column by column, and passes with numbers that each column has.
+// Eight rows at a time walk along the columns: what belongs to a column is read once for all eight.
 #pragma once
 
-#include "../kernels.h"
-#include "simd.h"
+#include "blocks.h"
 
 namespace onepass::ONEPASS_ISA {
 namespace {
 
-// kCount vectors of columns from `first` on; the last one has `tail` columns.
-template <class T, int kCount>
-struct Columns {
-  using S = Simd<T>;
-  using V = typename S::V;
-  static constexpr int kVectors = kCount, kWidth = S::kWidth;
-
+// A vector of columns from `first` on: all of its lanes, or some.
+template <class T>
+struct WholeVector {
+  using V = typename Simd<T>::V;
   int64_t first;
-  int tail;
 
-  ONEPASS_INLINE V load(const T* row, int v) const {
-    const T* at = row + first + v * kWidth;
-    return v == kVectors - 1 ? S::load(at, tail) : S::load(at);
-  }
-  // `otherwise` in all columns where there is no row.
-  ONEPASS_INLINE V load(const T* row, int v, T otherwise) const {
-    return row == nullptr ? S::broadcast(otherwise) : load(row, v);
-  }
-  ONEPASS_INLINE void store(T* row, int v, V values) const {
-    T* at = row + first + v * kWidth;
-    v == kVectors - 1 ? S::store(at, values, tail) : S::store(at, values);
-  }
-  // row = values, or row += values
-  ONEPASS_INLINE void put(T* row, int v, V values, bool accumulate) const {
-    store(row, v, accumulate ? load(row, v) + values : values);
-  }
+  ONEPASS_INLINE V load(const T* row) const { return Simd<T>::load(row + first); }
+  ONEPASS_INLINE void store(T* row, V v) const { Simd<T>::store(row + first, v); }
+};
+template <class T>
+struct PartVector {
+  using V = typename Simd<T>::V;
+  int64_t first;
+  int n;
+
+  ONEPASS_INLINE V load(const T* row) const { return Simd<T>::load(row + first, n); }
+  ONEPASS_INLINE void store(T* row, V v) const { Simd<T>::store(row + first, v, n); }
 };
 
-// Calls f(Columns) for all columns; the number of vectors is found from the widest down.
-template <class T, int kCount = 4, class F>
-void for_columns(Range cols, F&& f) {
-  constexpr int64_t width = Simd<T>::kWidth, wide = kCount * width;
-  int64_t c = cols.begin;
-  for (; cols.end - c > wide - width; c += wide) {
-    const int64_t tail = cols.end - c - (wide - width);
-    f(Columns<T, kCount>{c, static_cast<int>(tail < width ? tail : width)});
-  }
-  if constexpr (kCount > 1) for_columns<T, kCount - 1>({c, cols.end}, f);
+constexpr int64_t kGroupRows = 8;
+
+struct WholeGroup {
+  int64_t first;
+  static constexpr int64_t count() { return kGroupRows; }
+};
+struct PartGroup {
+  int64_t first, n;
+  ONEPASS_INLINE int64_t count() const { return n; }
+};
+
+template <class T, class Group, class F>
+ONEPASS_INLINE void walk_group(Group group, int64_t cols, F&& f) {
+  constexpr int64_t width = Simd<T>::kWidth;
+  int64_t c = 0;
+  for (; c + width <= cols; c += width) f(WholeVector<T>{c}, group);
+  if (c < cols) f(PartVector<T>{c, static_cast<int>(cols - c)}, group);
 }
 
-// Rows that are added up one after another; sums of so many are then added up in turn, so that the
-// last rows of a long matrix still count.
-constexpr int64_t kRowBlock = 128;
+// Calls f(vector of columns, group of rows) for all of a matrix; f is inlined four times.
+template <class T, class F>
+ONEPASS_INLINE void for_groups(Range rows, int64_t cols, F&& f) {
+  int64_t r = rows.begin;
+  for (; r + kGroupRows <= rows.end; r += kGroupRows) walk_group<T>(WholeGroup{r}, cols, f);
+  if (r < rows.end) walk_group<T>(PartGroup{r, rows.end - r}, cols, f);
+}
 
-template <class C, int kSums>
-struct ColumnSums {
-  typename C::V at[kSums][C::kVectors];
+// Sums of a column and the work area beside them.
+template <class T>
+struct ColumnSum {
+  T *total, *part;
 };
 
-// sums.at[s][v] of what add(row, v, sums) adds to it, over all rows.
-template <int kSums, class C, class F>
-ONEPASS_INLINE ColumnSums<C, kSums> sum_rows(const C&, int64_t rows, F&& add) {
-  ColumnSums<C, kSums> total{};
-  for (int64_t first = 0; first < rows; first += kRowBlock) {
-    ColumnSums<C, kSums> part{};
-    const int64_t end = rows - first < kRowBlock ? rows : first + kRowBlock;
-    for (int64_t r = first; r < end; ++r) {
-      ONEPASS_UNROLL(4)
-      for (int v = 0; v < C::kVectors; ++v) add(r, v, part);
+// So many rows are added up apart from the others: the last rows of a long matrix still count.
+constexpr int64_t kSumRows = 64 * kGroupRows;
+
+// sums[s].total[c] = the sum over all rows of what term(vector)(row, into) adds to into[s].
+template <class T, int kSums, class F>
+ONEPASS_INLINE void sum_rows(int64_t rows, int64_t cols, const ColumnSum<T> (&sums)[kSums],
+                             F&& term) {
+  for (const auto& sum : sums) {
+    for (int64_t c = 0; c < cols; ++c) sum.total[c] = T(0);
+  }
+  for (int64_t first = 0; first < rows; first += kSumRows) {
+    for (const auto& sum : sums) {
+      for (int64_t c = 0; c < cols; ++c) sum.part[c] = T(0);
     }
-    for (int s = 0; s < kSums; ++s) {
-      for (int v = 0; v < C::kVectors; ++v) total.at[s][v] = total.at[s][v] + part.at[s][v];
+    const Range block{first, rows - first < kSumRows ? rows : first + kSumRows};
+    for_groups<T>(block, cols, [&](auto at, auto group) __attribute__((always_inline)) {
+      typename Simd<T>::V into[kSums] = {};
+      const auto add = term(at);
+      for (int64_t i = 0; i < group.count(); ++i) add(group.first + i, into);
+      for (int s = 0; s < kSums; ++s) {
+        at.store(sums[s].part, at.load(sums[s].part) + into[s]);
+      }
+    });
+    for (const auto& sum : sums) {
+      ONEPASS_IVDEP
+      for (int64_t c = 0; c < cols; ++c) sum.total[c] += sum.part[c];
     }
   }
-  return total;
+}
+
+// to = from, or to += from; nothing where there is no `to`
+template <class T>
+ONEPASS_INLINE void put(T* to, const T* from, int64_t size, bool accumulate) {
+  if (to == nullptr) return;
+  ONEPASS_IVDEP
+  for (int64_t i = 0; i < size; ++i) to[i] = accumulate ? to[i] + from[i] : from[i];
+}
+
+template <class T>
+ONEPASS_INLINE Matrix<T> columns_of(Matrix<T> m, Range cols) {
+  return m ? Matrix<T>{m.data + cols.begin, m.rows, cols.end - cols.begin, m.stride} : m;
+}
+template <class T>
+ONEPASS_INLINE T* columns_of(T* row, Range cols) {
+  return row == nullptr ? row : row + cols.begin;
+}
+
+// Calls f(columns) for a member's columns, so few at a time that `rows` rows of them fit into its
+// work area.
+template <class T, class F>
+void for_columns(int64_t cols, int rows, Team& team, F&& f) {
+  constexpr int64_t line = kLineBytes / sizeof(T);
+  const Range share = team.share(cols, line);
+  const int64_t most = kScratchBytes / static_cast<int64_t>(sizeof(T)) / rows / line * line;
+  for (int64_t c = share.begin; c < share.end; c += most) {
+    f(Range{c, share.end - c < most ? share.end : c + most});
+  }
 }
 
 }  // namespace

@@ -3,7 +3,6 @@
 
 #include "../math/activations.h"
 #include "blocks.h"
-#include "columns.h"
 #include "elementwise.h"
 
 namespace onepass::ONEPASS_ISA {
@@ -274,18 +273,35 @@ void dense_backward_input(const DenseBackwardInput<T>& a, Team& team) {
   }
 }
 
-// db[c] (+)= sum over rows, in ascending order.
-template <class T>
+// db[c] (+)= sum over rows, in ascending order, of kColumns vectors side by side.
+template <class T, int kColumns>
+ONEPASS_INLINE void sum_columns(Matrix<const T> dz, int64_t c, int tail, bool accumulate, T* db) {
+  using S = Simd<T>;
+  typename S::V sums[kColumns];
+  const auto load = [&](const T* p, int v) {
+    return v == kColumns - 1 ? S::load(p + v * S::kWidth, tail) : S::load(p + v * S::kWidth);
+  };
+  for (int v = 0; v < kColumns; ++v) {
+    sums[v] = accumulate ? load(db + c, v) : typename S::V{};
+  }
+  for (int64_t r = 0; r < dz.rows; ++r) {
+    for (int v = 0; v < kColumns; ++v) sums[v] = sums[v] + load(dz.row(r) + c, v);
+  }
+  for (int v = 0; v < kColumns - 1; ++v) S::store(db + c + v * S::kWidth, sums[v]);
+  S::store(db + c + (kColumns - 1) * S::kWidth, sums[kColumns - 1], tail);
+}
+
+// The number of vectors is found from the widest down.
+template <class T, int kColumns = 4>
 void column_sums(Matrix<const T> dz, Range cols, bool accumulate, T* db) {
-  for_columns<T>(cols, [&](const auto& at) {
-    using C = std::remove_cvref_t<decltype(at)>;
-    typename C::V sums[C::kVectors];
-    for (int v = 0; v < C::kVectors; ++v) sums[v] = accumulate ? at.load(db, v) : typename C::V{};
-    for (int64_t r = 0; r < dz.rows; ++r) {
-      for (int v = 0; v < C::kVectors; ++v) sums[v] = sums[v] + at.load(dz.row(r), v);
-    }
-    for (int v = 0; v < C::kVectors; ++v) at.store(db, v, sums[v]);
-  });
+  constexpr int64_t width = Simd<T>::kWidth, wide = kColumns * width;
+  int64_t c = cols.begin;
+  for (; cols.end - c > wide - width; c += wide) {
+    const int64_t tail = cols.end - c - (wide - width);
+    const int last = static_cast<int>(tail < width ? tail : width);
+    sum_columns<T, kColumns>(dz, c, last, accumulate, db);
+  }
+  if constexpr (kColumns > 1) column_sums<T, kColumns - 1>(dz, {c, cols.end}, accumulate, db);
 }
 
 // A gradient of one column, which lies in memory as a row does, as the product of that row: many

@@ -3,7 +3,6 @@
 #pragma once
 
 #include "../math/two_sum.h"
-#include "blocks.h"
 #include "columns.h"
 #include "lanes.h"
 
@@ -116,22 +115,24 @@ ONEPASS_INLINE void differentiate_row(const RowNormBackward<T>& a, int64_t r) {
 }
 
 // dbeta = sum of dy, dgamma = sum of dy h
-template <class T, class C>
-void sum_gradients(const RowNormBackward<T>& a, const C& at) {
-  using V = typename C::V;
+template <class T>
+void sum_gradients(const RowNormBackward<T>& a, Range cols, T* area) {
+  const int64_t size = cols.end - cols.begin;
+  const Matrix<const T> x = columns_of(a.x, cols), dy = columns_of(a.dy, cols);
   const auto all = [](T value) { return Simd<T>::broadcast(value); };
-  const auto sums =
-      sum_rows<2>(at, a.dy.rows, [&](int64_t r, int v, auto& part) __attribute__((always_inline)) {
-        const T* row = a.statistics.row(r);
-        const V dy = at.load(a.dy.row(r), v);
-        const V h = ((at.load(a.x.row(r), v) - all(row[0])) - all(row[1])) * all(row[2]);
-        part.at[0][v] = part.at[0][v] + dy;
-        part.at[1][v] = part.at[1][v] + dy * h;
-      });
-  for (int v = 0; v < C::kVectors; ++v) {
-    if (a.dbeta != nullptr) at.put(a.dbeta, v, sums.at[0][v], a.accumulate_beta);
-    if (a.dgamma != nullptr) at.put(a.dgamma, v, sums.at[1][v], a.accumulate_gamma);
-  }
+  const auto term = [&](auto at) __attribute__((always_inline)) {
+    return [=, &a](int64_t r, auto& into) __attribute__((always_inline)) {
+      const T* row = a.statistics.row(r);
+      const auto d = at.load(dy.row(r));
+      into[0] = into[0] + d;
+      into[1] = into[1] + d * (((at.load(x.row(r)) - all(row[0])) - all(row[1])) * all(row[2]));
+    };
+  };
+  T *dbeta = area, *dgamma = area + size;
+  sum_rows(a.dy.rows, size,
+           {ColumnSum<T>{dbeta, area + 2 * size}, ColumnSum<T>{dgamma, area + 3 * size}}, term);
+  put(columns_of(a.dbeta, cols), dbeta, size, a.accumulate_beta);
+  put(columns_of(a.dgamma, cols), dgamma, size, a.accumulate_gamma);
 }
 
 template <class T>
@@ -141,8 +142,8 @@ void row_norm_backward(const RowNormBackward<T>& a, Team& team) {
     for (int64_t r = rows.begin; r < rows.end; ++r) differentiate_row(a, r);
   }
   if (a.dgamma == nullptr && a.dbeta == nullptr) return;
-  const Range cols = team.share(a.dy.cols, kLineBytes / sizeof(T));
-  for_columns<T>(cols, [&](const auto& at) { sum_gradients(a, at); });
+  for_columns<T>(a.dy.cols, 4, team,
+                 [&](Range cols) { sum_gradients(a, cols, static_cast<T*>(team.scratch)); });
 }
 
 }  // namespace

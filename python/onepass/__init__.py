@@ -11,6 +11,7 @@ from onepass import (
     backend,
     callbacks,
     config,
+    constraints,
     datasets,
     initializers,
     kernels,
@@ -20,6 +21,7 @@ from onepass import (
     models,
     ops,
     optimizers,
+    regularizers,
     utils,
 )
 from onepass.layers import Input
@@ -35,6 +37,7 @@ __all__ = [
     "backend",
     "callbacks",
     "config",
+    "constraints",
     "datasets",
     "initializers",
     "keras",
@@ -45,6 +48,7 @@ __all__ = [
     "models",
     "ops",
     "optimizers",
+    "regularizers",
     "utils",
 ]
 

@@ -76,16 +76,6 @@ def softmax(x: NDArray[Any], y: NDArray[Any]) -> None: ...
 def softmax_backward(
     y: NDArray[Any], dy: NDArray[Any], dx: NDArray[Any], accumulate: bool
 ) -> None: ...
-def dropout(
-    x: NDArray[Any],
-    y: NDArray[Any],
-    rate: float,
-    key: tuple[int, int],
-    draw: int,
-    first: int,
-    rows_per_sample: int,
-    accumulate: bool,
-) -> None: ...
 def loss(
     id: int,
     hyper: Sequence[float],
@@ -204,6 +194,38 @@ def embedding_backward(
     index: NDArray[Any], dy: NDArray[Any], dtable: NDArray[Any], accumulate: bool
 ) -> None: ...
 
+# register_noise_kernels.cpp
+def dropout(
+    x: NDArray[Any],
+    y: NDArray[Any],
+    rate: float,
+    alpha: bool,
+    gradient: bool,
+    key: tuple[int, int],
+    draw: int,
+    first: int,
+    rows_per_sample: int,
+    accumulate: bool,
+) -> None: ...
+def gaussian(
+    x: NDArray[Any],
+    y: NDArray[Any],
+    stddev: float,
+    multiplies: bool,
+    key: tuple[int, int],
+    draw: int,
+    first: int,
+    rows_per_sample: int,
+    accumulate: bool,
+) -> None: ...
+
+# register_regularizing_kernels.cpp
+def penalty(x: NDArray[Any], l1: float, l2: float, gradient: NDArray[Any] | None) -> float: ...
+def constraints() -> dict[str, int]: ...
+def constrain(
+    x: NDArray[Any], kind: int, low: float, high: float, rate: float, epsilon: float
+) -> None: ...
+
 # register_optimizer.cpp
 class Optimizer(metaclass=_Pybind11Type):
     def __init__(
@@ -239,6 +261,7 @@ class Plan(metaclass=_Pybind11Type):
     def rows_buffer(self, cols: int, stride: int, rows_per_sample: int) -> int: ...
     def table_buffer(self, rows: int, cols: int, stride: int) -> int: ...
     def index_buffer(self, rows_per_sample: int) -> int: ...
+    def doubles_buffer(self, cols: int, rows_per_sample: int) -> int: ...
     def phase(self) -> None: ...
     def view(self, of: int, cols: int, rows_per_sample: int) -> int: ...
     def fixed(self, array: NDArray[Any]) -> int: ...
@@ -295,7 +318,25 @@ class Plan(metaclass=_Pybind11Type):
         writes: Sequence[int],
     ) -> None: ...
     def dropout(
-        self, *, x: int, y: int, rate: float, key: tuple[int, int], accumulate: bool
+        self,
+        *,
+        x: int,
+        y: int,
+        rate: float,
+        alpha: bool,
+        gradient: bool,
+        key: tuple[int, int],
+        accumulate: bool,
+    ) -> None: ...
+    def gaussian(
+        self,
+        *,
+        x: int,
+        y: int,
+        stddev: float,
+        multiplies: bool,
+        key: tuple[int, int],
+        accumulate: bool,
     ) -> None: ...
     def batch_norm_forward(
         self,
@@ -421,6 +462,20 @@ class Plan(metaclass=_Pybind11Type):
     ) -> None: ...
     def weighted_sum(
         self, *, values: int, weights: int | None = None, at: int, count: int, factor: float
+    ) -> None: ...
+    def penalty(
+        self,
+        *,
+        x: int,
+        values: int,
+        gradient: int | None = None,
+        l1: float,
+        l2: float,
+        accumulate: bool,
+    ) -> None: ...
+    def penalty_sum(self, *, values: int, at: int) -> None: ...
+    def constrain(
+        self, *, p: int, kind: int, low: float, high: float, rate: float, epsilon: float
     ) -> None: ...
     def update(self, optimizer: Optimizer, tensors: Sequence[int] | None = None) -> None: ...
     def dense_update(

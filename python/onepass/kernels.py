@@ -41,7 +41,8 @@ from onepass._normalization_kernels import (
     unit_norm_backward,
     unit_norm_forward,
 )
-from onepass._random_kernels import dropout
+from onepass._random_kernels import alpha_dropout, dropout, gaussian_dropout, gaussian_noise
+from onepass._regularizing_kernels import constrain_, penalty
 from onepass._row_kernels import gather_rows, loss, row_accuracy, weighted_sum
 
 Array = NDArray[Any]
@@ -49,6 +50,7 @@ Array = NDArray[Any]
 __all__ = [
     "activation_backward",
     "activation_forward",
+    "alpha_dropout",
     "batch_norm_backward",
     "batch_norm_forward",
     "batch_norm_inference",
@@ -57,6 +59,7 @@ __all__ = [
     "clip_by_value_",
     "combine",
     "combine_backward",
+    "constrain_",
     "dense_backward",
     "dense_backward_input",
     "dense_backward_weights",
@@ -65,11 +68,14 @@ __all__ = [
     "embedding",
     "embedding_backward",
     "gather_rows",
+    "gaussian_dropout",
+    "gaussian_noise",
     "global_norm",
     "layer_norm_backward",
     "layer_norm_forward",
     "loss",
     "moving_statistics_",
+    "penalty",
     "rms_norm_backward",
     "rms_norm_forward",
     "row_accuracy",

@@ -259,5 +259,7 @@ template <class T>
 void losses_and_metrics(const onepass::KernelTable<T>& table);  // check_losses.cpp
 template <class T>
 void sweeps_and_reductions(const onepass::KernelTable<T>& table);  // check_sweeps.cpp
+template <class T>
+void regularizing(const onepass::KernelTable<T>& table);  // check_regularizing.cpp
 
 }  // namespace check

@@ -340,6 +340,7 @@ void all_kernels(const KernelTable<T>& table) {
   gather_from<uint8_t>(table, SourceType::kUint8, 1.0 / 255.0);
   gather_from<int32_t>(table, SourceType::kInt32, 1.0);
   sweeps_and_reductions(table);
+  regularizing(table);
 }
 
 }  // namespace

@@ -279,7 +279,7 @@ void reductions(const KernelTable<T>& table) {
 }
 
 // Whether dropout at this rate keeps a unit, by the generator as scalars.
-bool keeps(const DropoutKey& key, double rate, int64_t place, int64_t unit) {
+bool keeps(const NoiseKey& key, double rate, int64_t place, int64_t unit) {
   const auto run = static_cast<uint64_t>(16 * (unit / 64) + unit % 16);
   const math::PhiloxWords<uint64_t> counter{{run, static_cast<uint64_t>(place), key.draw, 0}};
   const auto four = math::philox(counter, key.words[0], key.words[1], math::Multiply{});
@@ -293,7 +293,8 @@ void dropouts(const KernelTable<T>& table) {
     for (const Layout layout : kLayouts) {
       for (const bool accumulate : {false, true}) {
         Grid<T> x(rows, cols, layout), y(rows, cols, layout);
-        const Dropout<T> a{x.read(), y.view(),        0.25,      {{0x12345678u, 0x9abcdef0u}, 3},
+        const Dropout<T> a{x.read(), y.view(),        0.25,
+                           false,    false,           {{0x12345678u, 0x9abcdef0u}, 3},
                            7,        rows_per_sample, accumulate};
         expect(
             "dropout (" + std::to_string(rows) + ", " + std::to_string(cols) + ")",

@@ -34,28 +34,6 @@ struct ActivationBackwardCall final : Call {
 };
 
 template <class T>
-struct DropoutCall final : Call {
-  BufferId x, y;
-  double rate;
-  uint32_t key[2];
-  bool accumulate;
-  double work_per_sample;
-
-  void run(const Frame& f, Team& team) const override {
-    const int64_t rows_per_sample = f.buffers[y].rows_per_sample;
-    f.kernels.of<T>().dropout({f.matrix<const T>(x),
-                               f.matrix<T>(y),
-                               rate,
-                               {{key[0], key[1]}, f.replay.draw},
-                               f.step.first,
-                               rows_per_sample,
-                               accumulate},
-                              team);
-  }
-  double work(int64_t rows) const override { return static_cast<double>(rows) * work_per_sample; }
-};
-
-template <class T>
 struct SoftmaxCall final : Call {
   BufferId x, y;
   double work_per_sample;

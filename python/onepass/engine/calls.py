@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-Kind = Literal["rows", "index", "fixed", "view", "table"]
+Kind = Literal["rows", "index", "fixed", "view", "table", "doubles"]
 
 
 @dataclass(eq=False)
@@ -19,7 +19,8 @@ class Buffer:
     ``rows``: ``rows_per_sample`` rows of ``cols`` for each sample, ``stride`` elements apart;
     ``index``: int32 class indices; ``fixed``: an existing array (parameters, gradients);
     ``view``: another buffer's memory under another shape; ``table``: ``rows`` rows whatever the
-    batch's.
+    batch's; ``doubles``: ``cols`` float64 numbers, or so many for each of ``rows_per_sample`` rows
+    of each sample where that is not 0.
     """
 
     name: str
@@ -60,6 +61,11 @@ class Call:
     def couples_rows(self) -> bool:
         """Whether a row's result depends on the other rows of the batch."""
         return self.kernel == "batch_norm_forward"
+
+    @property
+    def draws(self) -> bool:
+        """Whether the result depends on the replay's draw."""
+        return "key" in self.attributes
 
     def touches(self, buffer: Buffer) -> bool:
         """Whether the call reads or writes this memory."""

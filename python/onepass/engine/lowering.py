@@ -101,6 +101,10 @@ class Lowering:
         """Return a new buffer of as many rows, whatever the batch's."""
         return Buffer(name, "table", cols, padded(cols), rows=rows)
 
+    def doubles(self, name: str, cols: int, rows_per_sample: int = 0) -> Buffer:
+        """Return a new buffer of so many float64 numbers, or of so many a row."""
+        return Buffer(name, "doubles", cols, cols, rows_per_sample)
+
     def index(self, name: str, rows_per_sample: int = 1) -> Buffer:
         """Return a new buffer of class indices."""
         return Buffer(name, "index", 1, 1, rows_per_sample)

@@ -24,6 +24,12 @@ from onepass.engine.objective import (
     emit_objectives,
     target_buffer,
 )
+from onepass.engine.penalties import (
+    emit_activity_penalties,
+    emit_constraints,
+    emit_weight_penalties,
+    with_penalties,
+)
 from onepass.engine.recording import Graph
 from onepass.engine.rewrites import REWRITES, Rewrite, rewrite
 from onepass.engine.schedule import Phases, phases
@@ -37,6 +43,7 @@ Mode = Literal["train", "evaluate", "predict", "sample"]
 
 _COUNTS = _core.mean_divisors()
 _ACCURACIES = _core.accuracies()
+_CONSTRAINTS = _core.constraints()
 
 
 @dataclass(frozen=True)
@@ -81,7 +88,8 @@ def build_plan(
     graph : inputs and outputs
     objectives : loss and metrics of each output; needed unless predicting
     weighted : for each output, whether a batch brings sample weights
-    trained : variables that a training step changes, where the loss depends on them
+    trained : variables that a training step changes, where the loss depends on them; evaluating
+        adds their penalties to the loss
     optimizer : makes their native optimizer; without one, gradients are only computed
     rewrites : fusions to apply; () gives the plain plan
     """
@@ -104,10 +112,13 @@ def build_plan(
         at = _gather_targets(low, objectives, outputs, measured, flags)
         low.forward()
         readouts = emit_objectives(low, objectives, outputs, at)
+        penalties = emit_activity_penalties(low)
         if mode == "train":
             low.backward()
-            if optimizer is not None:
-                _emit_update(low, trained, optimizer)
+        penalties += emit_weight_penalties(low, trained)
+        readouts = with_penalties(readouts, penalties)
+        if mode == "train" and optimizer is not None:
+            _emit_update(low, trained, optimizer)
     scheduled = phases(rewrite(low.calls, rewrites))
     calls = tuple(call for phase in scheduled for call in phase)
     native = _native(scheduled, graph.dtype == "float64")
@@ -145,6 +156,8 @@ def _gather_targets(
 
 def _predictor(native: _core.Plan, calls: Sequence[Call], graph: Graph) -> _core.Predictor | None:
     """Return the quick way to predict, which lets calls read and write the caller's arrays."""
+    if any(call.draws for call in calls):
+        return None
     first, last = calls[0], calls[-1]
     if len(graph.input_list) != 1 or len(graph.output_list) != 1:
         return None
@@ -181,6 +194,7 @@ def _emit_update(
         {f"p{i}": low.parameter(variable) for i, variable in enumerate(trained)},
         {"optimizer": optimizer(trained)},
     )
+    emit_constraints(low, trained)
 
 
 def _native(phases: Phases, float64: bool) -> _core.Plan:
@@ -217,6 +231,8 @@ def _buffer_id(plan: _core.Plan, ids: dict[Buffer, int], buffer: Buffer) -> int:
             ids[buffer] = plan.fixed(buffer.array)
         elif buffer.kind == "table":
             ids[buffer] = plan.table_buffer(buffer.rows, buffer.cols, buffer.stride)
+        elif buffer.kind == "doubles":
+            ids[buffer] = plan.doubles_buffer(buffer.cols, buffer.rows_per_sample)
         elif buffer.kind == "index":
             ids[buffer] = plan.index_buffer(buffer.rows_per_sample)
         elif buffer.base is not None:
@@ -239,5 +255,6 @@ def _native_attributes(call: Call) -> dict[str, Any]:
     if "count" in attributes:
         attributes["count"] = _COUNTS[attributes["count"]]
     if "kind" in attributes:
-        attributes["kind"] = _ACCURACIES[attributes["kind"]]
+        kinds = _CONSTRAINTS if call.kernel == "constrain" else _ACCURACIES
+        attributes["kind"] = kinds[attributes["kind"]]
     return attributes

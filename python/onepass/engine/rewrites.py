@@ -103,8 +103,11 @@ def fuse_output_loss(calls: Calls) -> Calls:
     return calls
 
 
+_ACTIVATING = ("dense_forward", "batch_norm_forward", "batch_norm_inference")
+
+
 def _activations(calls: Calls, kernel: str) -> Calls:
-    """Calls of an elementwise kernel whose function a product can take on."""
+    """Calls of an elementwise kernel whose function another kernel can take on."""
     return [
         call
         for call in calls
@@ -113,19 +116,20 @@ def _activations(calls: Calls, kernel: str) -> Calls:
 
 
 def fuse_activation(calls: Calls) -> Calls:
-    """Dense, bias and activation in the product's epilogue."""
+    """The activation at the end of the product or batch norm before it."""
     for activation in _activations(calls, "activation_forward"):
         source = activation.reads["x"]
-        dense = _writer(calls, source, "dense_forward")
-        if dense is None or dense.attributes["activation"] != "linear":
+        writers = [_writer(calls, source, kernel) for kernel in _ACTIVATING]
+        before = next((writer for writer in writers if writer is not None), None)
+        if before is None or before.attributes["activation"] != "linear":
             continue
-        writes = {**dense.writes, "y": activation.writes["y"]}
-        if _others(calls, source, dense, activation):  # the derivative reads the input
+        writes = {**before.writes, "y": activation.writes["y"]}
+        if _others(calls, source, before, activation):  # the derivative reads the input
             writes["z"] = source
         fused = replace(
-            dense, writes=writes, attributes={**dense.attributes, **activation.attributes}
+            before, writes=writes, attributes={**before.attributes, **activation.attributes}
         )
-        calls = _replaced(calls, dense, fused, activation)
+        calls = _replaced(calls, before, fused, activation)
     return calls
 
 

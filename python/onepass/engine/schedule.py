@@ -16,16 +16,20 @@ def phases(calls: Sequence[Call]) -> Phases:
     """Put each call into the earliest phase behind all that it depends on.
 
     A call depends on an earlier one that writes what it reads or writes, or reads what it writes.
-    Updates of parameters all come last, so that a step is either done or has changed nothing. The
-    calls of a phase keep their order.
+    Updates of parameters all come last, so that a step is either done or has changed nothing, and
+    behind them the constraints of what was updated. The calls of a phase keep their order.
     """
     levels: list[list[Call]] = []
     read_at: dict[Buffer, int] = {}  # last level that reads, or writes, a memory
     written_at: dict[Buffer, int] = {}
-    updates = []
+    updates: list[Call] = []
+    constraints: list[Call] = []
     for call in calls:
         if call.updates:
             updates.append(call)
+            continue
+        if call.kernel == "constrain":
+            constraints.append(call)
             continue
         reads = {buffer.root() for buffer in call.reads.values()}
         writes = {buffer.root() for buffer in call.writes.values()}
@@ -37,4 +41,4 @@ def phases(calls: Sequence[Call]) -> Phases:
         levels[level].append(call)
         read_at.update({root: max(level, read_at.get(root, -1)) for root in reads})
         written_at.update(dict.fromkeys(writes, level))
-    return [*levels, updates] if updates else levels
+    return [*levels, *(phase for phase in (updates, constraints) if phase)]

@@ -7,12 +7,16 @@ elements. Padding is internal (views are strided) and zero, always.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from onepass import _core
+
+if TYPE_CHECKING:
+    from onepass.constraints import Native
+    from onepass.regularizers import Norms
 
 Floats = NDArray[Any]
 
@@ -74,6 +78,8 @@ class Variable:
     dtype : {"float32", "float64"}
     initializer : callable(shape, dtype) -> array
     trainable : bool
+    regularizer : the penalty that it adds to the loss, optional
+    constraint : what holds again behind each update, optional
     """
 
     def __init__(
@@ -83,12 +89,16 @@ class Variable:
         dtype: str,
         initializer: Callable[..., Any],
         trainable: bool = True,
+        regularizer: Norms | None = None,
+        constraint: Native | None = None,
     ) -> None:
         self.name = name
         self.shape = shape
         self.dtype = dtype
         self.initializer = initializer
         self.trainable = trainable
+        self.regularizer = regularizer
+        self.constraint = constraint
         self._array: Floats | None = None
         self._gradient: Floats | None = None
 

@@ -2,7 +2,6 @@
 
 from onepass.layers.activation import ELU, Activation, LeakyReLU, ReLU, Softmax
 from onepass.layers.dense import Dense
-from onepass.layers.dropout import Dropout
 from onepass.layers.embedding import Embedding
 from onepass.layers.function import Lambda
 from onepass.layers.input import Input, InputLayer
@@ -23,6 +22,7 @@ from onepass.layers.merging import (
     multiply,
     subtract,
 )
+from onepass.layers.noise import AlphaDropout, Dropout, GaussianDropout, GaussianNoise
 from onepass.layers.normalization import (
     BatchNormalization,
     LayerNormalization,
@@ -31,6 +31,7 @@ from onepass.layers.normalization import (
 )
 from onepass.layers.numpy_layer import NumpyLayer
 from onepass.layers.pooling import GlobalAveragePooling1D
+from onepass.layers.regularization import ActivityRegularization
 from onepass.layers.rescaling import Rescaling
 from onepass.layers.reshaping import Flatten, Reshape
 from onepass.layers.trained_activations import PReLU, Swish
@@ -38,7 +39,9 @@ from onepass.layers.trained_activations import PReLU, Swish
 __all__ = [
     "ELU",
     "Activation",
+    "ActivityRegularization",
     "Add",
+    "AlphaDropout",
     "Average",
     "BatchNormalization",
     "Concatenate",
@@ -46,6 +49,8 @@ __all__ = [
     "Dropout",
     "Embedding",
     "Flatten",
+    "GaussianDropout",
+    "GaussianNoise",
     "GlobalAveragePooling1D",
     "Input",
     "InputLayer",

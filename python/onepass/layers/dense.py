@@ -7,19 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from onepass import activations, initializers
+from onepass import activations, constraints, initializers, regularizers
 from onepass.engine.graph import Shape, record
 from onepass.engine.ops import DenseOp
 from onepass.engine.storage import Variable
 from onepass.layers.layer import Layer
-
-_NOT_YET = (
-    "kernel_regularizer",
-    "bias_regularizer",
-    "activity_regularizer",
-    "kernel_constraint",
-    "bias_constraint",
-)
 
 
 class Dense(Layer):
@@ -34,8 +26,10 @@ class Dense(Layer):
     use_bias : bool, default True
     kernel_initializer : str or Initializer, default "glorot_uniform"
     bias_initializer : str or Initializer, default "zeros"
-    kernel_regularizer, bias_regularizer, activity_regularizer, kernel_constraint, bias_constraint
-        Only None: they are not supported yet.
+    kernel_regularizer, bias_regularizer, activity_regularizer : str, dict or Regularizer, optional
+        Penalties on the weights and on the output, which are added to the loss.
+    kernel_constraint, bias_constraint : str, dict or Constraint, optional
+        What holds again behind each update.
     **kwargs
         See ``Layer``.
 
@@ -59,17 +53,14 @@ class Dense(Layer):
         use_bias: bool = True,
         kernel_initializer: Any = "glorot_uniform",
         bias_initializer: Any = "zeros",
-        kernel_regularizer: None = None,
-        bias_regularizer: None = None,
-        activity_regularizer: None = None,
-        kernel_constraint: None = None,
-        bias_constraint: None = None,
+        kernel_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        activity_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        bias_constraint: Any = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
-        for name in _NOT_YET:
-            if locals()[name] is not None:
-                raise ValueError(f"Dense: {name} is not supported yet, leave it at None")
+        super().__init__(activity_regularizer=activity_regularizer, **kwargs)
         if isinstance(units, bool) or not isinstance(units, (int, np.integer)):
             raise TypeError(f"Dense: units must be an int, got {type(units).__name__}")
         if units < 1:
@@ -79,6 +70,10 @@ class Dense(Layer):
         self.use_bias = use_bias
         self.kernel_initializer = initializers.get(kernel_initializer)
         self.bias_initializer = initializers.get(bias_initializer)
+        self.kernel_regularizer = regularizers.get(kernel_regularizer)
+        self.bias_regularizer = regularizers.get(bias_regularizer)
+        self.kernel_constraint = constraints.get(kernel_constraint)
+        self.bias_constraint = constraints.get(bias_constraint)
         self.bias: Variable | None = None
 
     def build(self, input_shape: Shape) -> None:
@@ -88,9 +83,21 @@ class Dense(Layer):
                 f"layer {self.name!r}: Dense needs inputs of shape (batch, ..., columns), "
                 f"got {input_shape}"
             )
-        self.kernel = self.add_weight((columns, self.units), self.kernel_initializer, "kernel")
+        self.kernel = self.add_weight(
+            (columns, self.units),
+            self.kernel_initializer,
+            "kernel",
+            regularizer=self.kernel_regularizer,
+            constraint=self.kernel_constraint,
+        )
         if self.use_bias:
-            self.bias = self.add_weight((self.units,), self.bias_initializer, "bias")
+            self.bias = self.add_weight(
+                (self.units,),
+                self.bias_initializer,
+                "bias",
+                regularizer=self.bias_regularizer,
+                constraint=self.bias_constraint,
+            )
 
     def call(self, inputs: Any) -> Any:
         if inputs.shape[-1] != self.kernel.shape[0]:
@@ -108,4 +115,9 @@ class Dense(Layer):
             "use_bias": self.use_bias,
             "kernel_initializer": initializers.serialize(self.kernel_initializer),
             "bias_initializer": initializers.serialize(self.bias_initializer),
+            "kernel_regularizer": regularizers.serialize(self.kernel_regularizer),
+            "bias_regularizer": regularizers.serialize(self.bias_regularizer),
+            "activity_regularizer": regularizers.serialize(self.activity_regularizer),
+            "kernel_constraint": constraints.serialize(self.kernel_constraint),
+            "bias_constraint": constraints.serialize(self.bias_constraint),
         }

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from onepass import config, initializers
+from onepass import config, constraints, initializers, regularizers
 from onepass.engine.graph import (
     LayerCall,
     Shape,
@@ -23,7 +23,7 @@ from onepass.engine.graph import (
     recording_for,
     tracing,
 )
-from onepass.engine.ops import IdentityOp
+from onepass.engine.ops import ActivityPenaltyOp, IdentityOp
 from onepass.engine.storage import Variable, materialize
 from onepass.engine.structure import flatten, is_nested, map_structure, pack_like
 from onepass.layers.weights import HasWeights, unique
@@ -63,6 +63,8 @@ class Layer(HasWeights):
         Whether training changes the weights; takes effect at the next call.
     input_shape : sequence of int, optional
         Shape of one sample, on the first layer of a ``Sequential``.
+    activity_regularizer : str, dict or Regularizer, optional
+        Its penalty on the layer's output, divided by the batch's samples, is added to the loss.
     """
 
     def __init__(
@@ -72,6 +74,7 @@ class Layer(HasWeights):
         dtype: str | None = None,
         trainable: bool = True,
         input_shape: Sequence[int] | None = None,
+        activity_regularizer: Any = None,
         **unknown: Any,
     ) -> None:
         for argument in unknown:
@@ -83,6 +86,7 @@ class Layer(HasWeights):
         self.name = name if name is not None else unique_name(_snake_case(type(self).__name__))
         self.dtype = dtype or config.floatx()
         self._trainable = bool(trainable)
+        self.activity_regularizer = regularizers.get(activity_regularizer)
         self.built = False
         self._building = False
         self.input_shape_argument = None if input_shape is None else sample_shape(input_shape)
@@ -99,15 +103,26 @@ class Layer(HasWeights):
         initializer: str | Callable[..., Any] | None = None,
         name: str = "weight",
         trainable: bool = True,
+        *,
+        regularizer: Any = None,
+        constraint: Any = None,
     ) -> Variable:
-        """Create a weight; it has values once the layer is built."""
+        """Create a weight; it has values once the layer is built.
+
+        A regularizer adds a penalty on it to the loss, a constraint is enforced behind each update.
+        """
+        size = tuple(int(dim) for dim in shape)
         variable = Variable(
             f"{self.name}/{name}",
-            tuple(int(dim) for dim in shape),
+            size,
             self.dtype,
             initializers.get(initializer or "glorot_uniform"),
             trainable,
+            regularizers.get(regularizer),
+            constraints.get(constraint),
         )
+        if variable.constraint is not None:
+            variable.constraint.arguments(size)  # raises where it does not fit
         self._variables.append(variable)
         return variable
 
@@ -185,7 +200,7 @@ class Layer(HasWeights):
         self._build_for(args)
         kwargs, trace = self._told_of_training(kwargs)
         with tracing(trace), recording_for(self.name):
-            outputs = self.call(*args, **kwargs)
+            outputs = self._penalized(self.call(*args, **kwargs))
         return self._recorded_call(LayerCall(self, args, kwargs), outputs, given)
 
     def call_on_arrays(self, *args: Any, **kwargs: Any) -> Any:
@@ -259,6 +274,12 @@ class Layer(HasWeights):
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "_first_call": None, "eager_plans": {}}
 
+    def _penalized(self, output: Any) -> Any:
+        if self.activity_regularizer is None or not any(self.activity_regularizer.factors):
+            return output
+        factors = self.activity_regularizer.factors
+        return map_structure(lambda tensor: record(ActivityPenaltyOp(factors), [tensor]), output)
+
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if "build" in vars(cls):
@@ -268,7 +289,10 @@ class Layer(HasWeights):
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
-        return {"name": self.name, "dtype": self.dtype, "trainable": self.trainable}
+        config = {"name": self.name, "dtype": self.dtype, "trainable": self.trainable}
+        if self.activity_regularizer is not None:
+            config["activity_regularizer"] = regularizers.serialize(self.activity_regularizer)
+        return config
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Layer:

@@ -51,6 +51,11 @@ class HasWeights:
         """The same as ``non_trainable_variables``."""
         return self.non_trainable_variables
 
+    @property
+    def losses(self) -> list[Any]:
+        """Penalties of the weights as they are, those that training changes."""
+        return [v.regularizer(v.array) for v in self.trainable_variables if v.regularizer]
+
     def require_built(self) -> None:
         """Raise ValueError where there are no weights yet and should be."""
 

@@ -138,7 +138,7 @@ class Compiled(Layer):
         mode : what a step does
         weighted : for each output, whether batches bring sample weights; () for none
         """
-        trained = self.trainable_variables if mode == "train" else []
+        trained = self.trainable_variables if mode in ("train", "evaluate") else []
         ids = tuple(id(variable) for variable in trained)
         key = (mode, weighted if any(weighted) else (), self.trainable_flags(), ids)
         if key not in self._plans:

@@ -4,26 +4,30 @@ Each op writes plain calls, one kernel for one thing; fusion is the business of 
 """
 
 from onepass.engine.ops.activation import ActivationOp, SoftmaxOp
+from onepass.engine.ops.activity import ActivityPenaltyOp
 from onepass.engine.ops.columns import ConcatenateOp, SliceOp, SumOp
 from onepass.engine.ops.combine import CombineOp
 from onepass.engine.ops.dense import DenseOp
-from onepass.engine.ops.dropout import DropoutOp
 from onepass.engine.ops.embedding import EmbeddingOp
 from onepass.engine.ops.host import HostOp
+from onepass.engine.ops.noise import DropoutOp, GaussianOp, NoiseOp
 from onepass.engine.ops.normalization import BatchNormOp, RowNormOp
 from onepass.engine.ops.op import Op
 from onepass.engine.ops.reshape import IdentityOp, ReshapeOp
 
 __all__ = [
     "ActivationOp",
+    "ActivityPenaltyOp",
     "BatchNormOp",
     "CombineOp",
     "ConcatenateOp",
     "DenseOp",
     "DropoutOp",
     "EmbeddingOp",
+    "GaussianOp",
     "HostOp",
     "IdentityOp",
+    "NoiseOp",
     "Op",
     "ReshapeOp",
     "RowNormOp",

@@ -1,0 +1,80 @@
+// Random words of the units of a batch, drawn again wherever they are needed: nothing is stored.
+#pragma once
+
+#include "../kernels.h"
+#include "../math/philox.h"
+#include "lanes.h"
+
+namespace onepass::ONEPASS_ISA {
+namespace {
+
+// Words in the lower halves of 64-bit lanes, which is where vectors multiply them.
+typedef uint64_t Wide __attribute__((vector_size(kVectorBytes)));
+constexpr int kWide = kVectorBytes / static_cast<int>(sizeof(uint64_t));
+typedef uint32_t Narrow __attribute__((vector_size(kVectorBytes / 2)));
+
+struct MultiplyWide {
+  ONEPASS_INLINE Wide operator()(uint32_t factor, Wide words) const {
+#if defined(__AVX512F__)
+    // Of all lanes: GCC 12 warns of the plain intrinsic.
+    return (Wide)_mm512_maskz_mul_epu32(0xFF, (__m512i)words, _mm512_set1_epi64(factor));
+#elif defined(__AVX2__)
+    return (Wide)_mm256_mul_epu32((__m256i)words, _mm256_set1_epi64x(factor));
+#elif defined(__SSE2__)
+    return (Wide)_mm_mul_epu32((__m128i)words, _mm_set1_epi64x(factor));
+#else
+    return (words & 0xFFFFFFFFu) * factor;
+#endif
+  }
+};
+
+// The words of a group of units, in their order.
+struct GroupWords {
+  alignas(64) uint32_t at[math::kPhiloxGroup];
+};
+
+ONEPASS_INLINE GroupWords words_of_group(const NoiseKey& key, uint32_t group, uint32_t place) {
+  GroupWords words;
+  Wide steps{};
+  for (int l = 0; l < kWide; ++l) steps[l] = l;
+  ONEPASS_UNROLL(8)
+  for (int l = 0; l < math::kPhiloxRun; l += kWide) {
+    const uint32_t run = group * math::kPhiloxRun + l;
+    const Wide zero{};
+    const math::PhiloxWords<Wide> counter{{steps + run, zero + place, zero + key.draw, zero}};
+    const auto four = math::philox(counter, key.words[0], key.words[1], MultiplyWide{});
+    ONEPASS_UNROLL(4)
+    for (int j = 0; j < 4; ++j) {
+      const Narrow narrow = __builtin_convertvector(four.at[j], Narrow);
+      __builtin_memcpy(words.at + j * math::kPhiloxRun + l, &narrow, sizeof narrow);
+    }
+  }
+  return words;
+}
+
+// Calls f(x, y, n, skip, group, place) for each run of n units of a member's rows that lie in one
+// group, `skip` units behind its beginning. The columns of row r of a sample are its units r * cols
+// and on. A: arguments with x, y, first and rows_per_sample.
+template <class A, class F>
+ONEPASS_INLINE void for_units(const A& a, Team& team, F&& f) {
+  const int64_t cols = a.y.cols;
+  const Range share = team.share(a.y.rows, 1);
+  for (int64_t r = share.begin; r < share.end; ++r) {
+    const int64_t sample = r / a.rows_per_sample;
+    const auto place = static_cast<uint32_t>(a.first + sample);
+    const int64_t first_unit = (r - sample * a.rows_per_sample) * cols;
+    const auto* x = a.x.row(r);
+    auto* y = a.y.row(r);
+    for (int64_t c = 0; c < cols;) {
+      const int64_t unit = first_unit + c;
+      const int64_t skip = unit % math::kPhiloxGroup;
+      const int64_t left = math::kPhiloxGroup - skip;
+      const int64_t n = cols - c < left ? cols - c : left;
+      f(x + c, y + c, n, skip, static_cast<uint32_t>(unit / math::kPhiloxGroup), place);
+      c += n;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace onepass::ONEPASS_ISA
