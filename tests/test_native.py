@@ -65,6 +65,8 @@ def formulas(header: str, names: str) -> list[str]:
 
 RULES = formulas("rules.h", "Rules")
 ACTIVATIONS = formulas("activations.h", "Activations")
+FUNCTIONS = formulas("functions.h", "Functions")
+BINARY = formulas("binary.h", "Binary")
 LOSSES = [
     name
     for names in ("ElementwiseLosses", "RowLosses", "SummaryLosses", "BatchLosses")
@@ -165,9 +167,9 @@ def expected_loops() -> set[Loop]:
     types = ("float", "double")
     kinds = ("plain sweep", "whole sweep")  # without scale, clip and l2, and with them
     loops = {(kind, rule, t) for kind in kinds for rule in RULES for t in types}
-    for name in ACTIVATIONS:
+    for name in [*ACTIVATIONS, *FUNCTIONS]:
         loops |= {(f"activation_{way}", name, t) for way in ("forward", "backward") for t in types}
-        if name != "Linear":  # in a tile nothing is left to do for it
+        if name in ACTIVATIONS and name != "Linear":  # in a tile nothing is left to do for it
             loops |= {(k, name, t) for k in ("activate", "scale_by_derivative") for t in types}
     return loops
 
@@ -229,7 +231,7 @@ def test_formulas_compile_as_device_code(tmp_path: Path) -> None:
     output_of(nvcc, *flags, "-c", NATIVE / "formulas.cu", "-o", tmp_path / "formulas.o")
     code = (tmp_path / "formulas.ptx").read_text()
     # float and double of each formula, and the elementary functions together
-    formulas_used = len(RULES) + len(ACTIVATIONS) + len(LOSSES) + 1
+    formulas_used = sum(map(len, (RULES, ACTIVATIONS, FUNCTIONS, BINARY, LOSSES))) + 1
     assert len(re.findall(r"\.entry\b", code)) == 2 * formulas_used
     # A fused multiply-add would mean a CUDA library function in place of one of ours.
     assert re.search(r"\bfma\.|\bcall\b", code) is None

@@ -41,32 +41,40 @@ ONEPASS_INLINE Block share_of(int64_t rows, int64_t cols, const Team& team) {
   return {team.share(rows, 1), {0, cols}};
 }
 
-struct Yes {
-  static constexpr bool value = true;
-};
-struct No {
-  static constexpr bool value = false;
-};
+// Elements are looked at so many at a time where they are spread or summed up: a multiple of the
+// lanes.
+constexpr int64_t kTerms = 512;
 
-// Calls f(a is one column, b is one column), which it then knows when compiling.
-template <class F>
-ONEPASS_INLINE void by_columns(bool one_a, bool one_b, F&& f) {
-  if (one_a && !one_b) {
-    f(Yes{}, No{});
-  } else if (one_b && !one_a) {
-    f(No{}, Yes{});
-  } else {
-    f(No{}, No{});
+// A row of an operand, of at most kTerms elements at a time where it is a single column: spread out
+// here, so that formulas see two rows of numbers whatever their operands are.
+template <class T>
+struct OperandRow {
+  const T* row;
+  bool spread;
+  alignas(64) T same[kTerms];
+
+  ONEPASS_INLINE OperandRow(const Spread<const T>& operand, int64_t r, int64_t cols, int64_t n)
+      : row(operand.row(r)), spread(operand.matrix.cols < cols) {
+    if (!spread) return;
+    const T value = *row;
+    for (int64_t i = 0; i < n; ++i) same[i] = value;
   }
-}
+  ONEPASS_INLINE const T* from(int64_t c) const { return spread ? same : row + c; }
+};
 
-// y[i] = of(a, b) for the columns; where an operand is one column its first element is taken.
-template <bool kOneA, bool kOneB, class T, class F>
-ONEPASS_INLINE void for_pairs(const T* a, const T* b, T* y, Range cols, F&& of) {
-  const T first_a = kOneA ? *a : T(0), first_b = kOneB ? *b : T(0);
-  ONEPASS_IVDEP
-  for (int64_t i = cols.begin; i < cols.end; ++i) {
-    y[i] = of(kOneA ? first_a : a[i], kOneB ? first_b : b[i], i);
+ONEPASS_INLINE int64_t at_most_terms(int64_t n) { return n < kTerms ? n : kTerms; }
+
+template <class F, class T>
+ONEPASS_INLINE void combine_row(const Combine<T>& a, int64_t r, Range cols) {
+  const int64_t n = at_most_terms(cols.end - cols.begin);
+  const OperandRow<T> left(a.a, r, a.y.cols, n), right(a.b, r, a.y.cols, n);
+  const int64_t step = left.spread || right.spread ? kTerms : cols.end - cols.begin;
+  for (int64_t c = cols.begin; c < cols.end; c += step) {
+    const T *p = left.from(c), *q = right.from(c);
+    T* y = a.y.row(r) + c;
+    const int64_t left_over = cols.end - c < step ? cols.end - c : step;
+    ONEPASS_IVDEP
+    for (int64_t i = 0; i < left_over; ++i) y[i] = F::value(p[i], q[i]);
   }
 }
 
@@ -82,17 +90,9 @@ void combine(const Combine<T>& given, Team& team) {
   if (share.cols.begin == share.cols.end) return;
   math::Binary::visit(a.op, [&](auto formula) {
     using F = decltype(formula);
-    by_columns(a.a.matrix.cols < a.y.cols, a.b.matrix.cols < a.y.cols, [&](auto one_a, auto one_b) {
-      for (int64_t r = share.rows.begin; r < share.rows.end; ++r) {
-        for_pairs<one_a.value, one_b.value>(a.a.row(r), a.b.row(r), a.y.row(r), share.cols,
-                                            [](T p, T q, int64_t) { return F::value(p, q); });
-      }
-    });
+    for (int64_t r = share.rows.begin; r < share.rows.end; ++r) combine_row<F>(a, r, share.cols);
   });
 }
-
-// Terms of a sum are computed so many at a time, a multiple of the lanes.
-constexpr int64_t kTerms = 512;
 
 // Writes the terms of a row's columns to terms[0] and on.
 template <class T>
@@ -163,19 +163,18 @@ template <class F, bool kOfSecond, class T>
 void fill_gradient(const void* arguments, int64_t r, Range cols, T* terms) {
   const auto& a = *static_cast<const CombineBackward<T>*>(arguments);
   const T* dy = a.dy.row(r) + cols.begin;
-  const Range own{0, cols.end - cols.begin};
-  const auto slope = [=](T p, T q, int64_t i) {
-    return dy[i] * (kOfSecond ? F::derivative_b(p, q) : F::derivative_a(p, q));
+  const int64_t n = cols.end - cols.begin;
+  const auto fill = [&](const T* p, const T* q) {
+    ONEPASS_IVDEP
+    for (int64_t i = 0; i < n; ++i) {
+      terms[i] = dy[i] * (kOfSecond ? F::derivative_b(p[i], q[i]) : F::derivative_a(p[i], q[i]));
+    }
   };
   if constexpr (F::kNeedsOperands) {
-    by_columns(a.a.matrix.cols < a.dy.cols, a.b.matrix.cols < a.dy.cols,
-               [&](auto one_a, auto one_b) {
-                 const T* p = a.a.row(r) + (one_a.value ? 0 : cols.begin);
-                 const T* q = a.b.row(r) + (one_b.value ? 0 : cols.begin);
-                 for_pairs<one_a.value, one_b.value>(p, q, terms, own, slope);
-               });
+    const OperandRow<T> left(a.a, r, a.dy.cols, n), right(a.b, r, a.dy.cols, n);
+    fill(left.from(cols.begin), right.from(cols.begin));
   } else {
-    for_pairs<false, false>(dy, dy, terms, own, slope);
+    fill(dy, dy);
   }
 }
 

@@ -1,6 +1,7 @@
 // Every formula of csrc/math as device code, in float and double: compiled, never run. What does
 // not compile here (a host-only call, a host array used on the device) cannot serve CUDA kernels.
-#include "../../csrc/math/activations.h"
+#include "../../csrc/math/binary.h"
+#include "../../csrc/math/functions.h"
 #include "../../csrc/math/losses.h"
 #include "../../csrc/math/rules.h"
 
@@ -39,6 +40,14 @@ __global__ void activation(const double* hyper, const T* x, T* y, T* dx) {
   const int i = index();
   y[i] = F::value(x[i], h);
   dx[i] = F::derivative(x[i], y[i], h);
+}
+
+template <class F, class T>
+__global__ void binary(const T* a, const T* b, T* y, T* da, T* db) {
+  const int i = index();
+  y[i] = F::value(a[i], b[i]);
+  da[i] = F::derivative_a(a[i], b[i]);
+  db[i] = F::derivative_b(a[i], b[i]);
 }
 
 template <class F, class T>
@@ -97,7 +106,8 @@ void use(Kernel* kernel) {
 template <class T>
 void use_all() {
   use(elementary<T>);
-  math::Activations::each([](auto f) { use(activation<decltype(f), T>); });
+  math::Elementwise::each([](auto f) { use(activation<decltype(f), T>); });
+  math::Binary::each([](auto f) { use(binary<decltype(f), T>); });
   math::ElementwiseLosses::each([](auto f) { use(elementwise_loss<decltype(f), T>); });
   math::RowLosses::each([](auto f) { use(row_loss<decltype(f), T>); });
   math::SummaryLosses::each([](auto f) { use(summary_loss<decltype(f), T>); });
