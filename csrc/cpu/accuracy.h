@@ -39,31 +39,48 @@ ONEPASS_INLINE bool among_largest(const T* x, int64_t size, int64_t place, int64
 }
 
 template <class T>
-ONEPASS_INLINE T share_of_right(const RowAccuracy<T>& a, int64_t r) {
+void share_of_right_elements(const RowAccuracy<T>& a, Range rows) {
   const int64_t cols = a.prediction.cols;
-  const T* p = a.prediction.row(r);
-  const T* y = a.target.index == nullptr ? a.target.dense.row(r) : nullptr;
-  if (a.kind == Accuracy::kBinary || a.kind == Accuracy::kEqual) {
-    const T threshold = static_cast<T>(a.threshold);
+  const T threshold = static_cast<T>(a.threshold);
+  for (int64_t r = rows.begin; r < rows.end; ++r) {
+    const T* y = a.target.dense.row(r);
+    const T* p = a.prediction.row(r);
     int64_t right = 0;
     if (a.kind == Accuracy::kBinary) {
       for (int64_t c = 0; c < cols; ++c) right += y[c] == (p[c] > threshold ? T(1) : T(0));
     } else {
       for (int64_t c = 0; c < cols; ++c) right += y[c] == p[c];
     }
-    return static_cast<T>(right) / static_cast<T>(cols);
+    a.values[r] = static_cast<T>(right) / static_cast<T>(cols);
   }
-  const int64_t truth = y == nullptr ? static_cast<int64_t>(a.target.index[r]) : argmax(y, cols);
-  const bool top =
-      a.kind == Accuracy::kTopKCategorical || a.kind == Accuracy::kSparseTopKCategorical;
-  const bool right = top ? among_largest(p, cols, truth, a.k) : argmax(p, cols) == truth;
-  return right ? T(1) : T(0);
+}
+
+template <bool kTop, class T>
+void whether_right_class(const RowAccuracy<T>& a, Range rows) {
+  const int64_t cols = a.prediction.cols;
+  for (int64_t r = rows.begin; r < rows.end; ++r) {
+    const T* p = a.prediction.row(r);
+    const int64_t truth = a.target.index != nullptr ? static_cast<int64_t>(a.target.index[r])
+                                                    : argmax(a.target.dense.row(r), cols);
+    const bool right = kTop ? among_largest(p, cols, truth, a.k) : argmax(p, cols) == truth;
+    a.values[r] = right ? T(1) : T(0);
+  }
 }
 
 template <class T>
 void row_accuracy(const RowAccuracy<T>& a, Team& team) {
   const Range share = team.share(a.prediction.rows, 16);
-  for (int64_t r = share.begin; r < share.end; ++r) a.values[r] = share_of_right(a, r);
+  switch (a.kind) {
+    case Accuracy::kBinary:
+    case Accuracy::kEqual:
+      return share_of_right_elements(a, share);
+    case Accuracy::kCategorical:
+    case Accuracy::kSparseCategorical:
+      return whether_right_class<false>(a, share);
+    case Accuracy::kTopKCategorical:
+    case Accuracy::kSparseTopKCategorical:
+      return whether_right_class<true>(a, share);
+  }
 }
 
 }  // namespace

@@ -91,7 +91,9 @@ def positive(value: object, name: str) -> float:
 
 def integer(value: object, name: str, low: int) -> int:
     """Return a whole number of at least ``low`` as an int."""
-    if isinstance(value, bool | np.bool_) or not isinstance(value, Integral):
+    if type(value) is not int and (
+        isinstance(value, bool | np.bool_) or not isinstance(value, Integral)
+    ):
         raise TypeError(f"{name} must be an integer, got {type(value).__name__}")
     if int(value) < low:
         raise ValueError(f"{name} must be at least {low}, got {value}")

@@ -13,6 +13,7 @@ Array = NDArray[Any]
 
 _ACCURACIES = _core.accuracies()
 _COLUMN_SUMS = _core.column_sum_kinds()
+_KINDS = list(_ACCURACIES)
 _SPARSE = ("sparse_categorical", "sparse_top_k_categorical")
 _ELEMENTWISE = ("binary", "equal")
 
@@ -58,7 +59,7 @@ def row_accuracy(
     IndexError
         If a class index is out of range.
     """
-    code = _ACCURACIES[_checks.choice(kind, "kind", list(_ACCURACIES))]
+    code = _ACCURACIES[_checks.choice(kind, "kind", _KINDS)]
     threshold = _checks.number(threshold, "threshold")
     k = _checks.integer(k, "k", 1)
     prediction = _checks.floats(prediction, "prediction")
