@@ -86,10 +86,10 @@ class Model(Trainer):
     @property
     def layers(self) -> list[Layer]:
         """The layers: in order of depth, or as a subclass's attributes."""
-        return list(self._sublayers())
+        return list(self.sublayers())
 
-    def _sublayers(self) -> Iterator[Layer]:
-        return super()._sublayers() if self.network is None else iter(self.network.layers)
+    def sublayers(self) -> Iterator[Layer]:
+        return super().sublayers() if self.network is None else iter(self.network.layers)
 
     def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
         """Return a layer by its name or its place."""
