@@ -258,6 +258,27 @@ def test_embedding_says_what_it_cannot() -> None:
     assert layers.Embedding.from_config(config).output_dim == 4
 
 
+def test_penalties_and_constraints_reach_the_weights() -> None:
+    """The table's penalty is in the loss; the constraint holds behind the update."""
+    index, target = np.arange(8).reshape(2, 4), np.zeros((2, 8))
+    table = numbers(10, 2)
+    layer = layers.Embedding(
+        10, 2, embeddings_regularizer="l2", embeddings_constraint="non_neg", weights=table
+    )
+    model = Sequential([layer, layers.Flatten()])
+    model.compile(optimizers.SGD(1.0), "mse")
+    expected = (table[index] ** 2).mean() + 0.01 * (table**2).sum()
+    np.testing.assert_allclose(model.evaluate(index, target), expected, rtol=1e-5)
+    model.train_on_batch(index, target)
+    assert (layer.embeddings.numpy() >= 0).all()
+    again = layers.Embedding.from_config(layer.get_config())
+    assert again.embeddings_regularizer is not None
+    slope = layers.PReLU("ones", alpha_regularizer="l1", alpha_constraint="non_neg")
+    slope(numbers(2, 4))
+    assert len(slope.losses) == 1
+    assert layers.PReLU.from_config(slope.get_config()).alpha_constraint is not None
+
+
 # Lambda and callables
 
 

@@ -87,8 +87,8 @@ def _growing(reports: Sequence[Report]) -> list[str]:
     if not found:
         return []
     return [
-        f"weights of {_listed(found)} grow {_GREW:g}-fold and more in every epoch: training is about "
-        "to explode. Lower the learning rate, clip gradients (clipnorm=1.0), or regularise."
+        f"weights of {_listed(found)} grow {_GREW:g}-fold and more in every epoch: training is "
+        "about to explode. Lower the learning rate, clip gradients (clipnorm=1.0), or regularise."
     ]
 
 
@@ -116,8 +116,8 @@ def _only_upper_layers(reports: Sequence[Report]) -> list[str]:
 
 def _dead(reports: Sequence[Report]) -> list[str]:
     return [
-        f"{layer.dead:.0%} of the units of {layer.name!r} are dead: they give 0 for every sample and "
-        "cannot learn. A lower learning rate, He initialisation, or leaky_relu, elu and the like "
+        f"{layer.dead:.0%} of the units of {layer.name!r} are dead: they give 0 for every sample "
+        "and cannot learn. A lower learning rate, He initialisation, or leaky_relu, elu and the like "
         "help."
         for layer in reports[-1].layers
         if layer.dead is not None and layer.dead >= _MANY
@@ -126,8 +126,8 @@ def _dead(reports: Sequence[Report]) -> list[str]:
 
 def _saturated(reports: Sequence[Report]) -> list[str]:
     return [
-        f"{layer.saturated:.0%} of the activations of {layer.name!r} are saturated: their gradient is "
-        "almost 0. Smaller initial weights, normalised inputs, batch normalization, or another "
+        f"{layer.saturated:.0%} of the activations of {layer.name!r} are saturated: their gradient "
+        "is almost 0. Smaller initial weights, normalised inputs, batch normalization, or another "
         "activation help."
         for layer in reports[-1].layers
         if layer.saturated is not None and layer.saturated >= _MANY

@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from onepass import initializers
+from onepass import constraints, initializers, regularizers
 from onepass.engine.graph import record
 from onepass.engine.ops import EmbeddingOp
 from onepass.engine.storage import Variable
 from onepass.layers.layer import Layer
 
-_NOT_YET = ("embeddings_regularizer", "embeddings_constraint", "lora_rank", "lora_alpha")
+_NOT_YET = ("lora_rank", "lora_alpha")
 
 
 class Embedding(Layer):
@@ -28,7 +28,9 @@ class Embedding(Layer):
     output_dim : int
         Columns of the table.
     embeddings_initializer : str or Initializer, default "uniform"
-    embeddings_regularizer, embeddings_constraint, lora_rank, lora_alpha
+    embeddings_regularizer : str, dict or Regularizer, optional
+    embeddings_constraint : str, dict or Constraint, optional
+    lora_rank, lora_alpha
         Only None: they are not supported yet.
     mask_zero : bool
         Only False: there are no masks.
@@ -54,8 +56,8 @@ class Embedding(Layer):
         input_dim: int,
         output_dim: int,
         embeddings_initializer: Any = "uniform",
-        embeddings_regularizer: None = None,
-        embeddings_constraint: None = None,
+        embeddings_regularizer: Any = None,
+        embeddings_constraint: Any = None,
         mask_zero: bool = False,
         weights: Any = None,
         lora_rank: None = None,
@@ -81,13 +83,19 @@ class Embedding(Layer):
             )
         self.input_dim, self.output_dim = int(input_dim), int(output_dim)
         self.embeddings_initializer = initializers.get(embeddings_initializer)
+        self.embeddings_regularizer = regularizers.get(embeddings_regularizer)
+        self.embeddings_constraint = constraints.get(embeddings_constraint)
         if weights is not None:
             self.build()
             self.set_weights(weights if isinstance(weights, (list, tuple)) else [weights])
 
     def build(self, input_shape: Any = None) -> None:
         self.embeddings = self.add_weight(
-            (self.input_dim, self.output_dim), self.embeddings_initializer, "embeddings"
+            (self.input_dim, self.output_dim),
+            self.embeddings_initializer,
+            "embeddings",
+            regularizer=self.embeddings_regularizer,
+            constraint=self.embeddings_constraint,
         )
 
     def call(self, inputs: Any) -> Any:
@@ -102,5 +110,7 @@ class Embedding(Layer):
             "input_dim": self.input_dim,
             "output_dim": self.output_dim,
             "embeddings_initializer": initializers.serialize(self.embeddings_initializer),
+            "embeddings_regularizer": regularizers.serialize(self.embeddings_regularizer),
+            "embeddings_constraint": constraints.serialize(self.embeddings_constraint),
             "mask_zero": False,
         }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from onepass import initializers, ops
+from onepass import constraints, initializers, ops, regularizers
 from onepass.engine import arithmetic
 from onepass.engine.graph import Shape
 from onepass.engine.storage import Variable
@@ -20,8 +20,8 @@ class PReLU(Layer):
     Parameters
     ----------
     alpha_initializer : str or Initializer, default "zeros"
-    alpha_regularizer, alpha_constraint
-        Only None: they are not supported yet.
+    alpha_regularizer : str, dict or Regularizer, optional
+    alpha_constraint : str, dict or Constraint, optional
     shared_axes : int or sequence of int, optional
         Axes (the batch is 0) along which units share their ``alpha``.
     **kwargs
@@ -34,7 +34,7 @@ class PReLU(Layer):
     Raises
     ------
     ValueError
-        If an argument is not supported or, when built, a shared axis does not exist.
+        If a name is unknown or, when built, a shared axis does not exist.
     """
 
     alpha: Variable
@@ -42,16 +42,15 @@ class PReLU(Layer):
     def __init__(
         self,
         alpha_initializer: Any = "zeros",
-        alpha_regularizer: None = None,
-        alpha_constraint: None = None,
+        alpha_regularizer: Any = None,
+        alpha_constraint: Any = None,
         shared_axes: int | Sequence[int] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        for name in ("alpha_regularizer", "alpha_constraint"):
-            if locals()[name] is not None:
-                raise ValueError(f"PReLU: {name} is not supported yet, leave it at None")
         self.alpha_initializer = initializers.get(alpha_initializer)
+        self.alpha_regularizer = regularizers.get(alpha_regularizer)
+        self.alpha_constraint = constraints.get(alpha_constraint)
         shared = [shared_axes] if isinstance(shared_axes, int) else shared_axes
         self.shared_axes = None if shared is None else list(shared)
 
@@ -59,7 +58,13 @@ class PReLU(Layer):
         shape = [dim or 1 for dim in input_shape[1:]]
         for axis in self.shared_axes or ():
             shape[arithmetic.axis_of(axis, len(input_shape), "PReLU: shared_axes") - 1] = 1
-        self.alpha = self.add_weight(shape, self.alpha_initializer, "alpha")
+        self.alpha = self.add_weight(
+            shape,
+            self.alpha_initializer,
+            "alpha",
+            regularizer=self.alpha_regularizer,
+            constraint=self.alpha_constraint,
+        )
 
     def call(self, inputs: Any) -> Any:
         return arithmetic.combine("prelu", inputs, self.alpha)
@@ -68,6 +73,8 @@ class PReLU(Layer):
         return {
             **super().get_config(),
             "alpha_initializer": initializers.serialize(self.alpha_initializer),
+            "alpha_regularizer": regularizers.serialize(self.alpha_regularizer),
+            "alpha_constraint": constraints.serialize(self.alpha_constraint),
             "shared_axes": self.shared_axes,
         }
 
