@@ -15,6 +15,7 @@ struct DenseUpdateCall final : Call {
   BufferId x, dz, dw, db;
   int64_t w_tensor, b_tensor;  // of the optimizer; b may be -1
   std::shared_ptr<Optimizer> optimizer;
+  PenaltyFactors penalties[2];
   double work_per_sample, parameters;
 
   void run(const Frame& f, Team& team) const override {
@@ -29,7 +30,7 @@ struct DenseUpdateCall final : Call {
     const DenseBackwardWeights<T> gradient{f.matrix<const T>(x), f.matrix<const T>(dz),
                                            f.matrix<T>(dw), f.data<T>(db), false};
     optimizer->dense_step(gradient, w_tensor, b_tensor, f.step.learning_rate, f.numbers.scalars,
-                          f.kernels, team);
+                          penalties, f.kernels, team);
   }
   double work(int64_t rows) const override {
     return static_cast<double>(rows) * work_per_sample + parameters;
