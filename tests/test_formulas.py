@@ -124,8 +124,9 @@ def test_all_names_the_public_functions() -> None:
 def test_every_native_kernel_has_its_function() -> None:
     not_kernels = {"isa", "set_isa", "available_isas", "compiled_isas", "threads", "set_threads"}
     not_kernels |= {"flush_denormals", "set_flush_denormals", "aligned_zeros"}
-    not_kernels |= {"activations", "losses", "rules", "accuracies", "mean_divisors"}
+    not_kernels |= {"activations", "losses", "rules", "accuracies", "mean_divisors", "constraints"}
     not_kernels |= {"half_depth", "philox", "set_team_thresholds"}
     native = {n for n, f in vars(_core).items() if inspect.isbuiltin(f) and n[0] != "_"}
-    composed = {"sum_of_squares", "scale_clip"}  # behind global_norm and the clips
+    # Behind global_norm and the clips, Gaussian noise and dropout, and constrain_.
+    composed = {"sum_of_squares", "scale_clip", "gaussian", "constrain"}
     assert native - not_kernels - composed <= set(kernels.__all__)
