@@ -175,12 +175,14 @@ struct Segment {
 };
 
 // What happens to a gradient before the rule, and to the parameter beside it:
-// g' = clamp(g * scale, +-clip) + l2 * p;  p' = keep * p, then the rule.
+// g' = clamp((g + d) * scale, +-clip) + l2 * p;  p' = keep * p, then the rule. d is the derivative
+// of the penalty with these factors on p; only DenseUpdate knows it.
 struct Around {
   double scale = 1.0;
   double clip = 0.0;  // 0: no clipping by value
   double l2 = 0.0;
   double keep = 1.0;
+  double penalty_l1 = 0.0, penalty_l2 = 0.0;
 };
 
 template <class T>

@@ -565,6 +565,7 @@ class Plan(metaclass=_Pybind11Type):
         dbeta: int | None = None,
         optimizer: Optimizer,
         tensors: Sequence[int],
+        penalties: Sequence[tuple[float, float]] = (),
     ) -> None: ...
     def predictor(self, input_shape: Sequence[int], output_shape: Sequence[int]) -> Predictor: ...
     def run(

@@ -18,6 +18,7 @@ struct DenseUpdateCall final : Call {
   BufferId dgamma = kNone, dbeta = kNone;
   int64_t w_tensor, b_tensor;  // of the optimizer; b may be -1
   std::shared_ptr<Optimizer> optimizer;
+  PenaltyFactors penalties[2];
   double work_per_sample, parameters;
 
   void run(const Frame& f, Team& team) const override {
@@ -36,7 +37,7 @@ struct DenseUpdateCall final : Call {
                             f.data<const T>(sums),     f.data<T>(dgamma),
                             f.data<T>(dbeta)};
     optimizer->dense_step(gradient, w_tensor, b_tensor, f.step.learning_rate, f.numbers.scalars,
-                          norm_x == kNone ? nullptr : &norm, f.kernels, team);
+                          norm_x == kNone ? nullptr : &norm, penalties, f.kernels, team);
   }
   double work(int64_t rows) const override {
     return static_cast<double>(rows) * work_per_sample + parameters;

@@ -117,8 +117,8 @@ def _only_upper_layers(reports: Sequence[Report]) -> list[str]:
 def _dead(reports: Sequence[Report]) -> list[str]:
     return [
         f"{layer.dead:.0%} of the units of {layer.name!r} are dead: they give 0 for every sample "
-        "and cannot learn. A lower learning rate, He initialisation, or leaky_relu, elu and the like "
-        "help."
+        "and cannot learn. A lower learning rate, He initialisation, or leaky_relu, elu and the "
+        "like help."
         for layer in reports[-1].layers
         if layer.dead is not None and layer.dead >= _MANY
     ]

@@ -160,7 +160,7 @@ def fuse_activation_backward(calls: Calls) -> Calls:
 
 
 def fuse_update(calls: Calls) -> Calls:
-    """The update of a dense layer behind each stripe of its weight gradient."""
+    """The update of a dense layer, and its penalties, behind each stripe of its weight gradient."""
     for update in [call for call in calls if call.kernel == "update"]:
         if not update.attributes["optimizer"].elementwise:
             continue
@@ -170,14 +170,20 @@ def fuse_update(calls: Calls) -> Calls:
             if not tensors:
                 continue
             parameters = {role[1]: left.writes[f"p{i}"] for role, i in tensors.items()}
+            attributes = {
+                "optimizer": update.attributes["optimizer"],
+                "tensors": list(tensors.values()),
+            }
+            penalties = [_penalty_on(calls, product.writes[role]) for role in tensors]
+            if any(penalties):
+                attributes["penalties"] = [_factors(penalty) for penalty in penalties]
             fused = Call(
-                "dense_update",
-                product.reads,
-                {**product.writes, **parameters},
-                {"optimizer": update.attributes["optimizer"], "tensors": list(tensors.values())},
+                "dense_update", product.reads, {**product.writes, **parameters}, attributes
             )
             rest = _update_without(left, set(tensors.values()))
             calls = _replaced(_replaced(calls, product, fused), left, rest)
+            for penalty in filter(None, penalties):
+                calls = _replaced(calls, penalty, _without_gradient(penalty))
             left = rest
         if not left.reads:
             calls = _without(calls, left)
@@ -190,12 +196,33 @@ def _tensors_of(calls: Calls, product: Call, update: Call) -> dict[str, int]:
         return {}
     tensors = {}
     for role, gradient in product.writes.items():
-        used = _others(calls, gradient, product, update)
+        used = _others(calls, gradient, product, update, _penalty_on(calls, gradient))
         found = [name for name, buffer in update.reads.items() if buffer is gradient]
         if used or not found:
             return {}
         tensors[role] = int(found[0].removeprefix("g"))
     return tensors
+
+
+def _penalty_on(calls: Calls, gradient: Buffer) -> Call | None:
+    """Return a penalty on a parameter that adds to this gradient."""
+    for call in calls:
+        if call.kernel == "penalty" and call.writes.get("gradient") is gradient:
+            return call if call.attributes["accumulate"] else None
+    return None
+
+
+def _factors(penalty: Call | None) -> tuple[float, float]:
+    return (0.0, 0.0) if penalty is None else (penalty.attributes["l1"], penalty.attributes["l2"])
+
+
+def _without_gradient(penalty: Call) -> Call:
+    """Return the penalty's value alone."""
+    return replace(
+        penalty,
+        writes={"values": penalty.writes["values"]},
+        attributes={**penalty.attributes, "accumulate": False},
+    )
 
 
 def _update_without(update: Call, tensors: set[int]) -> Call:
