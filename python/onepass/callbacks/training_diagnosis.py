@@ -44,7 +44,7 @@ class TrainingDiagnosis(Callback):
     Examples
     --------
     >>> import numpy as np, onepass
-    >>> layers = [onepass.layers.Dense(8, "relu"), onepass.layers.Dense(1)]
+    >>> layers = [onepass.layers.Dense(8, "elu"), onepass.layers.Dense(1)]
     >>> model = onepass.Sequential([onepass.Input([4]), *layers])
     >>> model.compile("sgd", "mse")
     >>> diagnosis = onepass.callbacks.TrainingDiagnosis()
