@@ -356,13 +356,6 @@ def test_bad_arguments(kind, arguments, error, words):
         kind(**arguments)
 
 
-@pytest.mark.parametrize("name", ["beta_regularizer", "gamma_constraint"])
-@pytest.mark.parametrize("kind", [layers.BatchNormalization, layers.LayerNormalization])
-def test_what_is_not_there_yet(kind, name):
-    with pytest.raises(ValueError, match=f"{name} is not supported yet"):
-        kind(**{name: "l2"})
-
-
 @pytest.mark.parametrize("kind", EVERY_LAYER)
 def test_only_the_last_axis(kind):
     assert Sequential([Input((5,)), kind(axis=1)]).output_shape == (None, 5)
@@ -384,3 +377,23 @@ def test_a_kernel_and_a_layer_agree():
     y = kernels.batch_norm_forward(x)[0]
     model = Sequential([Input((6,)), layers.BatchNormalization()])
     assert_same_bits(model(x, training=True), y)
+
+
+def test_gamma_and_beta_may_be_regularised_and_constrained():
+    norm = layers.BatchNormalization(
+        gamma_regularizer="l2",
+        beta_regularizer=onepass.regularizers.L1(0.5),
+        gamma_constraint="non_neg",
+    )
+    model = onepass.Sequential([onepass.Input([3]), norm, layers.Dense(1)])
+    model.compile(onepass.optimizers.SGD(0.1), "mse")
+    norm.beta.assign([1.0, -2.0, 0.0])
+    assert sum(model.losses) == pytest.approx(0.01 * 3 + 0.5 * 3)
+    x = np.random.default_rng(0).normal(size=(20, 3))
+    data = model.predict(x), model.evaluate(x, np.zeros((20, 1)))
+    assert data[1] == pytest.approx(np.mean(data[0] ** 2) + 1.53, rel=1e-5)
+    norm.gamma.assign([-1.0, 0.5, 2.0])
+    model.fit(x, np.zeros((20, 1)), epochs=1, verbose=0)
+    assert norm.gamma.numpy().min() >= 0
+    again = layers.BatchNormalization.from_config(norm.get_config())
+    assert again.get_config() == norm.get_config()

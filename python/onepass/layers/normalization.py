@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from onepass import initializers
+from onepass import constraints, initializers, regularizers
 from onepass._checks import number
 from onepass.engine.graph import Shape, SymbolicTensor, record
 from onepass.engine.ops import BatchNormOp, Op, RowNormOp
 from onepass.engine.storage import Variable
 from onepass.layers.layer import Layer
-
-_NOT_YET = ("beta_regularizer", "gamma_regularizer", "beta_constraint", "gamma_constraint")
 
 
 class _Normalization(Layer):
@@ -20,10 +18,6 @@ class _Normalization(Layer):
 
     gamma: Variable | None = None
     beta: Variable | None = None
-    scale: Any = False
-    center: bool = False
-    gamma_initializer: Callable[..., Any]
-    beta_initializer: Callable[..., Any]
 
     def __init__(self, axis: int | Sequence[int] = -1, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -43,10 +37,7 @@ class _Normalization(Layer):
         self._add_weights(columns)
 
     def _add_weights(self, columns: int) -> None:
-        if self.scale:
-            self.gamma = self.add_weight((columns,), self.gamma_initializer, "gamma")
-        if self.center:
-            self.beta = self.add_weight((columns,), self.beta_initializer, "beta")
+        """Create what there is of gamma, beta and others."""
 
     def _check_axis(self, shape: Shape) -> None:
         axes = list(self.axis) if isinstance(self.axis, (list, tuple)) else [self.axis]
@@ -81,19 +72,40 @@ class _Affine(_Normalization):
         scale: bool,
         beta_initializer: Any,
         gamma_initializer: Any,
+        beta_regularizer: Any,
+        gamma_regularizer: Any,
+        beta_constraint: Any,
+        gamma_constraint: Any,
         **kwargs: Any,
     ) -> None:
-        for name in _NOT_YET:
-            if kwargs.pop(name) is not None:
-                raise ValueError(
-                    f"{type(self).__name__}: {name} is not supported yet, leave it at None"
-                )
         super().__init__(axis, **kwargs)
         self.epsilon = number(epsilon, "epsilon", 0.0)
         self.center = bool(center)
         self.scale = bool(scale)
         self.beta_initializer = initializers.get(beta_initializer)
         self.gamma_initializer = initializers.get(gamma_initializer)
+        self.beta_regularizer = regularizers.get(beta_regularizer)
+        self.gamma_regularizer = regularizers.get(gamma_regularizer)
+        self.beta_constraint = constraints.get(beta_constraint)
+        self.gamma_constraint = constraints.get(gamma_constraint)
+
+    def _add_weights(self, columns: int) -> None:
+        if self.scale:
+            self.gamma = self.add_weight(
+                (columns,),
+                self.gamma_initializer,
+                "gamma",
+                regularizer=self.gamma_regularizer,
+                constraint=self.gamma_constraint,
+            )
+        if self.center:
+            self.beta = self.add_weight(
+                (columns,),
+                self.beta_initializer,
+                "beta",
+                regularizer=self.beta_regularizer,
+                constraint=self.beta_constraint,
+            )
 
     def get_config(self) -> dict[str, Any]:
         return {
@@ -103,6 +115,10 @@ class _Affine(_Normalization):
             "scale": self.scale,
             "beta_initializer": initializers.serialize(self.beta_initializer),
             "gamma_initializer": initializers.serialize(self.gamma_initializer),
+            "beta_regularizer": regularizers.serialize(self.beta_regularizer),
+            "gamma_regularizer": regularizers.serialize(self.gamma_regularizer),
+            "beta_constraint": constraints.serialize(self.beta_constraint),
+            "gamma_constraint": constraints.serialize(self.gamma_constraint),
         }
 
 
@@ -127,8 +143,8 @@ class BatchNormalization(_Affine):
     beta_initializer, gamma_initializer : str or Initializer, default "zeros", "ones"
     moving_mean_initializer : str or Initializer, default "zeros"
     moving_variance_initializer : str or Initializer, default "ones"
-    beta_regularizer, gamma_regularizer, beta_constraint, gamma_constraint
-        Only None: they are not supported yet.
+    beta_regularizer, gamma_regularizer : str or Regularizer, optional
+    beta_constraint, gamma_constraint : str or Constraint, optional
     renorm, renorm_clipping, renorm_momentum, synchronized
         Keras's; only their defaults.
     **kwargs
@@ -159,10 +175,10 @@ class BatchNormalization(_Affine):
         gamma_initializer: Any = "ones",
         moving_mean_initializer: Any = "zeros",
         moving_variance_initializer: Any = "ones",
-        beta_regularizer: None = None,
-        gamma_regularizer: None = None,
-        beta_constraint: None = None,
-        gamma_constraint: None = None,
+        beta_regularizer: Any = None,
+        gamma_regularizer: Any = None,
+        beta_constraint: Any = None,
+        gamma_constraint: Any = None,
         renorm: bool = False,
         renorm_clipping: None = None,
         renorm_momentum: float = 0.99,
@@ -180,10 +196,10 @@ class BatchNormalization(_Affine):
             scale,
             beta_initializer,
             gamma_initializer,
-            beta_regularizer=beta_regularizer,
-            gamma_regularizer=gamma_regularizer,
-            beta_constraint=beta_constraint,
-            gamma_constraint=gamma_constraint,
+            beta_regularizer,
+            gamma_regularizer,
+            beta_constraint,
+            gamma_constraint,
             **kwargs,
         )
         self.momentum = number(momentum, "momentum", 0.0, 1.0)
@@ -232,8 +248,8 @@ class LayerNormalization(_Affine):
     center, scale : bool, default True
         Whether there are ``beta`` and ``gamma``.
     beta_initializer, gamma_initializer : str or Initializer, default "zeros", "ones"
-    beta_regularizer, gamma_regularizer, beta_constraint, gamma_constraint
-        Only None: they are not supported yet.
+    beta_regularizer, gamma_regularizer : str or Regularizer, optional
+    beta_constraint, gamma_constraint : str or Constraint, optional
     **kwargs
         See ``Layer``.
 
@@ -255,10 +271,10 @@ class LayerNormalization(_Affine):
         scale: bool = True,
         beta_initializer: Any = "zeros",
         gamma_initializer: Any = "ones",
-        beta_regularizer: None = None,
-        gamma_regularizer: None = None,
-        beta_constraint: None = None,
-        gamma_constraint: None = None,
+        beta_regularizer: Any = None,
+        gamma_regularizer: Any = None,
+        beta_constraint: Any = None,
+        gamma_constraint: Any = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(
@@ -268,10 +284,10 @@ class LayerNormalization(_Affine):
             scale,
             beta_initializer,
             gamma_initializer,
-            beta_regularizer=beta_regularizer,
-            gamma_regularizer=gamma_regularizer,
-            beta_constraint=beta_constraint,
-            gamma_constraint=gamma_constraint,
+            beta_regularizer,
+            gamma_regularizer,
+            beta_constraint,
+            gamma_constraint,
             **kwargs,
         )
 
