@@ -25,7 +25,8 @@ def batch_norm_forward(
     Parameters
     ----------
     x : (..., c) float32 or float64; all axes but the last are the batch
-    gamma, beta : (c,) dtype of x, optional; 1 and 0 without
+    gamma : (c,) dtype of x, optional; 1 without
+    beta : (c,) dtype of x, optional; 0 without
     epsilon : float >= 0, default 1e-3
     out : shape and dtype of x, optional; receives the result and may be x itself
 
@@ -77,8 +78,10 @@ def batch_norm_inference(
     Parameters
     ----------
     x : (..., c) float32 or float64
-    moving_mean, moving_variance : (c,) dtype of x
-    gamma, beta : (c,) dtype of x, optional; 1 and 0 without
+    moving_mean : (c,) dtype of x
+    moving_variance : (c,) dtype of x
+    gamma : (c,) dtype of x, optional; 1 without
+    beta : (c,) dtype of x, optional; 0 without
     epsilon : float >= 0, default 1e-3
     out : shape and dtype of x, optional; receives the result and may be x itself
 
@@ -172,7 +175,8 @@ def moving_statistics_(
 
     Parameters
     ----------
-    moving_mean, moving_variance : (c,) float32 or float64, changed in place
+    moving_mean : (c,) float32 or float64, changed in place
+    moving_variance : (c,) dtype of moving_mean, changed in place
     statistics : (4, c) dtype of moving_mean, of `batch_norm_forward`
     momentum : float in [0, 1], default 0.99
 
@@ -213,7 +217,8 @@ def layer_norm_forward(
     Parameters
     ----------
     x : (..., c) float32 or float64
-    gamma, beta : (c,) dtype of x, optional; 1 and 0 without
+    gamma : (c,) dtype of x, optional; 1 without
+    beta : (c,) dtype of x, optional; 0 without
     epsilon : float >= 0, default 1e-3
     out : shape and dtype of x, optional; receives the result and may be x itself
 
