@@ -108,7 +108,19 @@ struct Loss {
   double scale;
 };
 
-enum class Accuracy : int { kBinary, kCategorical, kSparseCategorical };
+enum class Accuracy : int {
+  kBinary,
+  kCategorical,
+  kSparseCategorical,
+  kEqual,
+  kTopKCategorical,
+  kSparseTopKCategorical
+};
+
+// Whether its targets are class indices.
+ONEPASS_INLINE bool reads_index(Accuracy kind) {
+  return kind == Accuracy::kSparseCategorical || kind == Accuracy::kSparseTopKCategorical;
+}
 
 // values[r] = share of right answers in row r.
 template <class T>
@@ -118,6 +130,7 @@ struct RowAccuracy {
   Target<T> target;
   Matrix<const T> prediction;
   T* values;
+  int64_t k = 0;  // of kTopK: fewer than k elements must exceed the right one
 };
 
 // sums[0] += sum_r weights[r] * values[r], sums[1] += sum_r weights[r]; in double, fixed order.
@@ -162,12 +175,14 @@ struct Segment {
 };
 
 // What happens to a gradient before the rule, and to the parameter beside it:
-// g' = clamp(g * scale, +-clip) + l2 * p;  p' = keep * p, then the rule.
+// g' = clamp((g + d) * scale, +-clip) + l2 * p;  p' = keep * p, then the rule. d is the derivative
+// of the penalty with these factors on p; only DenseUpdate knows it.
 struct Around {
   double scale = 1.0;
   double clip = 0.0;  // 0: no clipping by value
   double l2 = 0.0;
   double keep = 1.0;
+  double penalty_l1 = 0.0, penalty_l2 = 0.0;
 };
 
 template <class T>
@@ -180,13 +195,18 @@ struct Update {
   bool shared_around;
 };
 
+template <class T>
+struct InputNorm;
+
 // The update of a dense layer's tensors by gradients that go nowhere else: update.segments are
 // those of w and, where gradient.db is given, of b. gradient.dw is a work area, laid out as w.
-// Rules and surroundings must need no more of a gradient than an element.
+// Rules and surroundings must need no more of a gradient than an element. `norm`, when given, is
+// the batch norm before it, whose gradients are computed on the way.
 template <class T>
 struct DenseUpdate {
   DenseBackwardWeights<T> gradient;
   Update<T> update;
+  const InputNorm<T>* norm = nullptr;
 };
 
 // partial[b] = sum of squares of block b of kNormBlock elements; the caller adds the partials up in
@@ -208,6 +228,13 @@ struct ScaleClip {
   double scale, low, high;
 };
 
+}  // namespace onepass
+
+#include "arguments/metrics.h"
+#include "arguments/rowwise.h"
+
+namespace onepass {
+
 template <class T>
 struct KernelTable {
   void (*dense_forward)(const DenseForward<T>&, Team&);
@@ -217,6 +244,12 @@ struct KernelTable {
   void (*activation_backward)(const ActivationBackward<T>&, Team&);
   void (*softmax)(const Softmax<T>&, Team&);
   void (*softmax_backward)(const SoftmaxBackward<T>&, Team&);
+  void (*log_softmax)(const Softmax<T>&, Team&);
+  void (*log_softmax_backward)(const SoftmaxBackward<T>&, Team&);
+  void (*sparsemax)(const Softmax<T>&, Team&);
+  void (*sparsemax_backward)(const SoftmaxBackward<T>&, Team&);
+  void (*glu)(const Glu<T>&, Team&);
+  void (*glu_backward)(const GluBackward<T>&, Team&);
   void (*dropout)(const Dropout<T>&, Team&);
   void (*batch_norm_forward)(const BatchNormForward<T>&, Team&);
   void (*batch_norm_inference)(const BatchNormInference<T>&, Team&);
@@ -234,6 +267,8 @@ struct KernelTable {
   void (*loss)(const Loss<T>&, Team&);
   void (*row_accuracy)(const RowAccuracy<T>&, Team&);
   void (*weighted_sum)(const WeightedSum<T>&, Team&);
+  void (*confusion_counts)(const ConfusionCounts<T>&, Team&);
+  void (*column_sums)(const ColumnSums<T>&, Team&);
   void (*gather_rows)(const GatherRows<T>&, Team&);
   void (*update)(const Update<T>&, Team&);
   void (*dense_update)(const DenseUpdate<T>&, Team&);

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from onepass import Input, Sequential, _core, losses, optimizers, utils
+from onepass import Input, Sequential, _core, losses, optimizers, regularizers, utils
 from onepass.engine.binding import BoundOptimizer
 from onepass.engine.calls import Buffer, Call
 from onepass.engine.feeding import Feed
@@ -146,6 +146,61 @@ def test_steps_equal_those_of_the_plain_plan(rule, steps, frozen, dtype):
 
     for isa, threads in every_backend((1, 3)):
         assert_same_bits(trained(FUSED), trained(()), f"{isa} with {threads} threads")
+
+
+L1L2 = regularizers.L1L2
+PENALTIES = {  # of the first layer's kernel and bias, and of the second's
+    "kernels": ("l2", None, "l1"),
+    "biases": (None, "l2", None),
+    "both": (L1L2(0.01, 0.02), "l1", "l2"),
+}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("steps", STEPS)
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("case", PENALTIES)
+def test_penalties_in_the_update_change_no_bit(case, rule, steps, dtype):
+    samples, batch = STEPS[steps]
+    kernel, bias, second = PENALTIES[case]
+
+    def trained(chosen):
+        utils.set_random_seed(4)
+        first = Dense(70, "tanh", kernel_regularizer=kernel, bias_regularizer=bias, dtype=dtype)
+        last = Dense(3, kernel_regularizer=second, dtype=dtype)
+        model = Sequential([Input((9,), dtype=dtype), first, last])
+        model.compile(RULES[rule](), "mse")
+        plan = plan_of(model, chosen)
+        assert kernels_of(plan.calls).count("dense_update") == 2 * (chosen == FUSED)
+        adding = [c for c in plan.calls if c.kernel == "penalty" and "gradient" in c.writes]
+        assert bool(adding) == (chosen != FUSED)
+        sums = train(plan, data_for(model, samples)[:2], batch, falling_rate, epochs=1)
+        return [*model.get_weights(), *sums]
+
+    for isa, threads in every_backend((1, 3)):
+        assert_same_bits(trained(FUSED), trained(()), f"{isa} with {threads} threads")
+
+
+def test_a_penalty_that_is_not_added_last_stays():
+    dw = Buffer("dw", "fixed")
+    product, update = gradient_of("a", dw=dw), update_of(dw)
+    values = Buffer("values", "doubles")
+
+    def penalty(accumulate):
+        return Call(
+            "penalty",
+            {"x": Buffer("w", "fixed")},
+            {"values": values, "gradient": dw},
+            {"l1": 0.5, "l2": 0.25, "accumulate": accumulate},
+        )
+
+    alone, fused = fuse_update([penalty(True), product, update])
+    assert (fused.kernel, fused.attributes["penalties"]) == ("dense_update", [(0.5, 0.25)])
+    assert alone.writes == {"values": values}
+    assert not alone.attributes["accumulate"]
+    assert not fires(fuse_update, [penalty(False), product, update])
+    assert not fires(fuse_update, [product, penalty(True), penalty(True), update])
+    assert not fires(fuse_update, [product, penalty(True), update_of(dw, elementwise=False)])
 
 
 def test_a_layer_used_twice_is_updated_by_what_is_left():

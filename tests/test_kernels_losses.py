@@ -24,12 +24,14 @@ from strategies import (
     values_of,
 )
 
-names = st.sampled_from(sorted(_formulas.LOSSES))
+BY_ROWS = sorted(n for n, f in _formulas.LOSSES.items() if not f.whole_batch)
+names = st.sampled_from(BY_ROWS)
 row_wise_names = st.sampled_from(sorted(n for n, f in _formulas.LOSSES.items() if f.row_wise))
 smoothings = st.sampled_from((0.0, 0.1, 1.0))
 rows = st.sampled_from(SIZES)
 classes = st.sampled_from(SIZES[1:])
 NOT_MEANS = ("kl_divergence", "cosine_similarity", "categorical_hinge")
+TOPS = ("top_k_categorical", "sparse_top_k_categorical")
 BOTH = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 
 
@@ -153,7 +155,7 @@ def test_gradient_against_differences(name, seed, smoothing) -> None:
     np.testing.assert_allclose(gradient, numeric, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", sorted(_formulas.LOSSES))
+@pytest.mark.parametrize("name", BY_ROWS)
 @BOTH
 def test_large_and_any_rank(name, dtype) -> None:
     target, prediction = data(name, (300, 4, 257), dtype, 0)
@@ -334,30 +336,33 @@ def test_no_elements() -> None:
         assert (values.shape, gradient.shape) == ((0,), (0, 3))
         if not entry.row_wise:
             none = np.empty((2, 0), np.float32)
-            expected = 0.0 if name in NOT_MEANS else np.nan
+            expected = 0.0 if name in NOT_MEANS else 1.0 if "tversky" in name else np.nan
             np.testing.assert_array_equal(kernels.loss(none, none, name)[0], [expected] * 2)
 
 
 @given(
-    st.sampled_from(("binary", "categorical", "sparse_categorical")),
+    st.sampled_from(("binary", "equal", "categorical", "sparse_categorical", *TOPS)),
     rows,
     classes,
+    st.integers(1, 6),
     dtypes,
     seeds,
     layouts,
 )
-def test_row_accuracy(kind, n, c, dtype, seed, at) -> None:
+def test_row_accuracy(kind, n, c, k, dtype, seed, at) -> None:
     rng = np.random.default_rng(seed)
     # few distinct numbers, so that ties occur: the first place wins
     prediction = Guarded(rng.integers(0, 4, (n, c)).astype(dtype) / 4, at)
-    if kind == "sparse_categorical":
+    if n and kind in TOPS:
+        prediction.array[seed % n, seed % c] = np.nan
+    if kind.startswith("sparse"):
         target = rng.integers(0, c, n)
-    elif kind == "binary":
+    elif kind in ("binary", "equal"):
         target = rng.integers(0, 2, (n, c)).astype(dtype)
     else:
         target = rng.random((n, c)).astype(dtype)
-    got = same_result(lambda: kernels.row_accuracy(target, prediction.array, kind, 0.25))
-    assert_close(got, row_accuracy(target, prediction.array, kind, 0.25), ulps=1)
+    got = same_result(lambda: kernels.row_accuracy(target, prediction.array, kind, 0.25, k))
+    assert_close(got, row_accuracy(target, prediction.array, kind, 0.25, k), ulps=1)
 
 
 def test_row_accuracy_takes_nan_as_numpy_does() -> None:
@@ -378,3 +383,57 @@ def test_a_loss_takes_targets_without_their_one_column() -> None:
     truth, guess = np.float32([1, 2, 4]), np.float32([[1], [3], [2]])
     assert losses.MeanAbsoluteError()(truth, guess) == 1.0
     assert losses.MeanAbsoluteError()(truth[:, None], guess) == 1.0
+
+
+@given(rows, classes, dtypes, seeds, layouts, st.booleans(), st.booleans())
+def test_losses_of_a_whole_batch(n, c, dtype, seed, at, weighted, in_place) -> None:
+    target, prediction = data("tversky_of_batch", (n, c), dtype, seed)
+    weights = values_of(dtype, (n,), seed) if weighted else None
+    hyper = {"missed": 0.3, "false_alarms": 0.9, "epsilon": 1e-7}
+    entry = _formulas.LOSSES["tversky_of_batch"]
+
+    def run():
+        given, out = Guarded(prediction, at), Guarded(np.zeros_like(prediction), at)
+        out = given if in_place else out
+        values = np.empty(n, dtype)
+        numbers = [hyper[h] for h in entry.hyper]
+        arrays = target, False, given.rows, weights, values, out.rows, None, 0.25
+        _core.loss(entry.id, numbers, *arrays)
+        out.assert_padding_untouched()
+        return values, out.array.copy()
+
+    values, gradient = same_result(run)
+    expected, slopes = expected_of("tversky_of_batch", target, prediction, **hyper)
+    assert_close(values, expected, ulps=8 + c)
+    factor = 0.25 * (n if weights is None else weights.astype(np.float64).sum())
+    # sums of a row are in the array's type
+    assert_close(gradient, factor * slopes, ulps=16 + 2 * c, absolute=4 * n)
+
+
+def test_gradient_of_a_whole_batch_against_differences() -> None:
+    target, prediction = data("tversky_of_batch", (3, 4), np.float64, 1)
+    weights = np.array([0.5, 2.0, 0.0])
+    _, gradient = kernels.loss(target, prediction, "tversky_of_batch", weights=weights, scale=0.5)
+    numeric = central_difference(
+        lambda p: kernels.loss(target, p, "tversky_of_batch")[0], prediction, 0.5 * weights
+    )
+    np.testing.assert_allclose(gradient, numeric, rtol=1e-6, atol=1e-9)
+
+
+@BOTH
+def test_generalized_crossentropy_of_an_impossible_target_is_finite(dtype) -> None:
+    value, gradient = one_row("categorical_generalized_crossentropy", dtype, [0, 1], [1.0, 0.0])
+    assert value == 2.0
+    assert gradient.tolist() == [0, pytest.approx(-(1e-7**-0.5), rel=1e-6)]
+
+
+@BOTH
+def test_extreme_logits_of_the_focal_crossentropy(dtype) -> None:
+    name = "categorical_focal_crossentropy_from_logits"
+    for z in (1e2, 1e4, 1e30):
+        value, gradient = one_row(name, dtype, [0, 1, 0], [z, -z, 0])
+        assert value == pytest.approx(0.25 * 2 * z, rel=1e-6)
+        np.testing.assert_allclose(gradient, [0.25, -0.25, 0], rtol=1e-6, atol=1e-40)
+        value, gradient = one_row(name, dtype, [1, 0], [z, -z])
+        assert value == 0
+        np.testing.assert_allclose(gradient, [0, 0], rtol=0, atol=1e-40)

@@ -396,7 +396,7 @@ OTHERWISE = {
         TypeError,
         ["metrics", "int"],
     ),
-    "threshold": (lambda: metrics.BinaryAccuracy(threshold=1.5), ValueError, ["threshold", "1.5"]),
+    "threshold": (lambda: metrics.BinaryAccuracy(threshold="0"), TypeError, ["threshold", "str"]),
     # Losses
     "loss reduction": (
         lambda: losses.MeanSquaredError(reduction="average"),

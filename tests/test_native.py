@@ -69,7 +69,7 @@ FUNCTIONS = formulas("functions.h", "Functions")
 BINARY = formulas("binary.h", "Binary")
 LOSSES = [
     name
-    for names in ("ElementwiseLosses", "RowLosses", "SummaryLosses")
+    for names in ("ElementwiseLosses", "RowLosses", "SummaryLosses", "BatchLosses")
     for name in formulas("losses.h", names)
 ]
 

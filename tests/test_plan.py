@@ -129,6 +129,13 @@ NORMALIZED = {
         SPARSE,
         normalized(BatchNormalization, 70, "gelu", trainable=False),
     ),
+    "batch norm on the input": hidden_then(
+        dense(CLASSES, "softmax"),
+        SPARSE,
+        lambda dtype: [BatchNormalization(dtype=dtype)],
+        dense(70, "relu"),
+        lambda dtype: [BatchNormalization(dtype=dtype)],
+    ),
     "row norms": hidden_then(
         dense(2),
         "mse",
@@ -288,6 +295,66 @@ def test_activations_join_the_batch_norm_before_them(case):
         assert {c.attributes["activation"] for c in norms} <= {"relu", "gelu"}
         kept = [c.attributes["activation"] for c in norms if "z" in c.writes]
         assert kept == (["gelu"] if mode == "train" else [])  # whose derivative reads its input
+
+
+INPUT_NORM = (BY_NAME["fuse_update"], BY_NAME["fuse_input_norm"])
+
+
+def input_norm(options, *behind, optimizer="sgd"):
+    """Return a float64 model that begins with a batch norm of odd weights."""
+    norm = lambda dtype: [BatchNormalization(dtype=dtype, **options)]  # noqa: E731
+    model = hidden_then(dense(2), "mse", norm, *behind, optimizer=optimizer)("float64")
+    first = model.layers[0]
+    rng = np.random.default_rng(2)
+    if first.gamma is not None:
+        first.gamma.assign([1.0, -0.5, 0.0, 1e-25, -3.0, 0.1, 2.0, 1.0, 1e-3])
+    if first.beta is not None:
+        first.beta.assign(rng.normal(size=COLS))
+    return model
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+@pytest.mark.parametrize("units", [2, 17, 70, 1000])
+@pytest.mark.parametrize("options", [{}, {"center": False}, {"scale": False}])
+def test_gradients_of_a_batch_norm_on_the_input_need_no_product(options, units, optimizer):
+    """Also where gamma is 0, tiny or much smaller than beta."""
+    results = []
+    for chosen in ((), INPUT_NORM):
+        model = input_norm(options, dense(units, "tanh"), optimizer=optimizer)
+        x, y, _ = data_for(model)
+        plan = plan_of(model, chosen)
+        backward = {"batch_norm_backward", "dense_backward_input"} & set(kernels_of(plan.calls))
+        assert backward == (
+            {"dense_backward_input"} if chosen else backward | {"batch_norm_backward"}
+        )
+        for isa, threads in every_backend():
+            utils.set_random_seed(3)
+            again = input_norm(options, dense(units, "tanh"), optimizer=optimizer)
+            train(plan_of(again, chosen), [x, y], rate=0.01)
+            results.append(((isa, threads), again.get_weights()))
+    expected = results[0][1]
+    by_isa = {}
+    for (isa, _), weights in results[len(results) // 2 :]:
+        assert_same_bits(weights, by_isa.setdefault(isa, weights))
+        for got, exact in zip(weights, expected, strict=True):
+            np.testing.assert_allclose(got, exact, rtol=1e-9, atol=1e-10)
+
+
+@pytest.mark.parametrize(
+    "behind",
+    [
+        [dense(1)],
+        [dense(1001)],
+        [lambda dtype: [Activation("tanh", dtype=dtype)], dense(8)],
+        [lambda dtype: [BatchNormalization(dtype=dtype)], dense(8)],
+    ],
+)
+def test_where_a_batch_norm_on_the_input_keeps_its_product(behind):
+    model = input_norm({}, *behind)
+    calls = plan_of(model, INPUT_NORM).calls
+    first = [c for c in calls if c.kernel == "batch_norm_backward"][-1]
+    assert first.reads["x"] is next(c for c in calls if c.kernel == "gather").writes["out"]
+    assert "dx" not in first.writes
 
 
 def test_metrics_read_probabilities_that_the_fused_loss_writes():

@@ -221,13 +221,11 @@ def data(rows=6):
 
 def gradients(model, x, y, rewrites):
     """Return all gradients of one batch, by a plan without update, and the loss."""
-    start, end = model.graph()
     variables = model.trainable_variables
     plan = build_plan(
         "train",
-        start,
-        end,
-        objective=model._objective(end),
+        model.record(training=True),
+        objectives=model.objectives(),
         trained=variables,
         rewrites=rewrites,
     )

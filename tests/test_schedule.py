@@ -70,6 +70,10 @@ BY_HAND = {
         [update("1", [A], [B]), call("2", [B], [C]), call("3", [C]), update("4", [C], [D])],
         ["2", "3", "14"],
     ),
+    "an update behind another": (
+        [update("1", [A], [B]), update("2", [B], [C]), call("3", [C], [D]), update("4", [], [D])],
+        ["3", "14", "2"],
+    ),
     "updates only": ([update("1", [], [A]), update("2", [], [B])], ["12"]),
 }
 

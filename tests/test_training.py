@@ -609,6 +609,7 @@ REGRESSIONS += ("cosine_similarity",)
 COUNTS = ("poisson", "msle")
 MARGINS = ("hinge", "squared_hinge", "perceptron")
 SHARES = ("binary_focal_crossentropy", "kld", "kl_divergence", "categorical_hinge")
+SHARES += ("categorical_focal_crossentropy", "dice", "tversky")
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -625,7 +626,7 @@ def test_every_loss_trains_as_the_oracle_and_gets_smaller(loss, dtype):
     output = {SHARES: "sigmoid", COUNTS: "sigmoid"}.get(kind, "linear")
     model = make(loss=loss, output=output, dtype=dtype, metrics=[loss])
     truth = target[kind].astype(dtype)
-    before, metric = model.evaluate(x.astype(dtype), truth)
+    before, metric = model.evaluate(x.astype(dtype), truth, batch_size=N)
     sign = -1 if loss == "cosine_similarity" else 1  # the metric is the cosine itself
     assert before == pytest.approx(sign * metric, rel=1e-6)
     expected, _ = reference_losses.LOSSES[model.loss.formula](
@@ -657,7 +658,8 @@ def test_metric_classes_are_means_of_their_losses():
         assert got[metric.name] == pytest.approx(expected, rel=1e-10), metric
         assert type(metric)(**metric.get_config()).get_config() == metric.get_config()
     smooth = metrics.BinaryCrossentropy("smooth", label_smoothing=0.25)
-    assert smooth.get_config() == {"name": "smooth", "from_logits": False, "label_smoothing": 0.25}
+    own = {"from_logits": False, "label_smoothing": 0.25}
+    assert smooth.get_config() == {"name": "smooth", "dtype": None, **own}
     sparse = make(metrics=[metrics.SparseCategoricalCrossentropy("cross")])
     result = sparse.evaluate(*data(), return_dict=True)
     assert result["cross"] == pytest.approx(result["loss"], rel=1e-12)

@@ -130,14 +130,37 @@ def _activation(entry: Activation, shape: tuple[int, int], backward: bool) -> Pr
     return _forward(forward, theirs, shape)
 
 
-def _softmax(shape: tuple[int, int], backward: bool) -> Prepared:
+def _rowwise(name: str, shape: tuple[int, int], backward: bool) -> Prepared:
     torch = rivals.torch()
-    theirs = None if torch is None else lambda x: torch.softmax(x, -1)
+    function = getattr(torch, name, None)  # torch has no sparsemax
+    theirs = None if function is None else lambda x: function(x, -1)
+    forward, derivative = getattr(kernels, name), getattr(kernels, f"{name}_backward")
     if backward:
-        return _backward(
-            kernels.softmax, lambda y, dy, x: kernels.softmax_backward(y, dy), theirs, shape
-        )
-    return _forward(kernels.softmax, theirs, shape)
+        return _backward(forward, lambda y, dy, x: derivative(y, dy), theirs, shape)
+    return _forward(forward, theirs, shape)
+
+
+def _glu(shape: tuple[int, int], backward: bool) -> Prepared:
+    """Of rows of twice as many columns."""
+    torch = rivals.torch()
+    rows, cols = shape
+    theirs = None if torch is None else torch.nn.functional.glu
+    if not backward:
+        return _forward(kernels.glu, theirs, (rows, 2 * cols))
+    rng = generator()
+    inputs = [(normal(rng, rows, 2 * cols), normal(rng, rows, cols)) for _ in range(SETS)]
+    own = _pair(kernels.glu_backward, inputs)
+    if torch is None:
+        return Prepared(own)
+    graphs = []
+    for x, dy in inputs:
+        leaf = torch.from_numpy(x).requires_grad_()
+        graphs.append((theirs(leaf), leaf, torch.from_numpy(dy)))
+
+    def gradient(y: Any, x: Any, dy: Any) -> Any:
+        return torch.autograd.grad(y, x, dy, retain_graph=True)
+
+    return Prepared(own, [_pair(gradient, graphs, "torch")])
 
 
 def _dropout(shape: tuple[int, int]) -> Prepared:
@@ -206,7 +229,7 @@ def _loss(entry: Loss, shape: tuple[int, int]) -> Prepared:
 
 
 def cases(sizes: Sizes) -> Iterator[Case]:
-    """Forward and backward of each activation and of softmax, value with gradient of each loss."""
+    """Forward and backward of each activation, value with gradient of each loss."""
     shape = sizes.rows
     array = FLOAT * shape[0] * shape[1]
     label = f"{shape[0]}x{shape[1]}"
@@ -226,12 +249,21 @@ def cases(sizes: Sizes) -> Iterator[Case]:
                 work(stream if moved else COPY),
                 partial(_activation, entry, shape, backward),
             )
+        direction, suffix = ("backward", "_backward") if backward else ("forward", "")
+        for name in ("softmax", "log_softmax", "sparsemax"):
+            yield Case(
+                f"{name} {direction} {label}",
+                "elementwise",
+                (f"kernel:{name}{suffix}",),
+                work(TRIAD if backward else COPY),
+                partial(_rowwise, name, shape, backward),
+            )
         yield Case(
-            f"softmax {'backward' if backward else 'forward'} {label}",
+            f"glu {direction} {label}",
             "elementwise",
-            ("kernel:softmax_backward" if backward else "kernel:softmax",),
-            work(TRIAD if backward else COPY),
-            partial(_softmax, shape, backward),
+            (f"kernel:glu{suffix}",),
+            work(Stream(3, 0, 1) if backward else Stream(2, 0, 1)),
+            partial(_glu, shape, backward),
         )
     yield Case(
         f"dropout {label}",

@@ -118,6 +118,18 @@ def _accuracy(shape: tuple[int, int]) -> Prepared:
     return _prepare(kernels.row_accuracy, theirs, sets)
 
 
+def _counted(shape: tuple[int, int], kernel: str) -> Prepared:
+    """Counts at 200 thresholds, or sums of columns; nobody else has them in one pass."""
+    rng = generator()
+    sets = []
+    for _ in range(SETS):
+        target = (rng.random(shape) < 0.5).astype(np.float32)
+        sets.append((target, rng.random(shape, np.float32)))
+    if kernel == "column_sums":
+        return _prepare(kernels.column_sums, None, sets)
+    return _prepare(lambda y, p: kernels.confusion_counts(y, p, 200), None, sets)
+
+
 def _sum(size: int) -> Prepared:
     rng = generator()
     sets = [(normal(rng, size), rng.random(size, np.float32)) for _ in range(SETS)]
@@ -174,6 +186,14 @@ def cases(sizes: Sizes) -> Iterator[Case]:
         partial(_accuracy, sizes.rows),
         0.0,
     )
+    for kernel in ("confusion_counts", "column_sums"):
+        yield case(
+            f"{kernel} {sizes.rows[0]}x{sizes.rows[1]}",
+            kernel,
+            Work(0.0, 2 * array, 2 * SETS * array, two),
+            partial(_counted, sizes.rows, kernel),
+            0.0,
+        )
     yield case(
         f"weighted_sum {array // FLOAT}",
         "weighted_sum",

@@ -47,6 +47,17 @@ struct BatchNormBackward {
   bool accumulate, accumulate_gamma, accumulate_beta;
 };
 
+// A batch norm whose result is the x of a dense update and whose own input needs no gradient: those
+// of gamma and beta follow from the weights and their gradient. `db` are the column sums of dz.
+// With at most kMostNormUnits units, of which a stripe of the gradient holds whole rows.
+inline constexpr int64_t kMostNormUnits = 1000;
+template <class T>
+struct InputNorm {
+  Matrix<const T> x, statistics;
+  const T *gamma, *beta, *db;
+  T *dgamma, *dbeta;
+};
+
 // moving = momentum moving + (1 - momentum) of the batch, for mean and variance.
 template <class T>
 struct MovingStatistics {

@@ -9,6 +9,8 @@ PYBIND11_MODULE(_core, m) {
   onepass::bind::register_combine_kernels(m);
   onepass::bind::register_noise_kernels(m);
   onepass::bind::register_regularizing_kernels(m);
+  onepass::bind::register_metrics_kernels(m);
+  onepass::bind::register_rowwise_kernels(m);
   onepass::bind::register_optimizer(m);
   onepass::bind::register_predictor(m);
   onepass::bind::register_plan(m);

@@ -146,6 +146,8 @@ void add_normalization_calls(PlanClass& plan);
 void add_noise_calls(PlanClass& plan);
 void add_objective_calls(PlanClass& plan);
 void add_regularizing_calls(PlanClass& plan);
+void add_metrics_calls(PlanClass& plan);
+void add_rowwise_calls(PlanClass& plan);
 void add_update_calls(PlanClass& plan);
 
 }  // namespace onepass::bind

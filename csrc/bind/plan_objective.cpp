@@ -27,16 +27,6 @@ void loss(PlanObject& plan, int id, const Hyper& hyper, int target, int predicti
   });
 }
 
-void row_accuracy(PlanObject& plan, int kind, double threshold, int target, int prediction,
-                  int values) {
-  plan.add([&](auto zero) {
-    auto call = std::make_unique<RowAccuracyCall<decltype(zero)>>();
-    call->kind = static_cast<Accuracy>(kind), call->threshold = threshold;
-    call->target = target, call->prediction = prediction, call->values = values;
-    return call;
-  });
-}
-
 void weighted_sum(PlanObject& plan, int values, OptionalId weights, int at, int count,
                   double factor) {
   plan.use_sums(at, 2);
@@ -56,8 +46,6 @@ void add_objective_calls(PlanClass& plan) {
   plan.def("loss", &loss, py::kw_only(), arg("id"), arg("hyper"), arg("target"), arg("prediction"),
            none("weights"), none("values"), none("gradient"), none("probabilities"), arg("mean"),
            arg("factor"))
-      .def("row_accuracy", &row_accuracy, py::kw_only(), arg("kind"), arg("threshold"),
-           arg("target"), arg("prediction"), arg("values"))
       .def("weighted_sum", &weighted_sum, py::kw_only(), arg("values"), none("weights"), arg("at"),
            arg("count"), arg("factor"));
 }

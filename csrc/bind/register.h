@@ -15,5 +15,7 @@ void register_optimizer(pybind11::module_& m);
 void register_plan(pybind11::module_& m);
 void register_predictor(pybind11::module_& m);
 void register_regularizing_kernels(pybind11::module_& m);
+void register_metrics_kernels(pybind11::module_& m);
+void register_rowwise_kernels(pybind11::module_& m);
 
 }  // namespace onepass::bind

@@ -49,15 +49,17 @@ py::list binary() {
 py::list losses() {
   py::list all;
   int id = 0;
-  const auto add = [&](auto formula, bool row_wise) {
+  const auto add = [&](auto formula, bool row_wise, bool whole_batch) {
     using F = decltype(formula);
     all.append(py::dict(py::arg("id") = id++, py::arg("name") = F::kName,
                         py::arg("hyper") = names_of(F::kHyper, F::kHyperCount),
-                        py::arg("prediction") = F::kPrediction, py::arg("row_wise") = row_wise));
+                        py::arg("prediction") = F::kPrediction, py::arg("row_wise") = row_wise,
+                        py::arg("whole_batch") = whole_batch));
   };
-  math::ElementwiseLosses::each([&](auto formula) { add(formula, false); });
-  math::RowLosses::each([&](auto formula) { add(formula, true); });
-  math::SummaryLosses::each([&](auto formula) { add(formula, false); });
+  math::ElementwiseLosses::each([&](auto formula) { add(formula, false, false); });
+  math::RowLosses::each([&](auto formula) { add(formula, true, false); });
+  math::SummaryLosses::each([&](auto formula) { add(formula, false, false); });
+  math::BatchLosses::each([&](auto formula) { add(formula, false, true); });
   return all;
 }
 
@@ -92,9 +94,17 @@ void register_formulas(py::module_& m) {
       },
       py::arg("counter"), py::arg("key"));
   m.def("accuracies", [] {
-    return py::dict(py::arg("binary") = static_cast<int>(Accuracy::kBinary),
-                    py::arg("categorical") = static_cast<int>(Accuracy::kCategorical),
-                    py::arg("sparse_categorical") = static_cast<int>(Accuracy::kSparseCategorical));
+    return py::dict(
+        py::arg("binary") = static_cast<int>(Accuracy::kBinary),
+        py::arg("categorical") = static_cast<int>(Accuracy::kCategorical),
+        py::arg("sparse_categorical") = static_cast<int>(Accuracy::kSparseCategorical),
+        py::arg("equal") = static_cast<int>(Accuracy::kEqual),
+        py::arg("top_k_categorical") = static_cast<int>(Accuracy::kTopKCategorical),
+        py::arg("sparse_top_k_categorical") = static_cast<int>(Accuracy::kSparseTopKCategorical));
+  });
+  m.def("column_sum_kinds", [] {
+    return py::dict(py::arg("hits") = static_cast<int>(ColumnSumKind::kHits),
+                    py::arg("errors") = static_cast<int>(ColumnSumKind::kErrors));
   });
   m.def("mean_divisors", [] {
     return py::dict(py::arg("weights") = static_cast<int>(MeanOver::kWeights),

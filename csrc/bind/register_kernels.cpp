@@ -86,11 +86,6 @@ void softmax_backward(py::array y, py::array dy, py::array dx, bool accumulate) 
   });
 }
 
-// Class indices: int32, one a row.
-const int32_t* index_of(const py::array& a, const char* name) {
-  return matrix_of<int32_t>(a, name).data;
-}
-
 void loss(int id, const Hyper& hyper, py::array target, bool target_is_index, py::array prediction,
           py::object weights, py::object values, py::object gradient, py::object probabilities,
           double scale) {
@@ -112,24 +107,6 @@ void loss(int id, const Hyper& hyper, py::array target, bool target_is_index, py
     a.probabilities = optional_output<T>(probabilities, "probabilities");
     a.scale = scale;
     run_kernel(&KernelTable<T>::loss, a, 5 * sweep_work(a.prediction));
-  });
-}
-
-void row_accuracy(int kind, double threshold, py::array target, py::array prediction,
-                  py::array values) {
-  by_dtype(prediction, "prediction", [&](auto zero) {
-    using T = decltype(zero);
-    RowAccuracy<T> a{};
-    a.kind = static_cast<Accuracy>(kind);
-    a.threshold = threshold;
-    if (a.kind == Accuracy::kSparseCategorical) {
-      a.target.index = index_of(target, "target");
-    } else {
-      a.target.dense = matrix_of<T>(target, "target");
-    }
-    a.prediction = matrix_of<T>(prediction, "prediction");
-    a.values = output_of<T>(values, "values").data;
-    run_kernel(&KernelTable<T>::row_accuracy, a, sweep_work(a.prediction));
   });
 }
 
@@ -198,8 +175,6 @@ void register_kernels(py::module_& m) {
   m.def("loss", &loss, arg("id"), arg("hyper"), arg("target"), arg("target_is_index"),
         arg("prediction"), arg("weights"), arg("values"), arg("gradient"), arg("probabilities"),
         arg("scale"));
-  m.def("row_accuracy", &row_accuracy, arg("kind"), arg("threshold"), arg("target"),
-        arg("prediction"), arg("values"));
   m.def("weighted_sum", &weighted_sum, arg("values"), arg("weights"));
   m.def("gather_rows", &gather_rows, arg("source"), arg("index"), arg("scale"), arg("out"));
   m.def("sum_of_squares", &sum_of_squares, arg("x"));

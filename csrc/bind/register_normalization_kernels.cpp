@@ -113,6 +113,7 @@ void row_norm_backward(const std::string& norm, py::array x, py::array dy, py::a
 void register_normalization_kernels(py::module_& m) {
   using py::arg;
   m.attr("batch_statistics") = kBatchStatistics;
+  m.attr("most_norm_units") = kMostNormUnits;
   m.attr("row_statistics") = kRowStatistics;
   m.def("batch_norm_forward", &batch_norm_forward, arg("x"), arg("gamma"), arg("beta"), arg("y"),
         arg("statistics"), arg("epsilon"));

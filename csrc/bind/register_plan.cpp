@@ -144,6 +144,8 @@ void register_plan(py::module_& m) {
   add_noise_calls(plan);
   add_objective_calls(plan);
   add_regularizing_calls(plan);
+  add_metrics_calls(plan);
+  add_rowwise_calls(plan);
   add_update_calls(plan);
 }
 

@@ -7,6 +7,11 @@
 
 namespace onepass::bind {
 
+// Class indices: int32, one a row.
+inline const int32_t* index_of(const py::array& a, const char* name) {
+  return matrix_of<int32_t>(a, name).data;
+}
+
 // Runs `kernel` of the table in use on `arguments` with the GIL released.
 template <class T, class Arguments>
 void run_kernel(void (*KernelTable<T>::*kernel)(const Arguments&, Team&), const Arguments& a,

@@ -1,7 +1,10 @@
 // All kernels of one instruction set. Compiled once for each, with its flags and ONEPASS_ISA set to
 // its name; the one symbol that leaves the object is kernels_<isa>().
+#include "accuracy.h"
 #include "batch_norm.h"
+#include "column_sums.h"
 #include "combine.h"
+#include "confusion.h"
 #include "constraint.h"
 #include "dense_update.h"
 #include "dropout.h"
@@ -13,6 +16,7 @@
 #include "penalty.h"
 #include "reduce.h"
 #include "row_norm.h"
+#include "rowwise.h"
 
 #define ONEPASS_TEXT_OF(x) #x
 #define ONEPASS_TEXT(x) ONEPASS_TEXT_OF(x)
@@ -32,6 +36,12 @@ constexpr KernelTable<T> kTable = {
     .activation_backward = activation_backward<T>,
     .softmax = softmax<T>,
     .softmax_backward = softmax_backward<T>,
+    .log_softmax = log_softmax<T>,
+    .log_softmax_backward = log_softmax_backward<T>,
+    .sparsemax = sparsemax<T>,
+    .sparsemax_backward = sparsemax_backward<T>,
+    .glu = glu<T>,
+    .glu_backward = glu_backward<T>,
     .dropout = dropout<T>,
     .batch_norm_forward = batch_norm_forward<T>,
     .batch_norm_inference = batch_norm_inference<T>,
@@ -49,6 +59,8 @@ constexpr KernelTable<T> kTable = {
     .loss = loss<T>,
     .row_accuracy = row_accuracy<T>,
     .weighted_sum = weighted_sum<T>,
+    .confusion_counts = confusion_counts<T>,
+    .column_sums = column_sums<T>,
     .gather_rows = gather_rows<T>,
     .update = update<T>,
     .dense_update = dense_update<T>,

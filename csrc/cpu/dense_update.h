@@ -4,6 +4,7 @@
 #pragma once
 
 #include "dense.h"
+#include "input_norm.h"
 #include "sweep.h"
 
 namespace onepass::ONEPASS_ISA {
@@ -123,8 +124,8 @@ Matrix<T> stripe_area(const DenseBackwardWeights<T>& g, Block block, int64_t run
 }
 
 template <class T>
-void update_block(const DenseBackwardWeights<T>& g, const BlockUpdate<T>& update, Block block,
-                  bool high, Team& team) {
+void update_block(const DenseBackwardWeights<T>& g, const BlockUpdate<T>& update,
+                  const InputNorm<T>* norm, Block block, bool high, Team& team) {
   const Range rows = block.rows, cols = block.cols;
   const int64_t width = cols.end - cols.begin;
   // The padding at a row's end is updated with it: runs without rests.
@@ -142,6 +143,11 @@ void update_block(const DenseBackwardWeights<T>& g, const BlockUpdate<T>& update
     const Product<T> product{{g.x.data + r, 1, g.x.stride}, dz.rows, area, nullptr, false,
                              far ? &fetch : nullptr};
     multiply_block(product, Straight<T>(dz, stripe.rows), stripe, team, Stored<T>{});
+    if (norm != nullptr) {
+      static_assert(Stripe<T>::kMostCols >= kMostNormUnits, "rows of the gradient must be whole");
+      const Matrix<const T> w{update.segment->p + r * update.stride, end - r, width, update.stride};
+      norm_gradients(*norm, dz, w, {area.data, end - r, width, area.stride}, r);
+    }
     update({area.data, stripe.rows.end, run, area.stride}, r, cols.begin, width);
   }
 }
@@ -219,9 +225,11 @@ template <class T>
 void dense_update(const DenseUpdate<T>& a, Team& team) {
   const DenseBackwardWeights<T> g = in_better_shape(a.gradient);
   Block block = bands_of_rows<T>(g.dw.rows, g.dw.cols, team);
+  // Gradients of a norm are sums over whole rows.
+  if (a.norm != nullptr) block = {team.share(g.dw.rows, Packed<T>::kHeight), {0, g.dw.cols}};
   const BlockUpdate<T> update(a.update, 0, g.dw.stride);
   const bool high = Straight<T>(g.dz, {0, Packed<T>::kRows}).pack;
-  if (update.in_tiles != nullptr && !high && g.dz.rows <= Packed<T>::kDepth) {
+  if (update.in_tiles != nullptr && a.norm == nullptr && !high && g.dz.rows <= Packed<T>::kDepth) {
     const int64_t over = (block.rows.end - block.rows.begin) % Packed<T>::kHeight;
     const Range whole{block.rows.begin, block.rows.end - over};
     update.in_tiles(g, update, {whole, block.cols}, team);
@@ -230,7 +238,7 @@ void dense_update(const DenseUpdate<T>& a, Team& team) {
   const int64_t step = high ? g.dw.cols : Stripe<T>::kMostCols;
   for (int64_t c = block.cols.begin; c < block.cols.end; c += step) {
     const Range cols{c, c + step < block.cols.end ? c + step : block.cols.end};
-    update_block(g, update, {block.rows, cols}, high, team);
+    update_block(g, update, a.norm, {block.rows, cols}, high, team);
   }
   if (a.gradient.db == nullptr) return;
   const BlockUpdate<T> bias(a.update, 1, 0);

@@ -1,4 +1,4 @@
-// Losses with their gradients, and accuracies: one value a row. The formulas are math/losses.h.
+// Losses with their gradients: one value a row. The formulas are math/losses.h.
 #pragma once
 
 #include "../math/losses.h"
@@ -109,11 +109,25 @@ template <class F, class T, bool kSparse>
 ONEPASS_INLINE T value_of_logits(const RowTarget<F, T, kSparse>& target, const T* z, T max,
                                  T log_sum) {
   // the one term that is not 0
-  if (target.one_hot()) return F::term(T(1), z[target.index] - max - log_sum);
+  if (target.one_hot()) return F::term(T(1), z[target.index] - max - log_sum, target.h);
   Lanes<T> sum;
   for_chunks(target.cols, [&](int64_t at, auto extent) __attribute__((always_inline)) {
     const Chunk<T> t = target.chunk(at, extent), x = load(z + at, extent);
-    sum.add(lanewise<T>([&](int l) { return F::term(t.at[l], x.at[l] - max - log_sum); }), extent);
+    const auto term = [&](int l) { return F::term(t.at[l], x.at[l] - max - log_sum, target.h); };
+    sum.add(lanewise<T>(term), extent);
+  });
+  return sum.total();
+}
+
+template <class F, class T, bool kSparse>
+ONEPASS_INLINE T sum_of_pulls(const RowTarget<F, T, kSparse>& target, const T* z, T max,
+                              T log_sum) {
+  if constexpr (F::kPullIsTarget) return -target.total();
+  Lanes<T> sum;
+  for_chunks(target.cols, [&](int64_t at, auto extent) __attribute__((always_inline)) {
+    const Chunk<T> t = target.chunk(at, extent), x = load(z + at, extent);
+    const auto pull = [&](int l) { return F::pull(t.at[l], x.at[l] - max - log_sum, target.h); };
+    sum.add(lanewise<T>(pull), extent);
   });
   return sum.total();
 }
@@ -129,11 +143,10 @@ ONEPASS_INLINE void crossentropy_of_logits(const Loss<T>& a, int64_t r) {
   T* kept = p != nullptr ? p : g;
   if (kept == z) kept = nullptr;
   const RowExp<T> row = row_exp(z, cols, kept);
-  if (a.values != nullptr) {
-    a.values[r] = value_of_logits(target, z, row.max, math::log(row.sum));
-  }
+  const T log_sum = math::log(row.sum);
+  if (a.values != nullptr) a.values[r] = value_of_logits(target, z, row.max, log_sum);
   if (p == nullptr && g == nullptr) return;
-  const T target_sum = g != nullptr ? target.total() : T(0);
+  const T pulls = g != nullptr ? sum_of_pulls(target, z, row.max, log_sum) : T(0);
   const T scale = row_scale(a, r);
   for_chunks(cols, [&](int64_t at, auto extent) __attribute__((always_inline)) {
     Chunk<T> q;
@@ -147,7 +160,12 @@ ONEPASS_INLINE void crossentropy_of_logits(const Loss<T>& a, int64_t r) {
     if (p != nullptr) store(p + at, q, extent);
     if (g == nullptr) return;
     const Chunk<T> t = target.chunk(at, extent);
-    const auto slope = [&](int l) { return scale * F::gradient(t.at[l], target_sum, q.at[l]); };
+    Chunk<T> x{};
+    if constexpr (!F::kPullIsTarget) x = load(z + at, extent);
+    const auto slope = [&](int l) {
+      const T pull = F::pull(t.at[l], x.at[l] - row.max - log_sum, target.h);
+      return scale * (pull - q.at[l] * pulls);
+    };
     store(g + at, lanewise<T>(slope), extent);
   });
 }
@@ -175,23 +193,57 @@ ONEPASS_INLINE void crossentropy_of_probabilities(const Loss<T>& a, int64_t r) {
     });
     return sum.total();
   };
-  if (a.values != nullptr) a.values[r] = sum_of([](T t, T q) { return F::term(t, q); });
+  const auto h = target.h;
+  if (a.values != nullptr) a.values[r] = sum_of([&](T t, T q) { return F::term(t, q, h); });
   if (!a.gradient) return;
-  const T centre = sum_of([](T t, T q) { return F::slope(t, q) * q; });
+  const T centre = sum_of([&](T t, T q) { return F::slope(t, q, h) * q; });
   const T scale = row_scale(a, r);
   T* g = a.gradient.row(r);
   for_chunks(cols, [&](int64_t at, auto extent) __attribute__((always_inline)) {
     const Chunk<T> t = target.chunk(at, extent), q = divided(load(p + at, extent), s);
-    const auto slope = [&](int l) { return scale * ((F::slope(t.at[l], q.at[l]) - centre) / s); };
+    const auto slope = [&](int l) {
+      return scale * ((F::slope(t.at[l], q.at[l], h) - centre) / s);
+    };
     store(g + at, lanewise<T>(slope), extent);
   });
+}
+
+// Losses of sum_j t_j p_j.
+template <class F, bool kSparse, class T>
+ONEPASS_INLINE void loss_of_target_share(const Loss<T>& a, int64_t r) {
+  const auto h = math::hyper_from<F, T>(a.hyper);
+  const T* p = a.prediction.row(r);
+  const T* y = kSparse ? nullptr : a.target.dense.row(r);
+  const int64_t index = kSparse ? a.target.index[r] : -1, cols = a.prediction.cols;
+  T part;
+  if constexpr (kSparse) {
+    part = p[index];
+  } else {
+    Lanes<T> sum;
+    for_chunks(cols, [&](int64_t at, auto extent) __attribute__((always_inline)) {
+      const Chunk<T> t = load(y + at, extent), q = load(p + at, extent);
+      sum.add(lanewise<T>([&](int l) { return t.at[l] * q.at[l]; }), extent);
+    });
+    part = sum.total();
+  }
+  if (a.values != nullptr) a.values[r] = F::value(part, h);
+  if (!a.gradient) return;
+  const T slope = F::slope(part, h), scale = row_scale(a, r);
+  T* g = a.gradient.row(r);
+  ONEPASS_IVDEP
+  for (int64_t c = 0; c < cols; ++c) {
+    const T t = kSparse ? (c == index ? T(1) : T(0)) : y[c];
+    g[c] = scale * (t * slope);
+  }
 }
 
 template <class F, bool kSparse, class T>
 void row_loss(const Loss<T>& a, Team& team) {
   const Range share = team.share(a.prediction.rows, 1);
   for (int64_t r = share.begin; r < share.end; ++r) {
-    if constexpr (F::kFromLogits) {
+    if constexpr (F::kOfTarget) {
+      loss_of_target_share<F, kSparse>(a, r);
+    } else if constexpr (F::kFromLogits) {
       crossentropy_of_logits<F, kSparse>(a, r);
     } else {
       crossentropy_of_probabilities<F, kSparse>(a, r);
@@ -202,7 +254,7 @@ void row_loss(const Loss<T>& a, Team& team) {
 template <class F, class T>
 ONEPASS_INLINE math::RowSummary<T> summary_of(const T* y, const T* p, int64_t cols) {
   constexpr T kLeast = -static_cast<T>(__builtin_inf());
-  Lanes<T> yp, yy, pp, peaks;
+  Lanes<T> yp, yy, pp, peaks, ys, ps;
   Chunk<T> peak = lanewise<T>([](int) { return kLeast; });
   const auto wrong = [](const Chunk<T>& truth, const Chunk<T>& guess, int l) {
     return (T(1) - truth.at[l]) * guess.at[l];
@@ -214,6 +266,9 @@ ONEPASS_INLINE math::RowSummary<T> summary_of(const T* y, const T* p, int64_t co
       for_lanes<T>([&](int l) __attribute__((always_inline)) {
         peak.at[l] = larger(l < extent.n ? wrong(truth, guess, l) : kLeast, peak.at[l]);
       });
+    } else if constexpr (F::kTotals) {
+      ys.add(truth, extent);
+      ps.add(guess, extent);
     } else {
       yy.add(lanewise<T>([&](int l) { return truth.at[l] * truth.at[l]; }), extent);
       pp.add(lanewise<T>([&](int l) { return guess.at[l] * guess.at[l]; }), extent);
@@ -227,7 +282,7 @@ ONEPASS_INLINE math::RowSummary<T> summary_of(const T* y, const T* p, int64_t co
       peaks.add(lanewise<T>(here), extent);
     });
   }
-  return {yp.total(), yy.total(), pp.total(), largest, peaks.total()};
+  return {yp.total(), yy.total(), pp.total(), largest, peaks.total(), ys.total(), ps.total()};
 }
 
 template <class F, class T>
@@ -246,6 +301,34 @@ void summary_loss(const Loss<T>& a, Team& team) {
     // The gradient may overwrite the prediction: each element is read before it is written.
     ONEPASS_IVDEP
     for (int64_t c = 0; c < cols; ++c) g[c] = scale * F::gradient(y[c], p[c], row, h);
+  }
+}
+
+// One value for all rows, from totals in double that every member adds up for itself.
+template <class F, class T>
+void batch_loss(const Loss<T>& a, Team& team) {
+  const auto h = math::hyper_from<F, double>(a.hyper);
+  const int64_t cols = a.prediction.cols, rows = a.prediction.rows;
+  math::RowSummary<double> all{};
+  double scale = 0.0;
+  for (int64_t r = 0; r < rows; ++r) {
+    const math::RowSummary<T> row = summary_of<F>(a.target.dense.row(r), a.prediction.row(r), cols);
+    all.yp += static_cast<double>(row.yp);
+    all.y += static_cast<double>(row.y);
+    all.p += static_cast<double>(row.p);
+    scale += a.scale * (a.weights != nullptr ? static_cast<double>(a.weights[r]) : 1.0);
+  }
+  team.sync();  // the gradient may overwrite the prediction
+  const Range share = team.share(rows, 1);
+  for (int64_t r = share.begin; r < share.end; ++r) {
+    if (a.values != nullptr) a.values[r] = static_cast<T>(F::value(all, h));
+    if (!a.gradient) continue;
+    const T *y = a.target.dense.row(r), *p = a.prediction.row(r);
+    T* g = a.gradient.row(r);
+    for (int64_t c = 0; c < cols; ++c) {
+      const auto truth = static_cast<double>(y[c]), guess = static_cast<double>(p[c]);
+      g[c] = static_cast<T>(scale * F::gradient(truth, guess, all, h));
+    }
   }
 }
 
@@ -270,50 +353,8 @@ void loss(const Loss<T>& a, Team& team) {
   });
   math::SummaryLosses::visit(row_id - math::RowLosses::kSize,
                              [&](auto formula) { summary_loss<decltype(formula)>(a, team); });
-}
-
-// First place of the largest element, as NumPy's argmax: a NaN counts as largest.
-template <class T>
-ONEPASS_INLINE int64_t argmax(const T* x, int64_t size) {
-  constexpr T kLeast = -static_cast<T>(__builtin_inf());
-  const T max = row_max(x, size);
-  Chunk<int32_t> place = lanewise<int32_t>([](int) { return INT32_MAX; });
-  Chunk<int32_t> odd = lanewise<int32_t>([](int) { return 0; });
-  for_chunks(size, [&](int64_t at, auto extent) __attribute__((always_inline)) {
-    const Chunk<T> c = load(x + at, extent, kLeast);
-    for_lanes<T>([&](int l) __attribute__((always_inline)) {
-      const int32_t here = c.at[l] == max ? static_cast<int32_t>(at) + l : INT32_MAX;
-      place.at[l] = here < place.at[l] ? here : place.at[l];
-      odd.at[l] |= c.at[l] != c.at[l] ? 1 : 0;
-    });
-  });
-  if (join(odd, [](int32_t a, int32_t b) { return a | b; }) == 0) {
-    return join(place, [](int32_t a, int32_t b) { return a < b ? a : b; });
-  }
-  int64_t i = 0;
-  while (x[i] == x[i]) ++i;
-  return i;
-}
-
-template <class T>
-void row_accuracy(const RowAccuracy<T>& a, Team& team) {
-  const int64_t cols = a.prediction.cols;
-  const T threshold = static_cast<T>(a.threshold);
-  const Range share = team.share(a.prediction.rows, 16);
-  for (int64_t r = share.begin; r < share.end; ++r) {
-    const T* p = a.prediction.row(r);
-    if (a.kind == Accuracy::kBinary) {
-      const T* y = a.target.dense.row(r);
-      int64_t right = 0;
-      for (int64_t c = 0; c < cols; ++c) right += y[c] == (p[c] > threshold ? T(1) : T(0));
-      a.values[r] = static_cast<T>(right) / static_cast<T>(cols);
-    } else {
-      const int64_t truth = a.kind == Accuracy::kSparseCategorical
-                                ? static_cast<int64_t>(a.target.index[r])
-                                : argmax(a.target.dense.row(r), cols);
-      a.values[r] = argmax(p, cols) == truth ? T(1) : T(0);
-    }
-  }
+  const int batch_id = row_id - math::RowLosses::kSize - math::SummaryLosses::kSize;
+  math::BatchLosses::visit(batch_id, [&](auto formula) { batch_loss<decltype(formula)>(a, team); });
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "../kernels.h"
+#include "../math/penalty.h"
 #include "../math/rules.h"
 
 namespace onepass::ONEPASS_ISA {
@@ -11,6 +12,7 @@ template <class T>
 struct AroundOf {
   T scale, rest;  // their product is the scale: one float may be too small a number for it
   T clip, l2, keep;
+  T penalty_l1, penalty_l2;
   bool plain;  // the rule receives the gradient as it is
 
   static AroundOf of(const Around& a) {
@@ -18,21 +20,27 @@ struct AroundOf {
     const bool split = a.scale != 0.0 && __builtin_fabs(a.scale) < tiny;
     const T clip = a.clip > 0.0 ? static_cast<T>(a.clip) : static_cast<T>(__builtin_inf());
     const T l2 = static_cast<T>(a.l2);
+    const T penalty_l1 = static_cast<T>(a.penalty_l1), penalty_l2 = static_cast<T>(a.penalty_l2);
     return {static_cast<T>(split ? a.scale / tiny : a.scale),
             static_cast<T>(split ? tiny : 1.0),
             clip,
             l2,
             static_cast<T>(a.keep),
-            a.scale == 1.0 && clip == static_cast<T>(__builtin_inf()) && l2 == T(0)};
+            penalty_l1,
+            penalty_l2,
+            a.scale == 1.0 && clip == static_cast<T>(__builtin_inf()) && l2 == T(0) &&
+                penalty_l1 == T(0) && penalty_l2 == T(0)};
   }
 };
 
-// One element. `kPlain` leaves out what changes nothing; the result is the same to the bit.
-// The states are separate named references: as an array they keep the compiler from vectorising.
-template <class R, bool kPlain, class T>
+// One element. `kPlain` and no `kPenalised` leave out what changes nothing; the result is the same
+// to the bit. The states are separate named references: as an array they keep the compiler from
+// vectorising.
+template <class R, bool kPlain, bool kPenalised, class T>
 ONEPASS_INLINE void sweep_one(const typename R::template Hyper<T>& h, const AroundOf<T>& a, T g,
                               T& p, T& s0, T& s1, T& s2, T& s3) {
   if constexpr (!kPlain) {
+    if constexpr (kPenalised) g = g + math::penalty_derivative(p, a.penalty_l1, a.penalty_l2);
     g = math::clamp(g * a.scale * a.rest, -a.clip, a.clip);
     g = a.l2 != T(0) ? g + a.l2 * p : g;
   }
@@ -47,7 +55,7 @@ ONEPASS_INLINE void sweep_one(const typename R::template Hyper<T>& h, const Arou
 // Elements `begin` to `end`. Numbers by value: behind a reference they might alias p. Restricted
 // parameters and local copies of an element: the loop then needs no check for overlap at run time,
 // and reads no state again that it has just written.
-template <class R, bool kPlain, class T>
+template <class R, bool kPlain, bool kPenalised = false, class T>
 ONEPASS_INLINE void sweep_range(typename R::template Hyper<T> h, AroundOf<T> a, T* __restrict p,
                                 const T* __restrict g, T* __restrict s0, T* __restrict s1,
                                 T* __restrict s2, T* __restrict s3, int64_t begin, int64_t end) {
@@ -58,7 +66,7 @@ ONEPASS_INLINE void sweep_range(typename R::template Hyper<T> h, AroundOf<T> a, 
     if constexpr (R::kStates > 1) m1 = s1[i];
     if constexpr (R::kStates > 2) m2 = s2[i];
     if constexpr (R::kStates > 3) m3 = s3[i];
-    sweep_one<R, kPlain>(h, a, g[i], value, m0, m1, m2, m3);
+    sweep_one<R, kPlain, kPenalised>(h, a, g[i], value, m0, m1, m2, m3);
     p[i] = value;
     if constexpr (R::kStates > 0) s0[i] = m0;
     if constexpr (R::kStates > 1) s1[i] = m1;
@@ -73,9 +81,11 @@ template <class R, class T>
 ONEPASS_INLINE void sweep_run(const typename R::template Hyper<T>& h, const AroundOf<T>& a, T* p,
                               const T* g, T* s0, T* s1, T* s2, T* s3, int64_t n) {
   if (a.plain) {
-    sweep_range<R, true, T>(h, a, p, g, s0, s1, s2, s3, 0, n);
+    sweep_range<R, true, false, T>(h, a, p, g, s0, s1, s2, s3, 0, n);
+  } else if (a.penalty_l1 != T(0) || a.penalty_l2 != T(0)) {
+    sweep_range<R, false, true, T>(h, a, p, g, s0, s1, s2, s3, 0, n);
   } else {
-    sweep_range<R, false, T>(h, a, p, g, s0, s1, s2, s3, 0, n);
+    sweep_range<R, false, false, T>(h, a, p, g, s0, s1, s2, s3, 0, n);
   }
 }
 
@@ -109,7 +119,7 @@ void sweep(typename R::template Hyper<T> h, AroundOf<T> a, const Segment<T>& s, 
   int64_t i = range.begin;
   if (range.end - i >= 4 * block) {
     const int64_t aligned = i + before_line(p + i);
-    sweep_range<R, kPlain, T>(h, a, p, g, s0, s1, s2, s3, i, aligned);
+    sweep_range<R, kPlain, false, T>(h, a, p, g, s0, s1, s2, s3, i, aligned);
     i = aligned;
   }
   const int64_t last_fetch = fetch ? range.end - 2 * block - kFetchAhead * line : -1;
@@ -122,9 +132,9 @@ void sweep(typename R::template Hyper<T> h, AroundOf<T> a, const Segment<T>& s, 
       if constexpr (R::kStates > 2) fetch_block(s2 + i + block);
       if constexpr (R::kStates > 3) fetch_block(s3 + i + block);
     }
-    sweep_range<R, kPlain, T>(h, a, p, g, s0, s1, s2, s3, i, i + block);
+    sweep_range<R, kPlain, false, T>(h, a, p, g, s0, s1, s2, s3, i, i + block);
   }
-  sweep_range<R, kPlain, T>(h, a, p, g, s0, s1, s2, s3, i, range.end);
+  sweep_range<R, kPlain, false, T>(h, a, p, g, s0, s1, s2, s3, i, range.end);
 }
 
 // Puts the zeros of a segment's padding back.

@@ -12,11 +12,13 @@ ONEPASS_HD T penalty(T absolute, T squares, T l1, T l2) {
   return (l1 != T(0) ? l1 * absolute : T(0)) + (l2 != T(0) ? l2 * squares : T(0));
 }
 
-// With respect to one element; 0 at 0.
+// With respect to one element; 0 at 0. The sign is finite, so that l1 = 0 needs no care, and loops
+// over this become vectors.
 template <class T>
 ONEPASS_HD T penalty_derivative(T x, T l1, T l2) {
   const T sign = x > T(0) ? T(1) : x < T(0) ? T(-1) : x;  // keeps 0 and NaN
-  return (l1 != T(0) ? l1 * sign : T(0)) + (l2 != T(0) ? T(2) * l2 * x : T(0));
+  const T slope = l1 * sign;
+  return l2 != T(0) ? slope + T(2) * l2 * x : slope;
 }
 
 }  // namespace

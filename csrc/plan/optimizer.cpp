@@ -83,14 +83,16 @@ class OptimizerOf final : public Optimizer {
   }
 
   void dense_step(const DenseBackwardWeights<float>& gradient, int64_t w, int64_t b,
-                  double learning_rate, const double* scalars, const Kernels& kernels,
+                  double learning_rate, const double* scalars, const InputNorm<float>* norm,
+                  const PenaltyFactors* penalties, const Kernels& kernels,
                   Team& team) const override {
-    dense_step_of(gradient, w, b, learning_rate, scalars, kernels, team);
+    dense_step_of(gradient, w, b, learning_rate, scalars, norm, penalties, kernels, team);
   }
   void dense_step(const DenseBackwardWeights<double>& gradient, int64_t w, int64_t b,
-                  double learning_rate, const double* scalars, const Kernels& kernels,
+                  double learning_rate, const double* scalars, const InputNorm<double>* norm,
+                  const PenaltyFactors* penalties, const Kernels& kernels,
                   Team& team) const override {
-    dense_step_of(gradient, w, b, learning_rate, scalars, kernels, team);
+    dense_step_of(gradient, w, b, learning_rate, scalars, norm, penalties, kernels, team);
   }
 
   std::unique_ptr<Optimizer> subset(const std::vector<int64_t>& tensors) const override {
@@ -125,8 +127,8 @@ class OptimizerOf final : public Optimizer {
 
   template <class U>
   void dense_step_of(const DenseBackwardWeights<U>& gradient, int64_t w, int64_t b,
-                     double learning_rate, const double* scalars, const Kernels& kernels,
-                     Team& team) const {
+                     double learning_rate, const double* scalars, const InputNorm<U>* norm,
+                     const PenaltyFactors* penalties, const Kernels& kernels, Team& team) const {
     if constexpr (std::is_same_v<T, U>) {
       const Place* places[2] = {&places_[w], b < 0 ? nullptr : &places_[b]};
       Segment<T> segments[2];
@@ -134,6 +136,7 @@ class OptimizerOf final : public Optimizer {
       for (int i = 0; i < 2 && places[i] != nullptr; ++i) {
         segments[i] = segment(*places[i]);
         around[i] = around_of(*places[i]->group, learning_rate, 1.0);
+        around[i].penalty_l1 = penalties[i].l1, around[i].penalty_l2 = penalties[i].l2;
       }
       Update<T> update{};
       update.rule = settings_.rule;
@@ -141,7 +144,7 @@ class OptimizerOf final : public Optimizer {
       update.n_segments = b < 0 ? 1 : 2;
       update.around = around;
       std::copy(scalars, scalars + kMaxScalars, update.scalars);
-      kernels.of<T>().dense_update({gradient, update}, team);
+      kernels.of<T>().dense_update({gradient, update, norm}, team);
     }
   }
 

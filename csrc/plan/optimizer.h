@@ -28,6 +28,11 @@ struct TensorLayout {
   int64_t size() const { return rows * stride; }
 };
 
+// A penalty on a tensor whose derivative is added to the gradient on the way to the update.
+struct PenaltyFactors {
+  double l1 = 0.0, l2 = 0.0;
+};
+
 class Optimizer {
  public:
   virtual ~Optimizer() = default;
@@ -47,13 +52,16 @@ class Optimizer {
   // The step's numbers of the rule, kMaxScalars of them.
   virtual void prepare(double learning_rate, int64_t t, double* scalars) const = 0;
   // One step of a dense layer's tensors from the gradients that are computed on the way; b may be
-  // -1. For elementwise optimizers of T, with the numbers that prepare gave.
+  // -1, and there may be no norm; two penalties. For elementwise optimizers of T, with the numbers
+  // that prepare gave.
   virtual void dense_step(const DenseBackwardWeights<float>& gradient, int64_t w, int64_t b,
-                          double learning_rate, const double* scalars, const Kernels& kernels,
+                          double learning_rate, const double* scalars, const InputNorm<float>* norm,
+                          const PenaltyFactors* penalties, const Kernels& kernels,
                           Team& team) const = 0;
   virtual void dense_step(const DenseBackwardWeights<double>& gradient, int64_t w, int64_t b,
-                          double learning_rate, const double* scalars, const Kernels& kernels,
-                          Team& team) const = 0;
+                          double learning_rate, const double* scalars,
+                          const InputNorm<double>* norm, const PenaltyFactors* penalties,
+                          const Kernels& kernels, Team& team) const = 0;
   // An elementwise optimizer of some of the tensors, with their gradients.
   virtual std::unique_ptr<Optimizer> subset(const std::vector<int64_t>& tensors) const = 0;
   // Norm of all gradients at the last step; NaN when the settings did not ask for it.

@@ -51,6 +51,11 @@ HYPER_RANGES: dict[str, Range] = {
     "positive_weight": Range(1.0, 0.0, math.inf),
     "negative_weight": Range(1.0, 0.0, math.inf),
     "gamma": Range(2.0, 0.0, math.inf),
+    "class_weight": Range(0.25, 0.0, math.inf),
+    "q": Range(0.5, float(np.finfo(np.float32).tiny), 1.0),  # it divides
+    "missed": Range(0.5, 0.0, math.inf),
+    "false_alarms": Range(0.5, 0.0, math.inf),
+    "epsilon": Range(1e-7, 0.0, math.inf),
 }
 
 
@@ -84,12 +89,14 @@ def positive(value: object, name: str) -> float:
     return result
 
 
-def whole(value: object, name: str) -> int:
-    """Return an int that is at least 0."""
-    if isinstance(value, bool | np.bool_) or not isinstance(value, Integral):
+def integer(value: object, name: str, low: int) -> int:
+    """Return a whole number of at least ``low`` as an int."""
+    if type(value) is not int and (
+        isinstance(value, bool | np.bool_) or not isinstance(value, Integral)
+    ):
         raise TypeError(f"{name} must be an integer, got {type(value).__name__}")
-    if value < 0:
-        raise ValueError(f"{name} must be at least 0, got {value}")
+    if int(value) < low:
+        raise ValueError(f"{name} must be at least {low}, got {value}")
     return int(value)
 
 
@@ -288,3 +295,12 @@ def runs(rows: Array) -> Iterator[Array]:
         yield rows.reshape(-1)
     else:
         yield from rows
+
+
+def class_indices(target: Array, prediction: Array) -> Array:
+    """Return one class index a row of the prediction, as the kernels read them."""
+    shape = prediction.shape[:-1]
+    if target.shape != (*shape, 1):
+        expect_shape(target, "target", shape, "as one class index a row of prediction")
+    in_range(target, "target", prediction.shape[-1])
+    return target.astype(np.int32).reshape(-1)

@@ -231,7 +231,7 @@ def embedding_backward(index: ArrayLike, dy: ArrayLike, rows: int) -> Array:
     """
     dy = _checks.floats(dy, "dy")
     _checks.expect_axis(dy, "dy")
-    rows = _checks.whole(rows, "rows")
+    rows = _checks.integer(rows, "rows", 0)
     numbers = _indices(index, rows, dy.dtype)
     shape = (*numbers.shape, dy.shape[-1])
     _checks.expect_shape(dy, "dy", shape, f"for index of shape {numbers.shape}")
@@ -256,7 +256,7 @@ def _shape_of(shape: Sequence[int]) -> tuple[int, ...]:
         dims = tuple(shape)
     except TypeError:
         raise TypeError(f"shape must be a sequence of ints, got {type(shape).__name__}") from None
-    return tuple(_checks.whole(dim, "shape") for dim in dims)
+    return tuple(_checks.integer(dim, "shape", 0) for dim in dims)
 
 
 def _repeat(shape: tuple[int, ...], to: tuple[int, ...], name: str) -> int:

@@ -30,6 +30,7 @@ def losses() -> list[dict[str, Any]]: ...
 def rules() -> list[dict[str, Any]]: ...
 def philox(counter: Sequence[int], key: Sequence[int]) -> list[int]: ...
 def accuracies() -> dict[str, int]: ...
+def column_sum_kinds() -> dict[str, int]: ...
 def mean_divisors() -> dict[str, int]: ...
 
 # register_kernels.cpp
@@ -88,13 +89,6 @@ def loss(
     probabilities: NDArray[Any] | None,
     scale: float,
 ) -> None: ...
-def row_accuracy(
-    kind: int,  # 0 binary, 1 categorical, 2 sparse categorical (int32 targets)
-    threshold: float,
-    target: NDArray[Any],
-    prediction: NDArray[Any],
-    values: NDArray[Any],
-) -> None: ...
 def weighted_sum(values: NDArray[Any], weights: NDArray[Any] | None) -> tuple[float, float]: ...
 def gather_rows(
     source: NDArray[Any],  # float32, float64, uint8 or int32
@@ -107,6 +101,7 @@ def scale_clip(x: NDArray[Any], scale: float, low: float, high: float) -> None: 
 
 # register_normalization_kernels.cpp
 batch_statistics: int  # rows: mean, its low part, variance, 1 / deviation
+most_norm_units: int  # of a dense layer that can take along the gradients of a norm before it
 row_statistics: int  # columns: mean, its low part, factor
 
 def batch_norm_forward(
@@ -226,6 +221,50 @@ def constrain(
     x: NDArray[Any], kind: int, low: float, high: float, rate: float, epsilon: float
 ) -> None: ...
 
+# register_metrics_kernels.cpp
+def row_accuracy(
+    kind: int,  # see accuracies
+    threshold: float,
+    k: int,
+    target: NDArray[Any],  # int32 for the sparse kinds
+    prediction: NDArray[Any],
+    values: NDArray[Any],
+) -> None: ...
+def confusion_counts(
+    target: NDArray[Any],
+    prediction: NDArray[Any],
+    weights: NDArray[Any] | None,
+    thresholds: NDArray[Any] | None,  # None: even
+    n_thresholds: int,
+    least: int,
+    top_k: int,  # 0: all
+    first: int,
+    last: int,
+    by_column: bool,
+    counts: NDArray[Any],  # float64, added to
+) -> None: ...
+def column_sums(
+    kind: int,  # see column_sum_kinds
+    largest: bool,
+    threshold: float,
+    target: NDArray[Any],
+    prediction: NDArray[Any],
+    weights: NDArray[Any] | None,
+    sums: NDArray[Any],  # float64, added to
+) -> None: ...
+
+# register_rowwise_kernels.cpp
+def log_softmax(x: NDArray[Any], y: NDArray[Any]) -> None: ...
+def log_softmax_backward(
+    y: NDArray[Any], dy: NDArray[Any], dx: NDArray[Any], accumulate: bool
+) -> None: ...
+def sparsemax(x: NDArray[Any], y: NDArray[Any]) -> None: ...
+def sparsemax_backward(
+    y: NDArray[Any], dy: NDArray[Any], dx: NDArray[Any], accumulate: bool
+) -> None: ...
+def glu(x: NDArray[Any], y: NDArray[Any]) -> None: ...
+def glu_backward(x: NDArray[Any], dy: NDArray[Any], dx: NDArray[Any], accumulate: bool) -> None: ...
+
 # register_optimizer.cpp
 class Optimizer(metaclass=_Pybind11Type):
     def __init__(
@@ -317,6 +356,12 @@ class Plan(metaclass=_Pybind11Type):
         reads: Sequence[int],
         writes: Sequence[int],
     ) -> None: ...
+    def log_softmax(self, *, x: int, y: int) -> None: ...
+    def log_softmax_backward(self, *, y: int, dy: int, dx: int, accumulate: bool) -> None: ...
+    def sparsemax(self, *, x: int, y: int) -> None: ...
+    def sparsemax_backward(self, *, y: int, dy: int, dx: int, accumulate: bool) -> None: ...
+    def glu(self, *, x: int, y: int) -> None: ...
+    def glu_backward(self, *, x: int, dy: int, dx: int, accumulate: bool) -> None: ...
     def dropout(
         self,
         *,
@@ -458,7 +503,33 @@ class Plan(metaclass=_Pybind11Type):
         factor: float,
     ) -> None: ...
     def row_accuracy(
-        self, *, kind: int, threshold: float, target: int, prediction: int, values: int
+        self, *, kind: int, threshold: float, k: int, target: int, prediction: int, values: int
+    ) -> None: ...
+    def confusion_counts(
+        self,
+        *,
+        target: int,
+        prediction: int,
+        weights: int | None = None,
+        thresholds: Sequence[float],  # none: even
+        n_thresholds: int,
+        least: int,
+        top_k: int,
+        first: int,
+        last: int,
+        by_column: bool,
+        at: int,
+    ) -> None: ...
+    def column_sums(
+        self,
+        *,
+        kind: int,
+        largest: bool,
+        threshold: float,
+        target: int,
+        prediction: int,
+        weights: int | None = None,
+        at: int,
     ) -> None: ...
     def weighted_sum(
         self, *, values: int, weights: int | None = None, at: int, count: int, factor: float
@@ -485,8 +556,16 @@ class Plan(metaclass=_Pybind11Type):
         dz: int,
         dw: int,
         db: int | None = None,
+        norm_x: int | None = None,
+        statistics: int | None = None,
+        gamma: int | None = None,
+        beta: int | None = None,
+        sums: int | None = None,
+        dgamma: int | None = None,
+        dbeta: int | None = None,
         optimizer: Optimizer,
         tensors: Sequence[int],
+        penalties: Sequence[tuple[float, float]] = (),
     ) -> None: ...
     def predictor(self, input_shape: Sequence[int], output_shape: Sequence[int]) -> Predictor: ...
     def run(

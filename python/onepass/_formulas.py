@@ -42,7 +42,8 @@ class Loss:
     name: str
     hyper: tuple[str, ...]
     prediction: str
-    row_wise: bool
+    row_wise: bool  # a cross-entropy of classes, whose targets may be class indices
+    whole_batch: bool  # of all rows together, each of which gets its value
 
 
 @dataclass(frozen=True)

@@ -95,10 +95,13 @@ def alpha_dropout(
     ----------
     x : (n, ..., c) float32 or float64, n samples
     rate : float in [0, 1)
-    key, draw, first, out
-        As in ``dropout``.
+    key : two integers in [0, 2**32)
     gradient : bool, default False
         Take x for the output's gradient and return the input's: ``a x`` or 0.
+    draw : int in [0, 2**32), default 0
+    first : int >= 0, default 0
+        As in ``dropout``.
+    out : shape and dtype of x, optional; receives the result and may be x itself
 
     Returns
     -------
@@ -132,8 +135,11 @@ def gaussian_dropout(
     ----------
     x : (n, ..., c) float32 or float64, n samples
     rate : float in [0, 1)
-    key, draw, first, out
+    key : two integers in [0, 2**32)
+    draw : int in [0, 2**32), default 0
+    first : int >= 0, default 0
         As in ``dropout``.
+    out : shape and dtype of x, optional; receives the result and may be x itself
 
     Returns
     -------
@@ -170,8 +176,11 @@ def gaussian_noise(
     ----------
     x : (n, ..., c) float32 or float64, n samples
     stddev : float >= 0
-    key, draw, first, out
+    key : two integers in [0, 2**32)
+    draw : int in [0, 2**32), default 0
+    first : int >= 0, default 0
         As in ``dropout``.
+    out : shape and dtype of x, optional; receives the result and may be x itself
 
     Returns
     -------

@@ -22,7 +22,8 @@ def penalty(
     Parameters
     ----------
     x : float32 or float64, any shape
-    l1, l2 : float >= 0, default 0
+    l1 : float >= 0, default 0
+    l2 : float >= 0, default 0
     gradient : shape and dtype of x, optional
         ``l1 sign(x) + 2 l2 x`` is added to it; the sign of 0 is 0.
 
@@ -64,7 +65,8 @@ def constrain_(
     x : (..., c) float32 or float64, changed in place
     kind : {"non_negative", "column_norms", "row_norms"}
         A row is what lies along the last axis.
-    low, high : float >= 0, low <= high, default 0 and 1
+    low : float >= 0, default 0
+    high : float >= low, default 1
     rate : float in [0, 1], default 1
     epsilon : float >= 0, default 1e-7
 

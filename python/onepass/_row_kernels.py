@@ -1,11 +1,11 @@
-"""Losses, accuracies, sums and gathered rows: the part of ``onepass.kernels`` with one value a row.
+"""Losses, sums and gathered rows: the part of ``onepass.kernels`` with one value a row.
 
 Public through ``onepass.kernels``, whose docstring says what holds for all kernels.
 """
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -14,7 +14,6 @@ from onepass import _checks, _core
 
 Array = NDArray[Any]
 
-_ACCURACIES = ("binary", "categorical", "sparse_categorical")  # in the order of the C++ enum
 _SOURCES = ("float32", "float64", "uint8", "int32")
 
 
@@ -70,7 +69,7 @@ def loss(
     sparse = entry.row_wise and target.dtype.kind in "iu"
     inputs: dict[str, Array | None] = {"prediction": prediction, "target": target}
     if sparse:
-        rows_target = _class_indices(target, prediction)
+        rows_target = _checks.class_indices(target, prediction)
     else:
         target = _checks.floats(target, "target", prediction, "prediction")
         _checks.expect_shape(target, "target", prediction.shape, "as prediction")
@@ -102,54 +101,6 @@ def loss(
         scale,
     )
     return values, gradient
-
-
-def row_accuracy(
-    target: ArrayLike,
-    prediction: ArrayLike,
-    kind: Literal["binary", "categorical", "sparse_categorical"] = "categorical",
-    threshold: float = 0.5,
-) -> Array:
-    """Return the share of right answers in each row.
-
-    Parameters
-    ----------
-    target : shape and dtype of prediction; for "sparse_categorical" (...) or (..., 1) integers,
-        one class index from 0 to c - 1 a row
-    prediction : (..., c) float32 or float64
-    kind : "categorical" and "sparse_categorical" compare the places of the largest elements,
-        "binary" compares each target with ``prediction > threshold``
-    threshold : float, for "binary" only
-
-    Returns
-    -------
-    values : (...) dtype of prediction, 0 to 1
-
-    Raises
-    ------
-    TypeError
-        If a dtype is wrong.
-    ValueError
-        If shapes disagree, the kind is unknown or a categorical row has no classes.
-    IndexError
-        If a class index is out of range.
-    """
-    code = _ACCURACIES.index(_checks.choice(kind, "kind", _ACCURACIES))
-    threshold = _checks.number(threshold, "threshold")
-    prediction = _checks.floats(prediction, "prediction")
-    _checks.expect_axis(prediction, "prediction")
-    if kind != "binary" and prediction.shape[-1] == 0:
-        raise ValueError(f"prediction must have at least 1 class, got shape {prediction.shape}")
-    if kind == "sparse_categorical":
-        rows_target = _class_indices(_checks.integers(target, "target"), prediction)
-    else:
-        target = _checks.floats(target, "target", prediction, "prediction")
-        _checks.expect_shape(target, "target", prediction.shape, "as prediction")
-        rows_target = _checks.input_rows(target)
-    values = np.empty(prediction.shape[:-1], prediction.dtype)
-    rows = _checks.input_rows(prediction)
-    _core.row_accuracy(code, threshold, rows_target, rows, values.reshape(-1))
-    return values
 
 
 def weighted_sum(values: ArrayLike, weights: ArrayLike | None = None) -> tuple[float, float]:
@@ -224,12 +175,3 @@ def gather_rows(
     if out.size:
         _core.gather_rows(source, order, scale, out.reshape(len(out), -1))
     return out
-
-
-def _class_indices(target: Array, prediction: Array) -> Array:
-    """Return one class index a row of the prediction, as the kernels read them."""
-    shape = prediction.shape[:-1]
-    if target.shape != (*shape, 1):
-        _checks.expect_shape(target, "target", shape, "as one class index a row of prediction")
-    _checks.in_range(target, "target", prediction.shape[-1])
-    return target.astype(np.int32).reshape(-1)

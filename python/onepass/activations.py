@@ -10,7 +10,7 @@ import numpy as np
 
 from onepass import _checks, kernels
 from onepass.engine.graph import SymbolicTensor, record
-from onepass.engine.ops import ActivationOp, SoftmaxOp
+from onepass.engine.ops import ActivationOp, GluOp, RowOp
 
 __all__ = [
     "celu",
@@ -18,6 +18,7 @@ __all__ = [
     "exponential",
     "gelu",
     "get",
+    "glu",
     "hard_shrink",
     "hard_sigmoid",
     "hard_silu",
@@ -27,6 +28,7 @@ __all__ = [
     "leaky_relu",
     "linear",
     "log_sigmoid",
+    "log_softmax",
     "mish",
     "relu",
     "relu6",
@@ -41,6 +43,7 @@ __all__ = [
     "softsign",
     "sparse_plus",
     "sparse_sigmoid",
+    "sparsemax",
     "squareplus",
     "swish",
     "tanh",
@@ -230,6 +233,19 @@ def gelu(x: Any, approximate: bool = False) -> Any:
     return _apply("gelu_tanh" if approximate else "gelu", x)
 
 
+def _over_axis(name: str, x: Any, axis: int, record_last: Callable[[Any], Any]) -> Any:
+    """Apply a function of the last dimension along any axis of an array."""
+    if isinstance(x, SymbolicTensor):
+        if axis not in (-1, x.ndim - 1):
+            raise ValueError(f"{name}: axis must be the last one in a model, got {axis}")
+        return record_last(x)
+    array = _floats(x)
+    kernel = getattr(kernels, name)
+    if axis in (-1, array.ndim - 1):
+        return kernel(array)
+    return np.moveaxis(kernel(np.moveaxis(array, axis, -1)), -1, axis)
+
+
 def softmax(x: Any, axis: int = -1) -> Any:
     """Return ``exp(x) / sum(exp(x))`` over the last dimension.
 
@@ -238,14 +254,46 @@ def softmax(x: Any, axis: int = -1) -> Any:
     ValueError
         If ``axis`` is not the last dimension of a symbolic tensor.
     """
-    if isinstance(x, SymbolicTensor):
-        if axis not in (-1, x.ndim - 1):
-            raise ValueError(f"softmax: axis must be the last one in a model, got {axis}")
-        return record(SoftmaxOp(), [x])
-    array = _floats(x)
-    if axis in (-1, array.ndim - 1):
-        return kernels.softmax(array)
-    return np.moveaxis(kernels.softmax(np.moveaxis(array, axis, -1)), -1, axis)
+    return _over_axis("softmax", x, axis, lambda x: record(RowOp("softmax"), [x]))
+
+
+def log_softmax(x: Any, axis: int = -1) -> Any:
+    """Return ``x - log(sum(exp(x)))`` over the last dimension, the logarithm of `softmax`.
+
+    Raises
+    ------
+    ValueError
+        If ``axis`` is not the last dimension of a symbolic tensor.
+    """
+    return _over_axis("log_softmax", x, axis, lambda x: record(RowOp("log_softmax"), [x]))
+
+
+def sparsemax(x: Any, axis: int = -1) -> Any:
+    """Return ``max(x - t, 0)`` over the last dimension, with the t for which it sums to 1.
+
+    Martins and Astudillo, From Softmax to Sparsemax, 2016.
+
+    Raises
+    ------
+    ValueError
+        If ``axis`` is not the last dimension of a symbolic tensor.
+    """
+    return _over_axis("sparsemax", x, axis, lambda x: record(RowOp("sparsemax"), [x]))
+
+
+def glu(x: Any, axis: int = -1) -> Any:
+    """Return the first half of the last dimension times the sigmoid of the second.
+
+    Dauphin et al., Language Modeling with Gated Convolutional Networks, 2017.
+
+    Raises
+    ------
+    ValueError
+        If ``axis`` is not the last dimension of a symbolic tensor, or has no halves.
+    """
+    if isinstance(x, SymbolicTensor) and (x.shape[-1] or 0) % 2:
+        raise ValueError(f"glu: the last dimension must be even, got shape {x.shape}")
+    return _over_axis("glu", x, axis, lambda x: record(GluOp(), [x]))
 
 
 _NOT_ACTIVATIONS = ("get", "serialize")

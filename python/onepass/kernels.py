@@ -23,6 +23,7 @@ from onepass._combine_kernels import (
     scaled_copy,
     scaled_sum,
 )
+from onepass._metric_kernels import column_sums, confusion_counts, row_accuracy
 from onepass._norm_kernels import (
     clip_by_global_norm_,
     clip_by_norm_,
@@ -43,7 +44,15 @@ from onepass._normalization_kernels import (
 )
 from onepass._random_kernels import alpha_dropout, dropout, gaussian_dropout, gaussian_noise
 from onepass._regularizing_kernels import constrain_, penalty
-from onepass._row_kernels import gather_rows, loss, row_accuracy, weighted_sum
+from onepass._row_kernels import gather_rows, loss, weighted_sum
+from onepass._rowwise_kernels import (
+    glu,
+    glu_backward,
+    log_softmax,
+    log_softmax_backward,
+    sparsemax,
+    sparsemax_backward,
+)
 
 Array = NDArray[Any]
 
@@ -57,8 +66,10 @@ __all__ = [
     "clip_by_global_norm_",
     "clip_by_norm_",
     "clip_by_value_",
+    "column_sums",
     "combine",
     "combine_backward",
+    "confusion_counts",
     "constrain_",
     "dense_backward",
     "dense_backward_input",
@@ -71,8 +82,12 @@ __all__ = [
     "gaussian_dropout",
     "gaussian_noise",
     "global_norm",
+    "glu",
+    "glu_backward",
     "layer_norm_backward",
     "layer_norm_forward",
+    "log_softmax",
+    "log_softmax_backward",
     "loss",
     "moving_statistics_",
     "penalty",
@@ -83,6 +98,8 @@ __all__ = [
     "scaled_sum",
     "softmax",
     "softmax_backward",
+    "sparsemax",
+    "sparsemax_backward",
     "unit_norm_backward",
     "unit_norm_forward",
     "weighted_sum",

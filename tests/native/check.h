@@ -258,6 +258,8 @@ double dot(int64_t n, F&& term) {
 template <class T>
 void losses_and_metrics(const onepass::KernelTable<T>& table);  // check_losses.cpp
 template <class T>
+void metrics_and_rows(const onepass::KernelTable<T>& table);  // check_metrics.cpp
+template <class T>
 void sweeps_and_reductions(const onepass::KernelTable<T>& table);  // check_sweeps.cpp
 template <class T>
 void regularizing(const onepass::KernelTable<T>& table);  // check_regularizing.cpp

@@ -109,15 +109,11 @@ void elementwise_loss(const KernelTable<T>& table, F formula, int id, Shape s, L
         [&](int64_t r, int64_t c) { return 1.0 / (1.0 + std::exp(-a.prediction(r, c))); });
 }
 
-template <class T, class F>
-void row_loss(const KernelTable<T>& table, F formula, int id, Shape s, Layout layout,
-              double smoothing, bool sparse) {
-  Case<T> a(formula, id, s, layout, smoothing);
-  if (sparse) a.sparse();
+template <class T, class F, class L>
+void row_crossentropy(const KernelTable<T>& table, F, Case<T>& a, Shape s, L&& label) {
   const auto h = math::hyper_from<F, double>(a.loss.hyper);
   const auto target = [&](int64_t r, int64_t c) {
-    const double t = sparse ? static_cast<double>(a.index[r] == c) : a.truth(r, c);
-    return F::smooth(t, static_cast<double>(s.cols), h);
+    return F::smooth(label(r, c), static_cast<double>(s.cols), h);
   };
   const auto sum = [&](auto&& term) {
     double total = 0.0;
@@ -133,43 +129,76 @@ void row_loss(const KernelTable<T>& table, F formula, int id, Shape s, Layout la
   const auto share = [&](int64_t r, int64_t c) {
     return (F::kFromLogits ? std::exp(a.prediction(r, c)) : a.prediction(r, c)) / mass(r);
   };
+  const auto log_share = [&](int64_t r, int64_t c) {
+    const double log_p = a.prediction(r, c) - std::log(mass(r));
+    return log_p > 0.0 ? 0.0 : log_p;  // by rounding
+  };
   const auto value = [&](int64_t r) {
     return sum([&](int64_t c) {
       if constexpr (F::kFromLogits) {
-        return F::term(target(r, c), a.prediction(r, c) - std::log(mass(r)));
+        return F::term(target(r, c), log_share(r, c), h);
       } else {
-        return F::term(target(r, c), share(r, c));
+        return F::term(target(r, c), share(r, c), h);
       }
     });
   };
   const auto slope = [&](int64_t r, int64_t c) {
     if constexpr (F::kFromLogits) {
-      const double all = sum([&](int64_t k) { return target(r, k); });
-      return F::gradient(target(r, c), all, share(r, c));
+      const auto pull = [&](int64_t k) { return F::pull(target(r, k), log_share(r, k), h); };
+      return pull(c) - share(r, c) * sum(pull);
     } else {
       const double mean =
-          sum([&](int64_t k) { return F::slope(target(r, k), share(r, k)) * share(r, k); });
-      return (F::slope(target(r, c), share(r, c)) - mean) / mass(r);
+          sum([&](int64_t k) { return F::slope(target(r, k), share(r, k), h) * share(r, k); });
+      return (F::slope(target(r, c), share(r, c), h) - mean) / mass(r);
     }
   };
   a.run(table, value, slope, share);
 }
 
 template <class T, class F>
+void row_loss(const KernelTable<T>& table, F formula, int id, Shape s, Layout layout,
+              double smoothing, bool sparse) {
+  Case<T> a(formula, id, s, layout, F::kOfTarget ? 0.5 + smoothing : smoothing);
+  if (sparse) a.sparse();
+  const auto h = math::hyper_from<F, double>(a.loss.hyper);
+  const auto label = [&](int64_t r, int64_t c) {
+    return sparse ? static_cast<double>(a.index[r] == c) : a.truth(r, c);
+  };
+  if constexpr (F::kOfTarget) {
+    const auto part = [&](int64_t r) {
+      double total = 0.0;
+      for (int64_t c = 0; c < s.cols; ++c) {
+        if (!sparse || a.index[r] == c) total += label(r, c) * a.prediction(r, c);
+      }
+      return total;
+    };
+    a.run(
+        table, [&](int64_t r) { return F::value(part(r), h); },
+        [&](int64_t r, int64_t c) { return label(r, c) * F::slope(part(r), h); },
+        [](int64_t, int64_t) { return 0.0; });
+  } else {
+    row_crossentropy(table, formula, a, s, label);
+  }
+}
+
+template <class T, class F>
 void summary_loss(const KernelTable<T>& table, F formula, int id, Shape s, Layout layout) {
-  Case<T> a(formula, id, s, layout, 0.0);
+  Case<T> a(formula, id, s, layout, F::kTotals ? 0.3 : 0.0);
   // One-hot: rounding must not decide which element is the largest.
   if (F::kPeak) {
     a.truth.fill([&](int64_t r, int64_t c) { return c == a.index[r] ? 1.0 : 0.0; });
   }
   const auto h = math::hyper_from<F, double>(a.loss.hyper);
   const auto summary = [&](int64_t r) {
-    math::RowSummary<double> row{0.0, 0.0, 0.0, -std::numeric_limits<double>::infinity(), 0.0};
+    math::RowSummary<double> row{0.0, 0.0, 0.0, -std::numeric_limits<double>::infinity(),
+                                 0.0, 0.0, 0.0};
     for (int64_t c = 0; c < s.cols; ++c) {
       const double y = a.truth(r, c), p = a.prediction(r, c);
       row.yp += y * p;
       row.yy += y * y;
       row.pp += p * p;
+      row.y += y;
+      row.p += p;
       const double wrong = (1.0 - y) * p;
       row.peaks = wrong > row.peak ? 1.0 : row.peaks + (wrong == row.peak);
       row.peak = std::max(row.peak, wrong == wrong ? wrong : row.peak);
@@ -226,7 +255,7 @@ void accuracies(const KernelTable<T>& table) {
       for (int64_t r = 0; r < s.rows; ++r) index.push_back(static_cast<int32_t>(argmax(p, r)));
       for (size_t r = 0; r < index.size(); r += 2) index[r] = (index[r] + 1) % s.cols;
       const auto check = [&](const char* what, Accuracy kind, Target<T> target, auto&& want) {
-        const RowAccuracy<T> a{kind, 0.25, target, p.read(), values.data()};
+        const RowAccuracy<T> a{kind, 0.25, target, p.read(), values.data(), 2};
         expect(
             std::string("row_accuracy ") + what, [&](Team& team) { table.row_accuracy(a, team); },
             Output(values, 1, [&](int64_t, int64_t r) { return want(r); }));
@@ -235,6 +264,13 @@ void accuracies(const KernelTable<T>& table) {
             [&](int64_t r) { return argmax(p, r) == index[r] ? 1.0 : 0.0; });
       check("categorical", Accuracy::kCategorical, {truth.read()},
             [&](int64_t r) { return argmax(p, r) == argmax(truth, r) ? 1.0 : 0.0; });
+      check("sparse top", Accuracy::kSparseTopKCategorical, {{}, index.data()}, [&](int64_t r) {
+        const double own = p(r, index[r]);
+        double above = 0.0;
+        for (int64_t c = 0; c < s.cols; ++c)
+          above += p(r, c) > own || (own != own && p(r, c) == p(r, c));
+        return above < 2.0 ? 1.0 : 0.0;
+      });
       truth.fill([&](int64_t r, int64_t c) { return truth(r, c) > 0.0 ? 1.0 : 0.0; });
       check("binary", Accuracy::kBinary, {truth.read()}, [&](int64_t r) {
         double right = 0.0;

@@ -62,12 +62,17 @@ template <class F, class T>
 __global__ void row_loss(const double* hyper, const T* y, const T* p, T* value, T* slope) {
   const auto h = math::hyper_from<F, T>(hyper);
   const int i = index();
-  const T t = F::smooth(y[i], T(10), h);
-  value[i] = F::term(t, p[i]);
-  if constexpr (F::kFromLogits) {
-    slope[i] = F::gradient(t, T(1), p[i]);
+  if constexpr (F::kOfTarget) {
+    value[i] = F::value(p[i], h);
+    slope[i] = F::slope(p[i], h);
   } else {
-    slope[i] = F::slope(t, p[i]);
+    const T t = F::smooth(y[i], T(10), h);
+    value[i] = F::term(t, p[i], h);
+    if constexpr (F::kFromLogits) {
+      slope[i] = F::pull(t, p[i], h);
+    } else {
+      slope[i] = F::slope(t, p[i], h);
+    }
   }
 }
 
@@ -75,7 +80,7 @@ template <class F, class T>
 __global__ void summary_loss(const double* hyper, const T* y, const T* p, T* value, T* slope) {
   const auto h = math::hyper_from<F, T>(hyper);
   const int i = index();
-  const math::RowSummary<T> row{y[0], y[1], y[2], y[3], y[4]};
+  const math::RowSummary<T> row{y[0], y[1], y[2], y[3], y[4], y[5], y[6]};
   value[i] = F::value(row, h);
   slope[i] = F::gradient(y[i], p[i], row, h);
 }
@@ -106,6 +111,7 @@ void use_all() {
   math::ElementwiseLosses::each([](auto f) { use(elementwise_loss<decltype(f), T>); });
   math::RowLosses::each([](auto f) { use(row_loss<decltype(f), T>); });
   math::SummaryLosses::each([](auto f) { use(summary_loss<decltype(f), T>); });
+  math::BatchLosses::each([](auto f) { use(summary_loss<decltype(f), T>); });
   math::Rules::each([](auto f) { use(rule<decltype(f), T>); });
 }
 

@@ -13,7 +13,8 @@ from onepass import activations, kernels
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ impl:DeprecationWarning")  # Keras's own
 
 OURS_ALONE = {"heaviside", "sign"}  # steps; Keras has them among its operations
-NAMES = sorted(set(activations.__all__) - {"get", "serialize", "softmax"} - OURS_ALONE)
+ROWWISE = ("softmax", "log_softmax", "sparsemax", "glu")
+NAMES = sorted(set(activations.__all__) - {"get", "serialize", *ROWWISE} - OURS_ALONE)
 CASES = [(name, {}) for name in NAMES if name != "threshold"]
 CASES += [
     ("relu", {"negative_slope": 0.3}),
@@ -60,7 +61,7 @@ def names_of(parameters):
     return {n: p.default for n, p in parameters.items() if n != "x"}
 
 
-@pytest.mark.parametrize("name", [*NAMES, "softmax"])
+@pytest.mark.parametrize("name", [*NAMES, *ROWWISE])
 def test_signature(keras, name):
     ours = inspect.signature(getattr(activations, name)).parameters
     theirs = inspect.signature(getattr(keras.activations, name)).parameters
@@ -70,9 +71,8 @@ def test_signature(keras, name):
 
 
 def test_all_of_keras_are_here(keras):
-    missing = {"glu", "log_softmax", "sparsemax"}
     theirs = {n for n, f in vars(keras.activations).items() if inspect.isfunction(f)}
-    assert theirs - set(activations.__all__) == missing | {"deserialize"}
+    assert theirs - set(activations.__all__) == {"deserialize"}
 
 
 @pytest.mark.parametrize(("name", "arguments"), CASES, ids=ids)
@@ -125,6 +125,33 @@ def slope(name, arguments, x):
     return kernels.activation_backward(y, np.ones_like(x), formula.name, x=given, **hyper)
 
 
+@pytest.mark.parametrize("axis", [-1, 0, 1])
+@pytest.mark.parametrize("name", [name for name in ROWWISE if name != "sparsemax"])
+def test_rowwise(keras, name, axis):
+    import jax
+
+    rng = np.random.default_rng(0)
+    for scale in (0.1, 1.0, 30.0):
+        x = scale * rng.normal(size=(4, 6, 8))
+        ours = getattr(activations, name)(x, axis)
+        theirs = in_keras(keras, name, x, {"axis": axis})
+        np.testing.assert_allclose(ours, theirs, rtol=1e-12, atol=1e-13)
+        if axis != -1:
+            continue
+        dy = rng.normal(size=ours.shape)
+        slopes = jax.grad(lambda v, dy=dy: (dy * getattr(keras.activations, name)(v)).sum())
+        backward = getattr(kernels, f"{name}_backward")
+        got = backward(x if name == "glu" else ours, dy)
+        np.testing.assert_allclose(got, slopes(jax.numpy.asarray(x)), rtol=1e-10, atol=1e-12)
+
+
+def test_sparsemax_sums_to_one_and_keras_s_does_not(keras):
+    """Keras 3.15 takes the sum of the cumulated sums for the last of them."""
+    x = np.random.default_rng(0).normal(size=(4, 8))
+    np.testing.assert_allclose(activations.sparsemax(x).sum(-1), 1, rtol=1e-12)
+    assert (np.abs(in_keras(keras, "sparsemax", x, {}).sum(-1) - 1) > 0.01).all()
+
+
 @pytest.mark.parametrize("name", sorted(OURS_ALONE))
 def test_steps(keras, name):
     x = np.concatenate([grid(), [0.0, -0.0, np.inf, -np.inf]])
@@ -141,6 +168,8 @@ LAYERS = {
     "elu": lambda k: k.layers.ELU(),
     "elu, alpha": lambda k: k.layers.ELU(alpha=0.5),
     "softmax": lambda k: k.layers.Softmax(),
+    "glu": lambda k: k.layers.Activation("glu"),
+    "log_softmax": lambda k: k.layers.Activation("log_softmax"),
     "softmax, axis": lambda k: k.layers.Softmax(axis=1),
     "mish": lambda k: k.layers.Activation("mish"),
     "hard_swish": lambda k: k.layers.Activation("hard_swish"),

@@ -23,6 +23,7 @@ DATA = {
     "classes": lambda rng: (np.eye(COLS)[rng.integers(0, COLS, N)], rng.normal(size=(N, COLS))),
     "ties": lambda rng: (np.eye(COLS)[rng.integers(0, COLS, N)], rng.integers(0, 2, (N, COLS)) / 2),
     "small": lambda rng: (rng.normal(size=(N, COLS)), 1e-8 * rng.normal(size=(N, COLS))),
+    "classy": lambda rng: (np.eye(COLS)[rng.integers(0, COLS, N)], rng.uniform(0, 1, (N, COLS))),
     "indices": lambda rng: (rng.integers(0, COLS, N), rng.dirichlet(np.ones(COLS), N)),
 }
 FOCAL = {"apply_class_balancing": True, "alpha": 0.4, "gamma": 1.5, "label_smoothing": 0.1}
@@ -49,6 +50,23 @@ CASES = [
     ("BinaryFocalCrossentropy", FOCAL, "labels"),
     ("BinaryFocalCrossentropy", {"from_logits": True}, "bits"),
     ("BinaryFocalCrossentropy", {"from_logits": True, **FOCAL}, "bits"),
+    ("CategoricalFocalCrossentropy", {}, "shares"),
+    (
+        "CategoricalFocalCrossentropy",
+        {"alpha": 0.7, "gamma": 0.5, "label_smoothing": 0.1},
+        "classy",
+    ),
+    ("CategoricalFocalCrossentropy", {"gamma": 0.0}, "shares"),
+    ("CategoricalFocalCrossentropy", {"from_logits": True}, "classes"),
+    ("CategoricalFocalCrossentropy", {"from_logits": True, "gamma": 3.5}, "classes"),
+    ("CategoricalGeneralizedCrossEntropy", {}, "indices"),
+    ("CategoricalGeneralizedCrossEntropy", {"q": 0.8}, "indices"),
+    ("Dice", {"axis": -1}, "labels"),
+    ("Dice", {}, "labels"),
+    ("Dice", {}, "shares"),
+    ("Tversky", {}, "labels"),
+    ("Tversky", {"alpha": 0.2, "beta": 1.3}, "shares"),
+    ("Tversky", {"alpha": 0.2, "beta": 1.3, "axis": -1}, "labels"),
     ("CategoricalCrossentropy", {"from_logits": True, "label_smoothing": 0.1}, "classes"),
     ("CategoricalCrossentropy", {}, "shares"),
     ("SparseCategoricalCrossentropy", {}, "indices"),
@@ -59,7 +77,7 @@ CASES = [
     ("CosineSimilarity", {}, "small"),  # where lengths have their limit
 ]
 NOT_IN_KERAS = {"Loss", "Quantile", "Perceptron"}
-NOT_THERE = {"circle", "ctc", "dice", "tversky", "categoricalfocalcrossentropy"}
+NOT_THERE = {"circle", "ctc"}
 CLASSES = sorted({name for name, _, _ in CASES})
 
 
@@ -72,7 +90,8 @@ def double_mean(keras, monkeypatch):
 
 
 def test_every_loss_is_compared():
-    assert {n for n in losses.__all__ if n[0].isupper()} == {*CLASSES} | NOT_IN_KERAS
+    classes = {n for n in losses.__all__ if isinstance(getattr(losses, n), type)}
+    assert classes == {*CLASSES} | NOT_IN_KERAS
 
 
 @pytest.mark.parametrize(("name", "arguments", "kind"), CASES)
@@ -92,15 +111,18 @@ def test_keras_values_and_gradients(keras, double_mean, name, arguments, kind):
 
         slopes = np.asarray(jax.grad(total)(jax.numpy.asarray(prediction)))
         hyper = dict(zip(_formulas.LOSSES[ours.formula].hyper, ours.hyper, strict=True))
-        _, gradient = kernels.loss(given, prediction, ours.formula, **hyper)
+        scale = 1 / N if ours.whole_batch else 1  # each row has the value of all
+        _, gradient = kernels.loss(given, prediction, ours.formula, scale=scale, **hyper)
         np.testing.assert_allclose(gradient, slopes, rtol=1e-8, atol=1e-10)
 
 
 @pytest.mark.parametrize("reduction", ["sum_over_batch_size", "sum", "mean"])
-@pytest.mark.parametrize("name", ["MeanAbsoluteError", "KLDivergence", "Hinge"])
+@pytest.mark.parametrize("name", ["MeanAbsoluteError", "KLDivergence", "Hinge", "Dice"])
 def test_keras_reductions_and_weights(keras, double_mean, name, reduction):
     target, prediction = DATA["shares"](np.random.default_rng(0))
     weights = np.random.default_rng(1).uniform(0, 2, N)
+    if name == "Dice" and reduction == "sum":
+        return  # refused: there is one value
     theirs = getattr(keras.losses, name)(reduction=reduction, dtype="float64")
     ours = getattr(losses, name)(reduction=reduction)
     for w in (None, weights):
@@ -110,15 +132,39 @@ def test_keras_reductions_and_weights(keras, double_mean, name, reduction):
 
 @pytest.mark.parametrize("name", CLASSES)
 def test_keras_arguments(keras, name):
-    """Defaults and configurations are Keras's; a configuration makes the same loss."""
+    """Order, defaults and configurations are Keras's; a configuration makes the same loss."""
     theirs = inspect.signature(getattr(keras.losses, name).__init__).parameters
     ours = inspect.signature(getattr(losses, name).__init__).parameters
+    assert list(ours) == list(theirs)
     for argument in ours:
         assert ours[argument].default == theirs[argument].default
     config = getattr(losses, name)().get_config()
     whole = getattr(keras.losses, name)().get_config()
     assert {key: whole.get(key, config[key]) for key in config} == config  # Huber's has no delta
+    assert whole.keys() <= config.keys()
     assert getattr(losses, name)(**config).get_config() == config
+    assert getattr(losses, name).from_config(whole).name == whole["name"]
+
+
+def test_keras_functions(keras, double_mean):
+    """Functions have Keras's arguments and values: one a row."""
+    from onepass.losses.functions import CLASS_OF
+
+    kinds = {name: kind for name, _, kind in CASES}
+    for function, cls in CLASS_OF.items():
+        if cls.__name__ in NOT_IN_KERAS:
+            continue
+        theirs = getattr(keras.losses, function.__name__)
+        ours, other = (inspect.signature(f).parameters for f in (function, theirs))
+        assert list(ours) == list(other)
+        assert [p.default for p in ours.values()] == [p.default for p in other.values()]
+        target, prediction = DATA[kinds[cls.__name__]](np.random.default_rng(0))
+        given = target if kinds[cls.__name__] == "indices" else target.astype(float)
+        more = {"q": 0.3} if "q" in ours else {}
+        expected = np.asarray(theirs(given, prediction, **more))
+        got = function(target, prediction, **more)
+        assert np.shape(got) == expected.shape
+        np.testing.assert_allclose(got, expected, rtol=1e-10, atol=1e-12)
 
 
 def test_keras_names(keras):

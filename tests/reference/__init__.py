@@ -4,6 +4,6 @@ Imported by the tests only. Nothing here shares code or tricks with ``csrc``; ea
 one dictionary keyed by the names in ``onepass._formulas``.
 """
 
-from reference import activations, dense, losses, normalization, reduce, rules
+from reference import activations, dense, losses, metrics, normalization, reduce, rules
 
-__all__ = ["activations", "dense", "losses", "normalization", "reduce", "rules"]
+__all__ = ["activations", "dense", "losses", "metrics", "normalization", "reduce", "rules"]

@@ -330,3 +330,34 @@ ACTIVATIONS = {
     "heaviside": Activation(heaviside, no_derivative),
     "sign": Activation(sign, no_derivative),
 }
+
+
+def log_softmax_backward(y: Array, dy: Array) -> Array:
+    return dy - np.exp(y) * dy.sum(-1, keepdims=True)
+
+
+def sparsemax(x: Array) -> Array:
+    """Martins and Astudillo 2016, algorithm 1: by sorting."""
+    z = x - x.max(-1, keepdims=True, initial=-np.inf)
+    ordered = -np.sort(-z, axis=-1)
+    place = np.arange(1, x.shape[-1] + 1)
+    total = np.cumsum(ordered, axis=-1)
+    size = (1.0 + place * ordered > total).sum(-1, keepdims=True)
+    threshold = (np.take_along_axis(total, size - 1, -1) - 1.0) / size
+    return np.maximum(z - threshold, 0.0)
+
+
+def sparsemax_backward(y: Array, dy: Array) -> Array:
+    support = y > 0.0
+    mean = (dy * support).sum(-1, keepdims=True) / support.sum(-1, keepdims=True)
+    return np.where(support, dy - mean, 0.0)
+
+
+def glu(x: Array) -> Array:
+    a, b = np.split(x, 2, axis=-1)
+    return a * sigmoid(b)
+
+
+def glu_backward(x: Array, dy: Array) -> Array:
+    a, b = np.split(x, 2, axis=-1)
+    return np.concatenate([dy * sigmoid(b), dy * a * sigmoid(b) * sigmoid(-b)], axis=-1)

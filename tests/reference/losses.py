@@ -186,6 +186,63 @@ def categorical_crossentropy_from_logits(
     return values, softmax(prediction) * t.sum(-1, keepdims=True) - t
 
 
+def categorical_focal_crossentropy(
+    target: Array, prediction: Array, class_weight: float, gamma: float, label_smoothing: float
+) -> tuple[Array, Array]:
+    t = smooth_categorical(target, label_smoothing)
+    total = prediction.sum(-1, keepdims=True)
+    q = prediction / total
+    c = np.clip(q, EPSILON, 1.0 - EPSILON)
+    values = -class_weight * (t * (1.0 - c) ** gamma * np.log(c)).sum(-1)
+    inside = (q >= EPSILON) & (q <= 1.0 - EPSILON)
+    slope = gamma * (1.0 - c) ** (gamma - 1.0) * np.log(c) - (1.0 - c) ** gamma / c
+    dq = np.where(inside, class_weight * t * slope, 0.0)
+    return values, (dq - (dq * q).sum(-1, keepdims=True)) / total
+
+
+def categorical_focal_crossentropy_from_logits(
+    target: Array, prediction: Array, class_weight: float, gamma: float, label_smoothing: float
+) -> tuple[Array, Array]:
+    t = smooth_categorical(target, label_smoothing)
+    log_p = log_softmax(prediction)
+    p, rest = np.exp(log_p), -np.expm1(log_p)
+    values = -class_weight * (t * rest**gamma * log_p).sum(-1)
+    dlog = class_weight * t * (gamma * rest ** (gamma - 1.0) * p * log_p - rest**gamma)
+    return values, dlog - p * dlog.sum(-1, keepdims=True)
+
+
+def categorical_generalized_crossentropy(
+    target: Array, prediction: Array, q: float
+) -> tuple[Array, Array]:
+    p = (target * prediction).sum(-1)
+    slope = -(np.maximum(p, EPSILON) ** (q - 1.0))
+    return (1.0 - p**q) / q, target * slope[..., None]
+
+
+def overlap(target, prediction, missed, false_alarms, epsilon, axis):
+    i = (target * prediction).sum(axis, keepdims=True)
+    misses = (target * (1.0 - prediction)).sum(axis, keepdims=True)
+    alarms = ((1.0 - target) * prediction).sum(axis, keepdims=True)
+    whole = i + missed * misses + false_alarms * alarms + epsilon
+    growth = target - missed * target + false_alarms * (1.0 - target)
+    return 1.0 - i / whole, -(target * whole - i * growth) / whole**2
+
+
+def tversky(
+    target: Array, prediction: Array, missed: float, false_alarms: float, epsilon: float
+) -> tuple[Array, Array]:
+    value, gradient = overlap(target, prediction, missed, false_alarms, epsilon, -1)
+    return value[..., 0], gradient
+
+
+def tversky_of_batch(
+    target: Array, prediction: Array, missed: float, false_alarms: float, epsilon: float
+) -> tuple[Array, Array]:
+    """Every row has the value of all; the gradient is that of this one value."""
+    value, gradient = overlap(target, prediction, missed, false_alarms, epsilon, None)
+    return np.full(prediction.shape[:-1], value.item()), gradient
+
+
 def cosine_similarity(target: Array, prediction: Array) -> tuple[Array, Array]:
     def length(x: Array) -> Array:
         return np.maximum(np.linalg.norm(x, axis=-1, keepdims=True), EPSILON)
@@ -224,6 +281,11 @@ LOSSES: dict[str, Callable[..., tuple[Array, Array]]] = {
     "binary_focal_crossentropy_from_logits": binary_focal_crossentropy_from_logits,
     "categorical_crossentropy": categorical_crossentropy,
     "categorical_crossentropy_from_logits": categorical_crossentropy_from_logits,
+    "categorical_focal_crossentropy": categorical_focal_crossentropy,
+    "categorical_focal_crossentropy_from_logits": categorical_focal_crossentropy_from_logits,
+    "categorical_generalized_crossentropy": categorical_generalized_crossentropy,
     "cosine_similarity": cosine_similarity,
     "categorical_hinge": categorical_hinge,
+    "tversky": tversky,
+    "tversky_of_batch": tversky_of_batch,
 }

@@ -34,9 +34,14 @@ def weighted_sum(values: Array, weights: Array) -> tuple[float, float]:
 
 
 def row_accuracy(
-    target: NDArray[np.generic], prediction: Array, kind: str, threshold: float
+    target: NDArray[np.generic], prediction: Array, kind: str, threshold: float, k: int = 5
 ) -> Array:
-    if kind == "binary":
-        return np.mean(target == (prediction > threshold), axis=-1)
-    truth = target if kind == "sparse_categorical" else np.argmax(target, axis=-1)
-    return (np.argmax(prediction, axis=-1) == truth).astype(np.float64)
+    if kind in ("binary", "equal"):
+        right = target == (prediction > threshold if kind == "binary" else prediction)
+        return np.mean(right, axis=-1)
+    truth = target if kind.startswith("sparse") else np.argmax(target, axis=-1)
+    if "top_k" not in kind:
+        return (np.argmax(prediction, axis=-1) == truth).astype(np.float64)
+    own = np.take_along_axis(prediction, truth[..., None], -1)
+    own = np.where(np.isnan(own), -np.inf, own)
+    return ((prediction > own).sum(-1) < k).astype(np.float64)

@@ -11,6 +11,7 @@ namespace onepass::math {
 namespace {
 
 struct CategoricalCrossentropyHyper {
+  static constexpr bool kOfTarget = false;
   static constexpr int kHyperCount = 1;
   static constexpr const char* kHyper[] = {"label_smoothing"};
   template <class T>
@@ -27,15 +28,17 @@ struct CategoricalCrossentropyFromLogits : CategoricalCrossentropyHyper {
   static constexpr const char* kName = "categorical_crossentropy_from_logits";
   static constexpr const char* kPrediction = "softmax";
   static constexpr bool kFromLogits = true;
+  static constexpr bool kPullIsTarget = true;
 
   // log_p = z - max - log(sum exp(z - max)); an impossible class with no weight costs nothing.
   template <class T>
-  ONEPASS_HD static T term(T t, T log_p) {
+  ONEPASS_HD static T term(T t, T log_p, const Hyper<T>&) {
     return t == T(0) && log_p == log_p ? T(0) : -t * log_p;
   }
+  // d/d log_p of the term; d/dz_j of the loss is pull_j - p_j sum_k pull_k
   template <class T>
-  ONEPASS_HD static T gradient(T t, T t_sum, T p) {
-    return p * t_sum - t;
+  ONEPASS_HD static T pull(T t, T, const Hyper<T>&) {
+    return -t;
   }
 };
 
@@ -51,12 +54,12 @@ struct CategoricalCrossentropy : CategoricalCrossentropyHyper {
   }
   // q = p / sum(p)
   template <class T>
-  ONEPASS_HD static T term(T t, T q) {
+  ONEPASS_HD static T term(T t, T q, const Hyper<T>&) {
     return -t * math::log(clip(q));
   }
   // d/dq of the term: 0 where the clip acts
   template <class T>
-  ONEPASS_HD static T slope(T t, T q) {
+  ONEPASS_HD static T slope(T t, T q, const Hyper<T>&) {
     const T c = clip(q);
     return c == q || q != q ? -t / c : T(0);
   }

@@ -12,6 +12,7 @@ struct CategoricalHinge : NoHyper {
   static constexpr const char* kName = "categorical_hinge";
   static constexpr const char* kPrediction = "linear";
   static constexpr bool kPeak = true;
+  static constexpr bool kTotals = false;
 
   template <class T>
   ONEPASS_HD static T value(const RowSummary<T>& row, const Hyper<T>&) {

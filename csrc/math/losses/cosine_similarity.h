@@ -10,6 +10,7 @@ struct CosineSimilarity : NoHyper {
   static constexpr const char* kName = "cosine_similarity";
   static constexpr const char* kPrediction = "linear";
   static constexpr bool kPeak = false;
+  static constexpr bool kTotals = false;
 
   template <class T>
   ONEPASS_HD static T inverse_norm(T squares) {

@@ -13,6 +13,7 @@ struct RowSummary {
   T yp;
   T yy, pp;
   T peak, peaks;
+  T y, p;
 };
 
 }  // namespace

@@ -1,4 +1,4 @@
-// Losses, metrics and the sums that their means are read from.
+// Losses, and the sums that means of row values are read from.
 #pragma once
 
 #include <cstring>
@@ -37,28 +37,6 @@ struct LossCall final : Call {
     f.kernels.of<T>().loss(a, team);
   }
   double work(int64_t rows) const override { return static_cast<double>(rows) * work_per_sample; }
-};
-
-template <class T>
-struct RowAccuracyCall final : Call {
-  Accuracy kind;
-  double threshold;
-  BufferId target, prediction, values;
-
-  void run(const Frame& f, Team& team) const override {
-    RowAccuracy<T> a{};
-    a.kind = kind;
-    a.threshold = threshold;
-    if (kind == Accuracy::kSparseCategorical) {
-      a.target.index = f.data<const int32_t>(target);
-    } else {
-      a.target.dense = f.matrix<const T>(target);
-    }
-    a.prediction = f.matrix<const T>(prediction);
-    a.values = f.data<T>(values);
-    f.kernels.of<T>().row_accuracy(a, team);
-  }
-  double work(int64_t rows) const override { return static_cast<double>(rows); }
 };
 
 // What the mean of row values over an epoch divides their weighted sum by.

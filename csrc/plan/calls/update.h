@@ -13,8 +13,12 @@ namespace onepass {
 template <class T>
 struct DenseUpdateCall final : Call {
   BufferId x, dz, dw, db;
+  // The batch norm that made x, if its gradients are wanted: its input, and so on.
+  BufferId norm_x = kNone, statistics = kNone, gamma = kNone, beta = kNone, sums = kNone;
+  BufferId dgamma = kNone, dbeta = kNone;
   int64_t w_tensor, b_tensor;  // of the optimizer; b may be -1
   std::shared_ptr<Optimizer> optimizer;
+  PenaltyFactors penalties[2];
   double work_per_sample, parameters;
 
   void run(const Frame& f, Team& team) const override {
@@ -28,8 +32,12 @@ struct DenseUpdateCall final : Call {
     }
     const DenseBackwardWeights<T> gradient{f.matrix<const T>(x), f.matrix<const T>(dz),
                                            f.matrix<T>(dw), f.data<T>(db), false};
+    const InputNorm<T> norm{f.matrix<const T>(norm_x), f.matrix<const T>(statistics),
+                            f.data<const T>(gamma),    f.data<const T>(beta),
+                            f.data<const T>(sums),     f.data<T>(dgamma),
+                            f.data<T>(dbeta)};
     optimizer->dense_step(gradient, w_tensor, b_tensor, f.step.learning_rate, f.numbers.scalars,
-                          f.kernels, team);
+                          norm_x == kNone ? nullptr : &norm, penalties, f.kernels, team);
   }
   double work(int64_t rows) const override {
     return static_cast<double>(rows) * work_per_sample + parameters;

@@ -7,6 +7,8 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 
 class Progress:
     """Shows epochs on standard output; its caller reports each thing that happens.
@@ -76,11 +78,13 @@ def _new_bar(steps: int | None) -> Any:
     return Bar(total=steps, unit="step", file=sys.stdout, dynamic_ncols=True)
 
 
-def _metrics(logs: Mapping[str, float]) -> str:
+def _metrics(logs: Mapping[str, Any]) -> str:
     return " - ".join(f"{name}: {_value(value)}" for name, value in logs.items())
 
 
-def _value(value: float) -> str:
+def _value(value: Any) -> str:
+    if np.ndim(value):
+        return "[" + " ".join(_value(v) for v in value) + "]"
     small = 0.0 < abs(value) <= 1e-3
     return f"{value:.4e}" if small else f"{value:.4f}"
 

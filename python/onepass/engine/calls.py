@@ -55,7 +55,7 @@ class Call:
     @property
     def updates(self) -> bool:
         """Whether the call changes parameters or other weights."""
-        return "optimizer" in self.attributes or self.kernel == "moving_statistics"
+        return "optimizer" in self.attributes or self.kernel in ("moving_statistics", "constrain")
 
     @property
     def couples_rows(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -64,16 +64,20 @@ class ObjectiveBuffers:
 
 @dataclass(frozen=True)
 class Readout:
-    """A number in the logs: ``result`` of ``size`` of a pass's sums, from number ``first`` on."""
+    """A number in the logs: ``result`` of ``size`` of a pass's sums, from number ``first`` on.
+
+    Metrics of several numbers give an array.
+    """
 
     name: str
     first: int
     size: int
-    result: Callable[[Floats], float]
+    result: Callable[[Floats], Any]
 
-    def of(self, sums: Floats) -> float:
-        """Return the number."""
-        return float(self.result(sums[self.first : self.first + self.size]))
+    def of(self, sums: Floats) -> Any:
+        """Return the number, or the array."""
+        value = self.result(sums[self.first : self.first + self.size])
+        return value if np.ndim(value) else float(value)
 
 
 def mean(sums: Floats) -> float:
@@ -205,11 +209,12 @@ def _emit_metrics(
         (objective.weighted_metrics, at, "weighted_"),
     ):
         for metric in metrics:
-            first = low.sums(metric.state_size)
+            size = metric.state_size_for(buffers.prediction.cols)
+            first = low.sums(size)
             metric.lower(low, buffers, first)
             taken = any(readout.name == prefix + metric.name for readout in readouts)
             name = prefix + (kind if taken else "") + metric.name
-            readouts.append(Readout(name, first, metric.state_size, metric.result_of))
+            readouts.append(Readout(name, first, size, metric.result_of))
     return readouts
 
 

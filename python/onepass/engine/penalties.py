@@ -77,7 +77,7 @@ def with_penalties(readouts: Sequence[Readout], penalties: Sequence[Readout]) ->
     loss, *others = readouts
 
     def result(sums: Floats) -> float:
-        return loss.of(sums) + sum(penalty.of(sums) for penalty in penalties)
+        return float(loss.of(sums) + sum(penalty.of(sums) for penalty in penalties))
 
     last = max(readout.first + readout.size for readout in (loss, *penalties))
     return [Readout(loss.name, 0, last, result), *others]

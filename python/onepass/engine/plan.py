@@ -31,7 +31,7 @@ from onepass.engine.penalties import (
     with_penalties,
 )
 from onepass.engine.recording import Graph
-from onepass.engine.rewrites import REWRITES, Rewrite, rewrite
+from onepass.engine.rewrites import DENSE_UPDATE_ROLES, REWRITES, Rewrite, rewrite
 from onepass.engine.schedule import Phases, phases
 from onepass.engine.storage import Variable
 from onepass.engine.tracing import Traced, traced
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 Mode = Literal["train", "evaluate", "predict", "sample"]
 
 _COUNTS = _core.mean_divisors()
-_ACCURACIES = _core.accuracies()
+_KINDS = {**_core.accuracies(), **_core.column_sum_kinds()}
 _CONSTRAINTS = _core.constraints()
 
 
@@ -219,7 +219,7 @@ def _add_call(plan: _core.Plan, ids: dict[Buffer, int], call: Call) -> None:
     if (
         "optimizer" in call.attributes
     ):  # the optimizer knows its parameters, and an update their gradients
-        roles = ("x", "dz", "dw", "db") if call.kernel == "dense_update" else ()
+        roles = DENSE_UPDATE_ROLES if call.kernel == "dense_update" else ()
         buffers = {role: buffer for role, buffer in buffers.items() if role in roles}
     arguments = {role: _buffer_id(plan, ids, buffer) for role, buffer in buffers.items()}
     getattr(plan, call.kernel)(**arguments, **_native_attributes(call))
@@ -255,6 +255,6 @@ def _native_attributes(call: Call) -> dict[str, Any]:
     if "count" in attributes:
         attributes["count"] = _COUNTS[attributes["count"]]
     if "kind" in attributes:
-        kinds = _CONSTRAINTS if call.kernel == "constrain" else _ACCURACIES
+        kinds = _CONSTRAINTS if call.kernel == "constrain" else _KINDS
         attributes["kind"] = kinds[attributes["kind"]]
     return attributes

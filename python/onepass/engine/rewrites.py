@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from onepass import _core
 from onepass._formulas import ACTIVATIONS
 from onepass.engine.calls import Buffer, Call
+from onepass.engine.storage import padded
 
 Calls = list[Call]
 
@@ -158,7 +160,7 @@ def fuse_activation_backward(calls: Calls) -> Calls:
 
 
 def fuse_update(calls: Calls) -> Calls:
-    """The update of a dense layer behind each stripe of its weight gradient."""
+    """The update of a dense layer, and its penalties, behind each stripe of its weight gradient."""
     for update in [call for call in calls if call.kernel == "update"]:
         if not update.attributes["optimizer"].elementwise:
             continue
@@ -168,14 +170,20 @@ def fuse_update(calls: Calls) -> Calls:
             if not tensors:
                 continue
             parameters = {role[1]: left.writes[f"p{i}"] for role, i in tensors.items()}
+            attributes = {
+                "optimizer": update.attributes["optimizer"],
+                "tensors": list(tensors.values()),
+            }
+            penalties = [_penalty_on(calls, product.writes[role]) for role in tensors]
+            if any(penalties):
+                attributes["penalties"] = [_factors(penalty) for penalty in penalties]
             fused = Call(
-                "dense_update",
-                product.reads,
-                {**product.writes, **parameters},
-                {"optimizer": update.attributes["optimizer"], "tensors": list(tensors.values())},
+                "dense_update", product.reads, {**product.writes, **parameters}, attributes
             )
             rest = _update_without(left, set(tensors.values()))
             calls = _replaced(_replaced(calls, product, fused), left, rest)
+            for penalty in filter(None, penalties):
+                calls = _replaced(calls, penalty, _without_gradient(penalty))
             left = rest
         if not left.reads:
             calls = _without(calls, left)
@@ -188,12 +196,33 @@ def _tensors_of(calls: Calls, product: Call, update: Call) -> dict[str, int]:
         return {}
     tensors = {}
     for role, gradient in product.writes.items():
-        used = _others(calls, gradient, product, update)
+        used = _others(calls, gradient, product, update, _penalty_on(calls, gradient))
         found = [name for name, buffer in update.reads.items() if buffer is gradient]
         if used or not found:
             return {}
         tensors[role] = int(found[0].removeprefix("g"))
     return tensors
+
+
+def _penalty_on(calls: Calls, gradient: Buffer) -> Call | None:
+    """Return a penalty on a parameter that adds to this gradient."""
+    for call in calls:
+        if call.kernel == "penalty" and call.writes.get("gradient") is gradient:
+            return call if call.attributes["accumulate"] else None
+    return None
+
+
+def _factors(penalty: Call | None) -> tuple[float, float]:
+    return (0.0, 0.0) if penalty is None else (penalty.attributes["l1"], penalty.attributes["l2"])
+
+
+def _without_gradient(penalty: Call) -> Call:
+    """Return the penalty's value alone."""
+    return replace(
+        penalty,
+        writes={"values": penalty.writes["values"]},
+        attributes={**penalty.attributes, "accumulate": False},
+    )
 
 
 def _update_without(update: Call, tensors: set[int]) -> Call:
@@ -207,12 +236,77 @@ def _update_without(update: Call, tensors: set[int]) -> Call:
     )
 
 
+_NORM_ROLES = ("norm_x", "statistics", "gamma", "beta", "sums", "dgamma", "dbeta")
+DENSE_UPDATE_ROLES = ("x", "dz", "dw", "db", *_NORM_ROLES)  # that the native call is told
+
+
+def fuse_input_norm(calls: Calls) -> Calls:
+    """Gradients of a batch norm on a model's input within the update of the layer behind it.
+
+    They follow from that layer's weights and their gradient: no product is needed for them.
+    """
+    for norm in [call for call in calls if call.kernel == "batch_norm_backward"]:
+        product = _writer(calls, norm.reads["dy"], "dense_backward_input")
+        if "dx" in norm.writes or product is None or not _only_leads_to(calls, product, norm):
+            continue
+        made = next(c for c in calls if norm.reads["statistics"] in c.writes.values())
+        dense = _update_behind(calls, product, made)
+        if dense is None:
+            continue
+        cols = dense.writes["dw"].cols
+        sums = Buffer("column_sums", "table", cols, padded(cols), rows=1)
+        add_up = Call(
+            "dense_backward_weights",
+            {"x": dense.reads["x"], "dz": dense.reads["dz"]},
+            {"db": sums},
+            {"accumulate": False},
+        )
+        reads = {"norm_x": norm.reads["x"], "statistics": norm.reads["statistics"], "sums": sums}
+        reads |= {role: made.reads[role] for role in ("gamma", "beta") if role in made.reads}
+        fused = replace(
+            dense, reads={**dense.reads, **reads}, writes={**dense.writes, **norm.writes}
+        )
+        calls = _replaced(_replaced(calls, dense, fused), norm, add_up, product)
+    return calls
+
+
+def _only_leads_to(calls: Calls, product: Call, norm: Call) -> bool:
+    """Whether the product's result is that norm's gradient alone, and whose own go to updates."""
+    added = ("accumulate", "accumulate_gamma", "accumulate_beta")
+    if product.attributes["activation"] != "linear" or product.attributes["accumulate"]:
+        return False
+    if any(norm.attributes[name] for name in added):
+        return False
+    if _others(calls, norm.reads["dy"], product, norm):
+        return False
+    users = [other for buffer in norm.writes.values() for other in _others(calls, buffer, norm)]
+    return all(user.kernel == "update" for user in users)
+
+
+def _update_behind(calls: Calls, product: Call, made: Call) -> Call | None:
+    """Return the update of the product's layer, where its input is what that norm made."""
+    if made.attributes["activation"] != "linear":
+        return None
+    for call in calls:
+        if (
+            call.kernel == "dense_update"
+            and call.reads["dz"] is product.reads["dz"]
+            and call.reads["x"] is made.writes["y"]
+            and call.writes["w"] is product.reads["w"]
+            and 2 <= call.writes["dw"].cols <= _core.most_norm_units
+        ):
+            return call
+    return None
+
+
 REWRITES = (
     # From the logits nothing is clipped or rounded on the way through the probabilities.
     Rewrite(fuse_output_loss, 1e-5),
     Rewrite(fuse_activation, 0.0),
     Rewrite(fuse_activation_backward, 0.0),
     Rewrite(fuse_update, 0.0),
+    # By other sums of the same products; divided by gamma where that keeps their digits.
+    Rewrite(fuse_input_norm, 1e-5),
 )
 
 

@@ -19,18 +19,15 @@ def phases(calls: Sequence[Call]) -> Phases:
     Updates of parameters all come last, so that a step is either done or has changed nothing, and
     behind them the constraints of what was updated. The calls of a phase keep their order.
     """
-    levels: list[list[Call]] = []
+    others = [call for call in calls if not call.updates]
+    return [*_levels(others), *_levels([call for call in calls if call.updates])]
+
+
+def _levels(calls: Sequence[Call]) -> Phases:
+    levels: Phases = []
     read_at: dict[Buffer, int] = {}  # last level that reads, or writes, a memory
     written_at: dict[Buffer, int] = {}
-    updates: list[Call] = []
-    constraints: list[Call] = []
     for call in calls:
-        if call.updates:
-            updates.append(call)
-            continue
-        if call.kernel == "constrain":
-            constraints.append(call)
-            continue
         reads = {buffer.root() for buffer in call.reads.values()}
         writes = {buffer.root() for buffer in call.writes.values()}
         before = [written_at.get(root, -1) for root in reads | writes]
@@ -41,4 +38,4 @@ def phases(calls: Sequence[Call]) -> Phases:
         levels[level].append(call)
         read_at.update({root: max(level, read_at.get(root, -1)) for root in reads})
         written_at.update(dict.fromkeys(writes, level))
-    return [*levels, *(phase for phase in (updates, constraints) if phase)]
+    return levels

@@ -31,6 +31,7 @@ from onepass.layers.normalization import (
 )
 from onepass.layers.numpy_layer import NumpyLayer
 from onepass.layers.pooling import GlobalAveragePooling1D
+from onepass.layers.preprocessing import Normalization
 from onepass.layers.regularization import ActivityRegularization
 from onepass.layers.rescaling import Rescaling
 from onepass.layers.reshaping import Flatten, Reshape
@@ -61,6 +62,7 @@ __all__ = [
     "Maximum",
     "Minimum",
     "Multiply",
+    "Normalization",
     "NumpyLayer",
     "PReLU",
     "RMSNormalization",

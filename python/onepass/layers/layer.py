@@ -130,7 +130,7 @@ class Layer(HasWeights):
     def variables(self) -> list[Variable]:
         """All weights, trainable or not, in order of creation."""
         own = list(self._variables)
-        return unique(own + [v for layer in self._sublayers() for v in layer.variables])
+        return unique(own + [v for layer in self.sublayers() for v in layer.variables])
 
     @property
     def trainable_variables(self) -> list[Variable]:
@@ -138,9 +138,13 @@ class Layer(HasWeights):
         if not self.trainable:
             return []
         own = [v for v in self._variables if v.trainable]
-        return unique(own + [v for layer in self._sublayers() for v in layer.trainable_variables])
+        return unique(own + [v for layer in self.sublayers() for v in layer.trainable_variables])
 
-    def _sublayers(self) -> Iterator[Layer]:
+    def own_trained(self) -> list[Variable]:
+        """Return the weights of this layer itself, not of those inside, that training changes."""
+        return [v for v in self._variables if v.trainable] if self.trainable else []
+
+    def sublayers(self) -> Iterator[Layer]:
         """Layers kept as attributes, or in lists, tuples and dicts that are."""
         for value in vars(self).values():
             if isinstance(value, Layer):
@@ -158,12 +162,12 @@ class Layer(HasWeights):
     @trainable.setter
     def trainable(self, value: bool) -> None:
         self._trainable = bool(value)
-        for layer in self._sublayers():
+        for layer in self.sublayers():
             layer.trainable = value
 
     def trainable_flags(self) -> tuple[bool, ...]:
         """Return ``trainable`` of this layer and of all inside, on which plans depend."""
-        inner = [flag for layer in self._sublayers() for flag in layer.trainable_flags()]
+        inner = [flag for layer in self.sublayers() for flag in layer.trainable_flags()]
         return (self._trainable, *inner)
 
     # -- building and calling --------------------------------------------------------------------

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Self
 
 import numpy as np
 
@@ -25,24 +26,33 @@ class Loss:
         not at all (only for calls on arrays).
     name : str, optional
         Key of a metric made of this loss; default the name of the class.
+    dtype : {"float32", "float64"}, optional
+        What predictions are converted to before they are compared; by default float32 and float64
+        stay as they are. In a model the output's float type counts.
 
     Attributes
     ----------
     sparse : bool
         Whether targets are class indices, not rows like the prediction.
+    whole_batch : bool
+        Whether it is one value of all rows together, each of which then has it.
     """
 
     sparse = False
+    whole_batch = False
     _from_probabilities = ""
 
     def __init__(
         self,
         reduction: str | None = "sum_over_batch_size",
         name: str | None = None,
+        dtype: str | None = None,
         from_logits: bool = False,
         **hyper: float,
     ) -> None:
         name = name or to_snake_case(type(self).__name__)
+        if dtype not in (None, "float32", "float64"):
+            raise ValueError(f"{name}: dtype must be 'float32' or 'float64', got {dtype!r}")
         if reduction not in _REDUCTIONS:
             raise ValueError(f"{name}: reduction must be one of {_REDUCTIONS}, got {reduction!r}")
         if not isinstance(from_logits, bool):
@@ -50,6 +60,7 @@ class Loss:
         self.reduction = reduction
         self.name = name
         self.from_logits = from_logits
+        self._dtype = dtype
         self._hyper = {
             key: number(value, f"{name}: {key}", HYPER_RANGES[key].low, HYPER_RANGES[key].high)
             for key, value in hyper.items()
@@ -93,8 +104,8 @@ class Loss:
         loss : float, or (n,) array without reduction
         """
         prediction = np.asarray(y_pred)
-        if prediction.dtype.kind in "iub":
-            prediction = prediction.astype(np.float32)
+        if self._dtype is not None or prediction.dtype.kind in "iub":
+            prediction = prediction.astype(self._dtype or np.float32)
         target = np.asarray(y_true)
         if not self.sparse:
             target = target.astype(prediction.dtype, copy=False)
@@ -104,7 +115,7 @@ class Loss:
         if sample_weight is not None:
             values = values * np.asarray(sample_weight, values.dtype)
         if self.reduction in ("none", None):
-            return values
+            return values[(0,) * values.ndim] if self.whole_batch and values.size else values
         total = float(np.sum(values, dtype=np.float64))
         return total if self.reduction == "sum" else total / values.size
 
@@ -118,6 +129,11 @@ class Loss:
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
         return {**self._hyper, "reduction": self.reduction, "name": self.name}
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Self:
+        """Return a loss with these constructor's arguments."""
+        return cls(**config)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name!r}>"

@@ -1,77 +1,25 @@
-"""Losses by name. Adding one: its class in `_CLASSES`."""
+"""Losses by name, function and configuration. Adding one: see `CLASS_OF` in ``functions``."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from onepass.losses.classification import (
-    BinaryCrossentropy,
-    BinaryFocalCrossentropy,
-    CategoricalCrossentropy,
-    CategoricalHinge,
-    Hinge,
-    KLDivergence,
-    Perceptron,
-    SparseCategoricalCrossentropy,
-    SquaredHinge,
-)
 from onepass.losses.function import FunctionLoss
+from onepass.losses.functions import ALIASES, CLASS_OF
 from onepass.losses.loss import Loss
-from onepass.losses.regression import (
-    CosineSimilarity,
-    Huber,
-    LogCosh,
-    MeanAbsoluteError,
-    MeanAbsolutePercentageError,
-    MeanSquaredError,
-    MeanSquaredLogarithmicError,
-    Poisson,
-    Quantile,
-)
 
-_CLASSES: tuple[Callable[[], Loss], ...] = (
-    MeanSquaredError,
-    MeanAbsoluteError,
-    MeanAbsolutePercentageError,
-    MeanSquaredLogarithmicError,
-    Huber,
-    LogCosh,
-    Quantile,
-    Poisson,
-    BinaryCrossentropy,
-    BinaryFocalCrossentropy,
-    CategoricalCrossentropy,
-    SparseCategoricalCrossentropy,
-    KLDivergence,
-    Hinge,
-    SquaredHinge,
-    Perceptron,
-    CategoricalHinge,
-    CosineSimilarity,
-)
-_ALIASES: dict[str, Callable[..., Loss]] = {
-    "mse": MeanSquaredError,
-    "MSE": MeanSquaredError,
-    "mae": MeanAbsoluteError,
-    "MAE": MeanAbsoluteError,
-    "mape": MeanAbsolutePercentageError,
-    "MAPE": MeanAbsolutePercentageError,
-    "msle": MeanSquaredLogarithmicError,
-    "MSLE": MeanSquaredLogarithmicError,
-    "huber": Huber,
-    "logcosh": LogCosh,
-    "pinball": Quantile,
-    "bce": BinaryCrossentropy,
-    "BCE": BinaryCrossentropy,
-    "kld": KLDivergence,
-    "KLD": KLDivergence,
-}
+_CLASSES = {kind.__name__: kind for kind in CLASS_OF.values()}
 _BY_NAME: dict[str, Callable[[], Loss]] = {
-    **{kind().name: kind for kind in _CLASSES},
-    **{type(kind()).__name__: kind for kind in _CLASSES},
-    **{alias: partial(kind, name=alias) for alias, kind in _ALIASES.items()},
+    **{kind().name: kind for kind in _CLASSES.values()},
+    **{
+        function.__name__: partial(kind, name=function.__name__)
+        for function, kind in CLASS_OF.items()
+        if kind().name != function.__name__
+    },
+    **_CLASSES,
+    **{alias: partial(CLASS_OF[function], name=alias) for alias, function in ALIASES.items()},
 }
 
 
@@ -80,8 +28,14 @@ def names() -> list[str]:
     return list(_BY_NAME)
 
 
-def get(identifier: str | Loss | Callable[[Any, Any], Any]) -> Loss:
-    """Return the loss of this name, the given loss, or one that is a function.
+def get(identifier: Any) -> Loss:
+    """Return the loss that a name, a function, a class or a configuration stands for.
+
+    Parameters
+    ----------
+    identifier : str, Loss, function or class of this module, or mapping
+        Another function of targets and predictions becomes a loss of its own. A mapping is
+        ``{"class_name": ..., "config": {...}}``, as ``serialize`` returns.
 
     Raises
     ------
@@ -96,6 +50,36 @@ def get(identifier: str | Loss | Callable[[Any, Any], Any]) -> Loss:
         if identifier not in _BY_NAME:
             raise ValueError(f"unknown loss {identifier!r}; known: {sorted(_BY_NAME)}")
         return _BY_NAME[identifier]()
+    if isinstance(identifier, Mapping):
+        return _from_configuration(identifier)
+    if isinstance(identifier, type) and issubclass(identifier, Loss):
+        return identifier()
+    if callable(identifier) and identifier in CLASS_OF:
+        return CLASS_OF[identifier](name=identifier.__name__)
     if callable(identifier):
         return FunctionLoss(identifier)
-    raise TypeError(f"loss must be a name, a function or a Loss, got {type(identifier).__name__}")
+    raise TypeError(
+        "loss must be a name, a function, a Loss or a configuration, got "
+        f"{type(identifier).__name__}"
+    )
+
+
+def _from_configuration(config: Mapping[str, Any]) -> Loss:
+    name = config.get("class_name")
+    if name not in _CLASSES:
+        raise ValueError(f"loss: class_name must be one of {sorted(_CLASSES)}, got {name!r}")
+    return _CLASSES[name](**config.get("config", {}))
+
+
+def serialize(loss: Any) -> dict[str, Any]:
+    """Return ``{"class_name": ..., "config": {...}}``, which ``deserialize`` makes the loss from.
+
+    A name or a function counts as the loss that it stands for.
+    """
+    made = get(loss)
+    return {"class_name": type(made).__name__, "config": made.get_config()}
+
+
+def deserialize(name: Any) -> Loss:
+    """Return the loss that ``serialize`` was given; takes what ``get`` takes."""
+    return get(name)

@@ -14,9 +14,12 @@ class MeanSquaredError(Loss):
     _from_probabilities = "mean_squared_error"
 
     def __init__(
-        self, reduction: str | None = "sum_over_batch_size", name: str = "mean_squared_error"
+        self,
+        reduction: str | None = "sum_over_batch_size",
+        name: str = "mean_squared_error",
+        dtype: str | None = None,
     ) -> None:
-        super().__init__(reduction, name)
+        super().__init__(reduction, name, dtype)
 
 
 class MeanAbsoluteError(Loss):
@@ -25,9 +28,12 @@ class MeanAbsoluteError(Loss):
     _from_probabilities = "mean_absolute_error"
 
     def __init__(
-        self, reduction: str | None = "sum_over_batch_size", name: str = "mean_absolute_error"
+        self,
+        reduction: str | None = "sum_over_batch_size",
+        name: str = "mean_absolute_error",
+        dtype: str | None = None,
     ) -> None:
-        super().__init__(reduction, name)
+        super().__init__(reduction, name, dtype)
 
 
 class MeanAbsolutePercentageError(Loss):
@@ -39,8 +45,9 @@ class MeanAbsolutePercentageError(Loss):
         self,
         reduction: str | None = "sum_over_batch_size",
         name: str = "mean_absolute_percentage_error",
+        dtype: str | None = None,
     ) -> None:
-        super().__init__(reduction, name)
+        super().__init__(reduction, name, dtype)
 
 
 class MeanSquaredLogarithmicError(Loss):
@@ -55,8 +62,9 @@ class MeanSquaredLogarithmicError(Loss):
         self,
         reduction: str | None = "sum_over_batch_size",
         name: str = "mean_squared_logarithmic_error",
+        dtype: str | None = None,
     ) -> None:
-        super().__init__(reduction, name)
+        super().__init__(reduction, name, dtype)
 
 
 class Huber(Loss):
@@ -77,8 +85,9 @@ class Huber(Loss):
         delta: float = 1.0,
         reduction: str | None = "sum_over_batch_size",
         name: str = "huber_loss",
+        dtype: str | None = None,
     ) -> None:
-        super().__init__(reduction, name, delta=delta)
+        super().__init__(reduction, name, dtype, delta=delta)
 
 
 class LogCosh(Loss):
@@ -87,9 +96,12 @@ class LogCosh(Loss):
     _from_probabilities = "log_cosh"
 
     def __init__(
-        self, reduction: str | None = "sum_over_batch_size", name: str = "log_cosh"
+        self,
+        reduction: str | None = "sum_over_batch_size",
+        name: str = "log_cosh",
+        dtype: str | None = None,
     ) -> None:
-        super().__init__(reduction, name)
+        super().__init__(reduction, name, dtype)
 
 
 class Quantile(Loss):
@@ -111,9 +123,10 @@ class Quantile(Loss):
         gamma: float = 0.5,
         reduction: str | None = "sum_over_batch_size",
         name: str = "quantile",
+        dtype: str | None = None,
     ) -> None:
         number(gamma, f"{name}: gamma", 0.0, 1.0)
-        super().__init__(reduction, name, quantile=gamma)
+        super().__init__(reduction, name, dtype, quantile=gamma)
 
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()
@@ -129,9 +142,12 @@ class Poisson(Loss):
     _from_probabilities = "poisson"
 
     def __init__(
-        self, reduction: str | None = "sum_over_batch_size", name: str = "poisson"
+        self,
+        reduction: str | None = "sum_over_batch_size",
+        name: str = "poisson",
+        dtype: str | None = None,
     ) -> None:
-        super().__init__(reduction, name)
+        super().__init__(reduction, name, dtype)
 
 
 class CosineSimilarity(Loss):
@@ -151,7 +167,8 @@ class CosineSimilarity(Loss):
         axis: int = -1,
         reduction: str | None = "sum_over_batch_size",
         name: str = "cosine_similarity",
+        dtype: str | None = None,
     ) -> None:
         if axis != -1:
             raise ValueError(f"{name}: axis must be -1, got {axis!r}")
-        super().__init__(reduction, name)
+        super().__init__(reduction, name, dtype)

@@ -20,6 +20,7 @@ from onepass.models.objectives import (
 
 if TYPE_CHECKING:
     from onepass import _core
+    from onepass.engine.feeding import Samples
     from onepass.optimizers import Optimizer
 
 _CALLS = 1 << 31  # draws from here on are those of single calls
@@ -35,6 +36,7 @@ class Compiled(Layer):
         self.loss: Any = None  # a loss, or a structure of losses and None
         self.stop_training = False
         self.history: History | None = None
+        self.training_samples: Samples | None = None  # arrays, while `fit` trains on them
         self._loss_weights: Any = None
         self._metrics: Any = None
         self._weighted_metrics: Any = None
@@ -45,7 +47,13 @@ class Compiled(Layer):
 
     def __getstate__(self) -> dict[str, Any]:
         # Plans are recorded anew.
-        return {**super().__getstate__(), "_plans": {}, "_predictor": None, "history": None}
+        return {
+            **super().__getstate__(),
+            "_plans": {},
+            "_predictor": None,
+            "history": None,
+            "training_samples": None,
+        }
 
     # -- what models say --------------------------------------------------------------------------
 

@@ -71,6 +71,7 @@ class Model(Trainer):
         if (inputs is None) != (outputs is None):
             raise TypeError("Model: give both inputs and outputs, or neither")
         if inputs is not None:
+            inputs, outputs = _unwrapped(inputs), _unwrapped(outputs)
             self.network = Network(inputs, outputs)
             graph = Graph(inputs, outputs)
             check_weights_held(graph, self.variables)
@@ -86,10 +87,10 @@ class Model(Trainer):
     @property
     def layers(self) -> list[Layer]:
         """The layers: in order of depth, or as a subclass's attributes."""
-        return list(self._sublayers())
+        return list(self.sublayers())
 
-    def _sublayers(self) -> Iterator[Layer]:
-        return super()._sublayers() if self.network is None else iter(self.network.layers)
+    def sublayers(self) -> Iterator[Layer]:
+        return super().sublayers() if self.network is None else iter(self.network.layers)
 
     def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
         """Return a layer by its name or its place."""
@@ -236,6 +237,13 @@ class Model(Trainer):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name!r} built={self.built}>"
+
+
+def _unwrapped(structure: Any) -> Any:
+    """Return the tensor of a list or tuple of one, as Keras does."""
+    if isinstance(structure, (list, tuple)) and len(structure) == 1:
+        return structure[0]
+    return structure
 
 
 def _inputs_like(shapes: Any, dtype: str) -> Any:

@@ -74,9 +74,8 @@ def check_metrics(given: Any, name: str) -> None:
     """Raise unless these are metrics, in lists or a dict."""
     if isinstance(given, str) or not (given is None or is_nested(given)):
         raise TypeError(f"{name} must be a list, got {given!r}; write {name}=[{given!r}]")
-    for item in flatten(given):
-        if item is not None:
-            metrics_module.check(item)
+    for item in _metrics_in(given):
+        metrics_module.check(item)
 
 
 def check_loss_weights(given: Any) -> None:
@@ -116,8 +115,8 @@ def objectives_of(
     return [
         Objective(
             chosen[i],
-            [metrics_module.get(m, chosen[i], output.shape[-1] or 0) for m in plain[i]],
-            [metrics_module.get(m, chosen[i], output.shape[-1] or 0) for m in weighted[i]],
+            [metrics_module.of_output(m, chosen[i], output.shape[-1] or 0) for m in plain[i]],
+            [metrics_module.of_output(m, chosen[i], output.shape[-1] or 0) for m in weighted[i]],
             1.0 if factors[i] is None else number(factors[i], "loss_weights"),
             names[i],
         )
@@ -128,6 +127,16 @@ def objectives_of(
 def _metrics_of(given: Any, names: list[str], what: str) -> list[list[Any]]:
     """Return a list of metrics for each output."""
     if len(names) == 1 and isinstance(given, (list, tuple)):
-        return [[metric for metric in flatten(list(given)) if metric is not None]]
-    items = per_output(given, names, what)
-    return [[m for m in flatten(item) if m is not None] for item in items]
+        return [_metrics_in(given)]
+    return [_metrics_in(item) for item in per_output(given, names, what)]
+
+
+def _metrics_in(given: Any) -> list[Any]:
+    """Return all metrics in lists and dicts of them; a configuration is one."""
+    if given is None:
+        return []
+    if isinstance(given, Mapping) and "class_name" not in given:
+        return [metric for item in given.values() for metric in _metrics_in(item)]
+    if isinstance(given, (list, tuple)):
+        return [metric for item in given for metric in _metrics_in(item)]
+    return [given]

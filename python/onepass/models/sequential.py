@@ -46,7 +46,7 @@ class Sequential(Model):
 
     # -- layers ----------------------------------------------------------------------------------
 
-    def _sublayers(self) -> Iterator[Layer]:
+    def sublayers(self) -> Iterator[Layer]:
         return iter(self._layers)
 
     def add(self, layer: Layer | SymbolicTensor) -> None:

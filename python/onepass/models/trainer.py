@@ -117,6 +117,7 @@ class Trainer(CheckedData):
         split = fraction(validation_split, "validation_split")
         every = whole(validation_freq, "validation_freq", 1)
         limit = optional_whole(validation_steps, "validation_steps", 1)
+        samples: Samples | None = None
         held_out: Samples | None = None
         training: Batches
         if is_stream(x):
@@ -143,7 +144,11 @@ class Trainer(CheckedData):
         hooks = CallbackList(_with(callbacks, history), model=self, params=params)
         self.history = history
         evaluated = None if validation is None else Validation(validation, every)
-        FitLoop(self, training, evaluated, hooks, Progress(shown)).run(first, epochs)
+        self.training_samples = samples
+        try:
+            FitLoop(self, training, evaluated, hooks, Progress(shown)).run(first, epochs)
+        finally:
+            self.training_samples = None
         return history
 
     def _stream(

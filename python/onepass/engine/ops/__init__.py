@@ -3,7 +3,7 @@
 Each op writes plain calls, one kernel for one thing; fusion is the business of ``rewrites``.
 """
 
-from onepass.engine.ops.activation import ActivationOp, SoftmaxOp
+from onepass.engine.ops.activation import ActivationOp, GluOp, RowOp
 from onepass.engine.ops.activity import ActivityPenaltyOp
 from onepass.engine.ops.columns import ConcatenateOp, SliceOp, SumOp
 from onepass.engine.ops.combine import CombineOp
@@ -25,13 +25,14 @@ __all__ = [
     "DropoutOp",
     "EmbeddingOp",
     "GaussianOp",
+    "GluOp",
     "HostOp",
     "IdentityOp",
     "NoiseOp",
     "Op",
     "ReshapeOp",
     "RowNormOp",
+    "RowOp",
     "SliceOp",
-    "SoftmaxOp",
     "SumOp",
 ]

@@ -1,11 +1,12 @@
-"""Activations: elementwise ones and softmax."""
+"""Activations: elementwise ones, and those over the last dimension."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from onepass._formulas import ELEMENTWISE, hyper_values
+from onepass.engine.graph import Shape
 from onepass.engine.ops.op import Op
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class _ActivationLike(Op):
-    """One input of the output's shape, whose gradient follows from the output and its gradient."""
+    """One input, whose gradient follows from the output and its gradient."""
 
     def backward(self, low: Lowering, node: Node) -> None:
         (x,) = node.inputs
@@ -58,15 +59,41 @@ class ActivationOp(_ActivationLike):
         low.emit("activation_backward", reads, {"dx": dx}, attributes)
 
 
-class SoftmaxOp(_ActivationLike):
-    """Softmax over the last dimension."""
+class RowOp(_ActivationLike):
+    """An activation over the last dimension.
 
-    name = "softmax"
+    Parameters
+    ----------
+    name : "softmax", "log_softmax" or "sparsemax"
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
 
     def forward(self, low: Lowering, node: Node) -> None:
-        low.emit("softmax", {"x": low.value(node.inputs[0])}, {"y": low.value(node.output)})
+        low.emit(self.name, {"x": low.value(node.inputs[0])}, {"y": low.value(node.output)})
 
     def emit_backward(
         self, low: Lowering, node: Node, reads: dict[str, Buffer], dx: Buffer, accumulate: bool
     ) -> None:
-        low.emit("softmax_backward", reads, {"dx": dx}, {"accumulate": accumulate})
+        low.emit(f"{self.name}_backward", reads, {"dx": dx}, {"accumulate": accumulate})
+
+
+class GluOp(_ActivationLike):
+    """Gated linear unit: the first half of the last dimension times the sigmoid of the second."""
+
+    name = "glu"
+
+    def output_shape(self, shapes: Sequence[Shape]) -> Shape:
+        cols = shapes[0][-1]
+        assert cols is not None
+        return (*shapes[0][:-1], cols // 2)
+
+    def forward(self, low: Lowering, node: Node) -> None:
+        low.emit("glu", {"x": low.value(node.inputs[0])}, {"y": low.value(node.output)})
+
+    def emit_backward(
+        self, low: Lowering, node: Node, reads: dict[str, Buffer], dx: Buffer, accumulate: bool
+    ) -> None:
+        reads = {"x": low.value(node.inputs[0]), "dy": reads["dy"]}
+        low.emit("glu_backward", reads, {"dx": dx}, {"accumulate": accumulate})
