@@ -83,7 +83,7 @@ void combine(const Combine<T>& given, Team& team) {
   Combine<T> a = given;
   const int64_t rows = a.y.rows, cols = a.y.cols;
   if (is_gapless(a.y) && is_flat(a.a, rows, cols) && is_flat(a.b, rows, cols)) {
-    for (Spread<const T>* s : {&a.a, &a.b}) flatten(s->matrix);
+    flatten(a.a.matrix), flatten(a.b.matrix);
     flatten(a.y);
   }
   const Block share = share_of(a.y.rows, a.y.cols, team);
@@ -184,7 +184,7 @@ void combine_backward(const CombineBackward<T>& given, Team& team) {
   const int64_t rows = a.dy.rows, cols = a.dy.cols;
   const bool whole = is_whole(a.dx, rows, cols) && is_gapless(a.dx.matrix);
   if (whole && is_gapless(a.dy) && is_flat(a.a, rows, cols) && is_flat(a.b, rows, cols)) {
-    for (Spread<const T>* s : {&a.a, &a.b}) flatten(s->matrix);
+    flatten(a.a.matrix), flatten(a.b.matrix);
     flatten(a.dx.matrix);
     flatten(a.dy);
   }
