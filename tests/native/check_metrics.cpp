@@ -49,8 +49,8 @@ template <class T>
 void column_errors(const KernelTable<T>& table, Shape s, Layout layout) {
   Grid<T> truth(s.rows, s.cols, layout), p(s.rows, s.cols, layout), weights(1, s.rows);
   Grid<double> sums(5, s.cols);
-  const ColumnSums<T> a{ColumnSum::kErrors, false,          0.0,        truth.read(),
-                        p.read(),           weights.data(), sums.data()};
+  const ColumnSums<T> a{ColumnSumKind::kErrors, false,      0.0, truth.read(), p.read(),
+                        weights.data(),         sums.data()};
   expect(
       describe("column_sums", s, layout), [&](Team& team) { table.column_sums(a, team); },
       Output(sums, 8.0 + s.rows, [&](int64_t which, int64_t c) {
