@@ -10,7 +10,7 @@ import numpy as np
 
 from onepass import kernels
 from onepass.engine.feeding import Feed, Samples
-from onepass.engine.graph import SymbolicTensor
+from onepass.engine.graph import SymbolicTensor, nodes_between
 from onepass.engine.plan import build_plan
 from onepass.engine.recording import Graph
 from onepass.engine.replay import Pass, as_output_rows, batches, empty_output
@@ -147,10 +147,11 @@ def _compute_gradients(model: Model, samples: Samples) -> float:
         variable.gradient[...] = 0
     count = len(samples)
     work = Pass(plan, samples.feed, batches(count, count), draw=model.next_draw(epoch=False))
-    work.run()
-    # Batch normalization has followed the batch.
-    for variable, value in zip(model.non_trainable_variables, kept, strict=True):
-        variable.assign(value)
+    try:
+        work.run()
+    finally:  # batch normalization has followed the batch
+        for variable, value in zip(model.non_trainable_variables, kept, strict=True):
+            variable.assign(value)
     return work.logs()["loss"]
 
 
@@ -192,8 +193,6 @@ def _activations(
 
 def _following_activations(graph: Graph, layers: Sequence[Layer]) -> dict[Layer, SymbolicTensor]:
     """Return the first activation behind each layer's weights, past what keeps shapes."""
-    from onepass.engine.graph import nodes_between
-
     owners = {id(variable): layer for layer in layers for variable in layer.variables}
     origin: dict[int, Layer] = {}  # layer whose output a tensor still is, before an activation
     found: dict[Layer, SymbolicTensor] = {}

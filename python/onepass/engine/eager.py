@@ -8,13 +8,13 @@ from onepass.engine.feeding import Feed, input_array, same_length, samples_of
 from onepass.engine.graph import Trace, input_tensor
 from onepass.engine.plan import Plan, build_plan
 from onepass.engine.recording import Graph, check_weights_held, record_graph
-from onepass.engine.replay import Pass, as_output_rows, batches, empty_output
+from onepass.engine.replay import Pass, as_output_rows, batches, empty_output, single_draw
 from onepass.engine.structure import flatten, map_structure, pack_like
 
 if TYPE_CHECKING:
     from onepass.layers.layer import Layer
 
-_SINGLE_CALLS = 1 << 31  # draws from here on are those of single calls
+_PLAIN = (bool, int, float, str, type(None))  # options by which a plan is known
 
 
 def apply(layer: Layer, inputs: Any, training: bool | None = None, **options: Any) -> Any:
@@ -34,10 +34,13 @@ def apply(layer: Layer, inputs: Any, training: bool | None = None, **options: An
     """
     arrays = map_structure(lambda value: samples_of(value, "inputs"), inputs)
     shapes = map_structure(lambda array: array.shape[1:] or (1,), arrays)
-    key = (repr(shapes), repr(options), bool(training), layer.trainable_flags())
-    if key not in layer.eager_plans:
-        layer.eager_plans[key] = _recorded(layer, arrays, bool(training), options)
-    graph, plan = layer.eager_plans[key]
+    if all(isinstance(value, _PLAIN) for value in options.values()):
+        key = (repr(shapes), tuple(sorted(options.items())), bool(training), layer.structure())
+        if key not in layer.eager_plans:
+            layer.eager_plans[key] = _recorded(layer, arrays, bool(training), options)
+        graph, plan = layer.eager_plans[key]
+    else:
+        graph, plan = _recorded(layer, arrays, bool(training), options)
     given = [
         (input_array(array, tensor, "inputs"), 1.0)
         for array, tensor in zip(flatten(arrays), graph.input_list, strict=True)
@@ -50,7 +53,7 @@ def apply(layer: Layer, inputs: Any, training: bool | None = None, **options: An
         Feed(given, count),
         batches(count, max(count, 1)),
         outputs=[as_output_rows(result) for result in results],
-        draw=_SINGLE_CALLS + layer.eager_draws % _SINGLE_CALLS,
+        draw=single_draw(layer.eager_draws),
     ).run()
     return pack_like(graph.outputs, results)
 

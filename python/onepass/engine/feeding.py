@@ -108,12 +108,24 @@ def arranged(given: Any, structure: Any, names: Sequence[str], what: str) -> lis
         If there are too many or too few, or a name is missing or unknown.
     """
     if isinstance(given, Mapping):
-        known = sorted(structure) if isinstance(structure, Mapping) else list(names)
+        nested = isinstance(structure, Mapping)
+        known = sorted(structure) if nested else list(names)
         missing = [name for name in known if name not in given]
         unknown = [name for name in given if name not in known]
         if missing or unknown:
             raise ValueError(f"{what} must be a dict of {known}, got one of {list(given)}")
-        return [given[name] for name in known]
+        items = [given[name] for name in known]
+        if not nested:
+            return items
+        counts = [len(flatten(structure[name])) for name in known]
+        ends = np.cumsum(counts)
+        return [
+            leaf
+            for name, item, count, end in zip(known, items, counts, ends, strict=True)
+            for leaf in arranged(
+                item, structure[name], names[end - count : end], f"{what}[{name!r}]"
+            )
+        ]
     if len(names) == 1:
         return [given]
     if not isinstance(given, (list, tuple)):

@@ -50,7 +50,8 @@ _CONSTRAINTS = _core.constraints()
 class Plan:
     """A native program with the list of calls it was made from.
 
-    Sources are, in this order: the input, the target (not when predicting), the weights, if any.
+    Sources are, in this order: the inputs; unless predicting, the targets of the outputs that have
+    one, then the weights of those that have some.
     """
 
     calls: tuple[Call, ...]
@@ -156,14 +157,12 @@ def _gather_targets(
 
 def _predictor(native: _core.Plan, calls: Sequence[Call], graph: Graph) -> _core.Predictor | None:
     """Return the quick way to predict, which lets calls read and write the caller's arrays."""
-    if any(call.draws for call in calls):
-        return None
     first, last = calls[0], calls[-1]
     if len(graph.input_list) != 1 or len(graph.output_list) != 1:
         return None
     if (first.kernel, last.kernel) != ("gather", "output"):
         return None
-    if any("key" in call.attributes or call.kernel == "host" for call in calls):
+    if any(call.draws or call.kernel == "host" for call in calls):
         return None  # draws at random, which needs a number; or calls Python
     (x,), (y,) = graph.input_list, graph.output_list
     if x.index_below is not None:  # numbers are looked at before they are fed

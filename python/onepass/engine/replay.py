@@ -23,7 +23,19 @@ if TYPE_CHECKING:
 _SECONDS = 0.05  # of one native call
 _FIRST_STEPS = 16  # handed to the first native call; later ones get twice what the last one did
 
+_SINGLE_CALLS = 1 << 31  # draws from here on are those of single calls, below it of epochs
+
 Integers = NDArray[np.int64]
+
+
+def epoch_draw(number: int) -> int:
+    """Return the number of the masks of an epoch of ``fit``."""
+    return number % _SINGLE_CALLS
+
+
+def single_draw(number: int) -> int:
+    """Return the number of the masks of a call outside of ``fit``."""
+    return _SINGLE_CALLS + number % _SINGLE_CALLS
 
 
 def batches(samples: int, batch_size: int, limit: int | None = None) -> Integers:

@@ -8,6 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -25,10 +26,34 @@ from onepass.engine.graph import (
 )
 from onepass.engine.ops import ActivityPenaltyOp, IdentityOp
 from onepass.engine.storage import Variable, materialize
-from onepass.engine.structure import flatten, is_nested, map_structure, pack_like
+from onepass.engine.structure import flatten, map_structure, pack_like
 from onepass.layers.weights import HasWeights, unique
 
 _counts: Counter[str] = Counter()
+_versions = count()
+_version = next(_versions)
+
+
+def structure_changed() -> None:
+    """Say that layers were put somewhere or taken away: what was recorded may be out of date."""
+    global _version
+    _version = next(_versions)
+
+
+def structure_version() -> int:
+    """Return a number that is another one after any layer was given to any other."""
+    return _version
+
+
+def _layers_in(value: Any) -> Iterator[Layer]:
+    if isinstance(value, Layer):
+        yield value
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _layers_in(item)
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from _layers_in(item)
 
 
 def unique_name(base: str) -> str:
@@ -140,19 +165,29 @@ class Layer(HasWeights):
         own = [v for v in self._variables if v.trainable]
         return unique(own + [v for layer in self.sublayers() for v in layer.trainable_variables])
 
+    @property
+    def own_variables(self) -> list[Variable]:
+        """The weights of this layer itself, not of those inside."""
+        return list(self._variables)
+
+    def forget(self, weights: int) -> None:
+        """Take back a build: keep only so many first weights, and no call."""
+        del self._variables[weights:]
+        self._first_call = None
+
     def own_trained(self) -> list[Variable]:
         """Return the weights of this layer itself, not of those inside, that training changes."""
         return [v for v in self._variables if v.trainable] if self.trainable else []
 
     def sublayers(self) -> Iterator[Layer]:
-        """Layers kept as attributes, or in lists, tuples and dicts that are."""
-        for value in vars(self).values():
-            if isinstance(value, Layer):
-                yield value
-            elif is_nested(value):
-                for item in flatten(value):
-                    if isinstance(item, Layer):
-                        yield item
+        """Layers kept as attributes, or in lists, tuples and dicts that are; each once."""
+        found = [layer for value in vars(self).values() for layer in _layers_in(value)]
+        return iter(dict.fromkeys(found))
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if next(_layers_in(value), None) is not None:
+            structure_changed()
+        super().__setattr__(name, value)
 
     @property
     def trainable(self) -> bool:
@@ -165,10 +200,10 @@ class Layer(HasWeights):
         for layer in self.sublayers():
             layer.trainable = value
 
-    def trainable_flags(self) -> tuple[bool, ...]:
-        """Return ``trainable`` of this layer and of all inside, on which plans depend."""
-        inner = [flag for layer in self.sublayers() for flag in layer.trainable_flags()]
-        return (self._trainable, *inner)
+    def structure(self) -> tuple[tuple[Layer, bool], ...]:
+        """Return this layer and all inside with their ``trainable``: on them plans depend."""
+        inner = [pair for layer in self.sublayers() for pair in layer.structure()]
+        return ((self, self._trainable), *inner)
 
     # -- building and calling --------------------------------------------------------------------
 
@@ -202,9 +237,10 @@ class Layer(HasWeights):
         if not any(isinstance(value, SymbolicTensor) for value in given):
             return self.call_on_arrays(*args, **kwargs)
         self._build_for(args)
-        kwargs, trace = self._told_of_training(kwargs)
+        self._check_dtype(given)
+        told, trace = self._told_of_training(kwargs)
         with tracing(trace), recording_for(self.name):
-            outputs = self._penalized(self.call(*args, **kwargs))
+            outputs = self._penalized(self.call(*args, **told))
         return self._recorded_call(LayerCall(self, args, kwargs), outputs, given)
 
     def call_on_arrays(self, *args: Any, **kwargs: Any) -> Any:
@@ -222,19 +258,28 @@ class Layer(HasWeights):
                     f"layer {self.name!r}: all inputs must be symbolic tensors or all arrays, "
                     f"got {type(value).__name__} among symbolic tensors"
                 )
-        self.build(map_structure(lambda tensor: tensor.shape, args[0]))
+        # Models that are made here are their user's, whatever plan is recorded meanwhile.
+        with tracing(Trace()):
+            self.build(map_structure(lambda tensor: tensor.shape, args[0]))
+
+    def _check_dtype(self, given: list[Any]) -> None:
+        for value in given if self._variables else ():
+            if isinstance(value, SymbolicTensor) and value.dtype != self.dtype:
+                raise TypeError(
+                    f"layer {self.name!r} computes in {self.dtype}, its input is {value.dtype}; "
+                    "give both the same dtype= or use config.set_floatx"
+                )
 
     def _told_of_training(self, kwargs: dict[str, Any]) -> tuple[dict[str, Any], Trace]:
         """Return the arguments with ``training``, if ``call`` takes it, and how to go on inside."""
         trace = current_trace()
-        if not takes_training(self):
-            return kwargs, trace
+        others = {name: value for name, value in kwargs.items() if name != "training"}
         training = kwargs.get("training")
         if training is None:
             training = trace.training
         elif training != trace.training:
             trace = replace(trace, training=bool(training))
-        return {**kwargs, "training": training}, trace
+        return {**others, "training": training} if takes_training(self) else others, trace
 
     def _recorded_call(self, call: LayerCall, outputs: Any, given: list[Any]) -> Any:
         """Make the outputs this call's own, and keep the layer's first call."""
@@ -250,9 +295,24 @@ class Layer(HasWeights):
                 leaves[i] = record(IdentityOp(), [leaf])
             leaves[i].name, leaves[i].made_by = self.name, call
         call.outputs = pack_like(outputs, leaves)
-        if not current_trace().for_plan and self._first_call is None:
-            self._first_call = call
+        if not current_trace().for_plan:
+            self.remember_call(call)
         return call.outputs
+
+    def remember_call(self, call: LayerCall) -> None:
+        """Keep a call as the one that ``input`` and ``output`` show, if there is none yet."""
+        if self._first_call is None:
+            self._first_call = call
+
+    def forget_call(self, call: LayerCall | None) -> None:
+        """Show this call no more: its model was recorded anew."""
+        if self._first_call is call:
+            self._first_call = None
+
+    @property
+    def first_call(self) -> LayerCall | None:
+        """The call that ``input`` and ``output`` show."""
+        return self._first_call
 
     @property
     def input(self) -> Any:
@@ -329,11 +389,12 @@ def _complete(build: Callable[[Any, Any], None]) -> Callable[..., None]:
             build(self, input_shape)
             return
         self._building = True
+        before = len(self._variables)
         try:
             build(self, input_shape)
             materialize(self._variables)
         except BaseException:
-            self._variables.clear()
+            del self._variables[before:]
             self.built = False
             raise
         finally:

@@ -54,7 +54,7 @@ class NumpyLayer(Layer):
 
     def compute_output_shape(self, input_shape: Any) -> Shape:
         """Return the shape of a batch of outputs; by default found out with a sample of zeros."""
-        shapes = [input_shape] if _is_shape(input_shape) else flatten_shapes(input_shape)
+        shapes = _shapes_in(input_shape)
         zeros = [np.zeros((1, *(dim or 0 for dim in shape[1:])), self.dtype) for shape in shapes]
         with np.errstate(all="ignore"):
             output = np.asarray(self.forward(*zeros))
@@ -78,12 +78,12 @@ class NumpyLayer(Layer):
 
 
 def _is_shape(value: Any) -> bool:
-    return all(dim is None or isinstance(dim, int) for dim in value)
+    return not isinstance(value, dict) and all(dim is None or isinstance(dim, int) for dim in value)
 
 
-def flatten_shapes(shapes: Any) -> list[Shape]:
-    """Return the shapes of a list, tuple or dict of them."""
-    items = shapes.values() if isinstance(shapes, dict) else shapes
-    return [
-        shape for item in items for shape in ([item] if _is_shape(item) else flatten_shapes(item))
-    ]
+def _shapes_in(shapes: Any) -> list[Shape]:
+    """Return the shapes of a list, tuple or dict of them, in the order of ``flatten``."""
+    if _is_shape(shapes):
+        return [shapes]
+    items = [shapes[key] for key in sorted(shapes)] if isinstance(shapes, dict) else shapes
+    return [shape for item in items for shape in _shapes_in(item)]

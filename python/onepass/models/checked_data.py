@@ -20,6 +20,7 @@ from onepass.engine.feeding import (
     samples_of,
 )
 from onepass.engine.structure import flatten, is_nested, map_structure
+from onepass.models.building import undone_on_error
 from onepass.models.compiled import NO_LOSS, Compiled
 from onepass.models.objectives import output_names, per_output
 
@@ -39,11 +40,10 @@ class CheckedData(Compiled):
             raise ValueError(f"{prefix}y is missing: this model needs targets")
         if self.loss is None:
             raise ValueError(NO_LOSS.format(self.name))
-        if not self.built:  # build for good only if the data can be right
-            first = [samples_of(flatten(data)[0]) for data in (x, y) if is_nested(data)]
-            if not first:
-                lengths = {f"{prefix}x": samples_of(x, prefix + "x"), f"{prefix}y": samples_of(y)}
-                same_length(**lengths)
+        with undone_on_error(self):  # built for good only if the data are right
+            return self._checked(x, y, sample_weight, prefix)
+
+    def _checked(self, x: Any, y: Any, sample_weight: Any, prefix: str) -> Samples:
         inputs = self.input_arrays(x, prefix + "x")
         targets = self._targets(y, prefix + "y")
         weights = self._weights(sample_weight, targets)
@@ -61,8 +61,7 @@ class CheckedData(Compiled):
 
     def input_arrays(self, x: Any, name: str = "x") -> list[Array]:
         """Return an array for each input, building the model for them if need be."""
-        if not self.built:
-            self.build(_shapes_of(x, name))
+        self.prepare_for(lambda: _shapes_of(x, name))
         inputs = self.graph().inputs
         tensors = flatten(inputs)
         if len(tensors) == 1 and not isinstance(x, Mapping):
@@ -79,6 +78,9 @@ class CheckedData(Compiled):
         graph, objectives = self.graph(), self.objectives()
         names = [objective.name for objective in objectives]
         if len(names) > 1:
+            if isinstance(y, Mapping):  # outputs that are not trained may be left out
+                unread = {own.name: None for own in objectives if not own.has_target}
+                y = {**unread, **y}
             y = arranged(y, graph.outputs, names, name)
             labels = [f"{name}[{own!r}]" for own in names]
         else:

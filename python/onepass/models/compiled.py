@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from onepass import optimizers
@@ -10,7 +11,8 @@ from onepass.engine.binding import BoundOptimizer
 from onepass.engine.objective import Objective
 from onepass.engine.plan import Mode, Plan, build_plan
 from onepass.engine.recording import Graph
-from onepass.layers.layer import Layer
+from onepass.engine.replay import epoch_draw, single_draw
+from onepass.layers.layer import Layer, structure_version
 from onepass.models.objectives import (
     check_loss_weights,
     check_metrics,
@@ -23,7 +25,6 @@ if TYPE_CHECKING:
     from onepass.engine.feeding import Samples
     from onepass.optimizers import Optimizer
 
-_CALLS = 1 << 31  # draws from here on are those of single calls
 NO_LOSS = "model {0!r} has no loss: call compile(optimizer, loss) first"
 
 
@@ -41,9 +42,11 @@ class Compiled(Layer):
         self._metrics: Any = None
         self._weighted_metrics: Any = None
         self._bound: BoundOptimizer | None = None
+        self._all_bound: dict[Optimizer, BoundOptimizer] = {}  # of earlier compilations, too
         self._epochs = self._calls = 0  # that dropout has drawn masks for
         self._plans: dict[tuple[Any, ...], Plan] = {}
         self._predictor: _core.Predictor | None = None  # of the plan that predicts
+        self._predictor_version = -1  # of all structures, when that plan was last asked for
 
     def __getstate__(self) -> dict[str, Any]:
         # Plans are recorded anew.
@@ -59,6 +62,10 @@ class Compiled(Layer):
 
     def graph(self) -> Graph:
         """Return the recorded inputs and outputs; the model must be built."""
+        raise NotImplementedError
+
+    def prepare_for(self, shapes: Callable[[], Any]) -> None:
+        """Build the model, if that was not done yet, for these shapes of batches."""
         raise NotImplementedError
 
     def record(self, training: bool) -> Graph:
@@ -111,8 +118,7 @@ class Compiled(Layer):
             raise ValueError("compile: run_eagerly=True is not possible, models are recorded")
         if self.built and new_loss is not None:  # while nothing is changed
             objectives_of(self.graph(), new_loss, loss_weights, metrics, weighted_metrics)
-        if self._bound is None or self._bound.optimizer is not new_optimizer:
-            self._bound = BoundOptimizer(new_optimizer)
+        self._bound = self._all_bound.setdefault(new_optimizer, BoundOptimizer(new_optimizer))
         self.optimizer, self.loss, self._loss_weights = new_optimizer, new_loss, loss_weights
         self._metrics, self._weighted_metrics = metrics, weighted_metrics
         self.forget_plans()
@@ -126,9 +132,9 @@ class Compiled(Layer):
         """Return the number of the next draw of masks: of an epoch of ``fit``, or of one call."""
         if epoch:
             self._epochs += 1
-            return self._epochs % _CALLS
+            return epoch_draw(self._epochs)
         self._calls += 1
-        return _CALLS + self._calls % _CALLS
+        return single_draw(self._calls)
 
     def objectives(self) -> list[Objective]:
         """Return what each output is trained for and measured by."""
@@ -148,7 +154,7 @@ class Compiled(Layer):
         """
         trained = self.trainable_variables if mode in ("train", "evaluate") else []
         ids = tuple(id(variable) for variable in trained)
-        key = (mode, weighted if any(weighted) else (), self.trainable_flags(), ids)
+        key = (mode, weighted if any(weighted) else (), self.structure(), ids)
         if key not in self._plans:
             objectives = self.objectives() if mode in ("train", "evaluate") else []
             self._plans[key] = build_plan(
@@ -161,4 +167,5 @@ class Compiled(Layer):
             )
         if mode == "predict":
             self._predictor = self._plans[key].predictor
+            self._predictor_version = structure_version()
         return self._plans[key]

@@ -9,10 +9,19 @@ from onepass.engine.graph import Shape, SymbolicTensor, Trace, input_tensor
 from onepass.engine.plan import Mode
 from onepass.engine.recording import Graph, check_weights_held, record_graph
 from onepass.engine.structure import map_structure
-from onepass.layers.layer import Layer, sample_shape, takes_training, unique_name
+from onepass.layers.layer import (
+    Layer,
+    sample_shape,
+    structure_version,
+    takes_training,
+    unique_name,
+)
+from onepass.models.building import undone_on_error
 from onepass.models.network import Network
 from onepass.models.summary import plan_text, summary_text
 from onepass.models.trainer import Trainer
+
+_OWN = {"_network", "_inputs", "_graph", "_calls", "_epochs", "_plans", "_bound", "_predictor"}
 
 
 class Model(Trainer):
@@ -31,8 +40,6 @@ class Model(Trainer):
     Attributes
     ----------
     layers : list of Layer
-    network : Network or None
-        How a functional model's layers are connected.
     optimizer : Optimizer or None
     stop_training : bool
         A callback may set it; ``fit`` stops after the batch or epoch.
@@ -62,9 +69,12 @@ class Model(Trainer):
         trainable: bool = True,
         dtype: str | None = None,
     ) -> None:
-        self.network: Network | None = None
+        self._network: Network | None = None
         self._inputs: Any = None  # what a graph is recorded for
         self._graph: Graph | None = None
+        self._graph_version = -1  # of all structures, when it was last looked at
+        # Layers that it was recorded of: as keys, where they do not count as this one's parts.
+        self._graph_of: dict[Layer, None] | None = None
         if name is None and type(self) is Model:
             name = unique_name("functional")
         super().__init__(name=name, trainable=trainable, dtype=dtype)
@@ -72,11 +82,14 @@ class Model(Trainer):
             raise TypeError("Model: give both inputs and outputs, or neither")
         if inputs is not None:
             inputs, outputs = _unwrapped(inputs), _unwrapped(outputs)
-            self.network = Network(inputs, outputs)
+            self._network = Network(inputs, outputs)
             graph = Graph(inputs, outputs)
             check_weights_held(graph, self.variables)
             self.dtype = graph.dtype
-            self._inputs, self._graph, self.built = inputs, graph, True
+            # A subclass that goes on from there is recorded when it is complete.
+            own = type(self).call is not Model.call
+            self._inputs, self._graph, self.built = inputs, None if own else graph, True
+            self._graph_version = structure_version()
         elif type(self).call is Model.call:
             raise TypeError(
                 "Model: give inputs and outputs, or override call(self, inputs) in a subclass"
@@ -90,7 +103,21 @@ class Model(Trainer):
         return list(self.sublayers())
 
     def sublayers(self) -> Iterator[Layer]:
-        return super().sublayers() if self.network is None else iter(self.network.layers)
+        connected = [] if self._network is None else self._network.layers
+        return iter(dict.fromkeys([*connected, *super().sublayers()]))
+
+    @property
+    def network(self) -> Network | None:
+        """How a functional model's layers are connected."""
+        return self._network
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if isinstance(value, Layer) and (hasattr(Model, name) or name in _OWN):
+            raise AttributeError(
+                f"{type(self).__name__}: {name!r} is a name that models use themselves; keep the "
+                "layer under another one"
+            )
+        super().__setattr__(name, value)
 
     def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
         """Return a layer by its name or its place."""
@@ -104,7 +131,7 @@ class Model(Trainer):
 
     def sources_by_layer(self) -> dict[Layer, list[str]]:
         """Return the names of what each layer of a functional model is called on."""
-        return {} if self.network is None else self.network.sources_by_layer()
+        return {} if self._network is None else self._network.sources_by_layer()
 
     def require_built(self) -> None:
         if not self.built:
@@ -117,8 +144,8 @@ class Model(Trainer):
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         """Apply the model to symbolic inputs. A subclass overrides this."""
-        assert self.network is not None
-        return self.network(inputs)
+        assert self._network is not None
+        return self._network(inputs)
 
     def build(self, input_shape: Any = None) -> None:
         """Create all weights.
@@ -135,11 +162,19 @@ class Model(Trainer):
             self._record_for(_inputs_like(input_shape, self.dtype))
         self.built = True
 
+    def prepare_for(self, shapes: Callable[[], Any]) -> None:
+        if not self.built:
+            self.build(shapes())
+        if self._inputs is None:  # a build of a subclass's own
+            self._record_for(_inputs_like(shapes(), self.dtype))
+
     def _record_for(self, inputs: Any) -> None:
-        """Build what is not built, and find out all shapes."""
-        graph = record_graph(self._applied(None), inputs, Trace())
-        check_weights_held(graph, self.variables)
+        """Build what is not built, and find out all shapes; or leave all as it was."""
+        with undone_on_error(self):
+            graph = record_graph(self._applied(None), inputs, Trace())
+            check_weights_held(graph, self.variables)
         self._inputs, self._graph = inputs, graph
+        self._graph_version, self._graph_of = structure_version(), self._all_layers()
 
     def _applied(self, training: bool | None) -> Callable[[Any], Any]:
         """Return ``call``, told whether the model is being trained if it wants to know."""
@@ -149,18 +184,40 @@ class Model(Trainer):
 
     def graph(self) -> Graph:
         self.require_built()
-        if self._graph is None:  # of a copy
-            self._record_for(self._inputs)
+        version = structure_version()
+        if self._graph is None or (self._graph_version != version and self._has_changed()):
+            self._record_for(self._inputs)  # of a copy, or of layers that have changed
+        self._graph_version = version
         assert self._graph is not None
         return self._graph
+
+    def forget(self, weights: int) -> None:
+        super().forget(weights)
+        self._inputs = self._graph = None
+
+    def _has_changed(self) -> bool:
+        """Whether other layers are inside than when the graph was recorded."""
+        now = self._all_layers()
+        if self._graph_of is None:  # the user's own tensors
+            self._graph_of = now
+        return list(now) != list(self._graph_of)
+
+    def _all_layers(self) -> dict[Layer, None]:
+        return dict.fromkeys(layer for layer, _ in self.structure())
 
     def record(self, training: bool) -> Graph:
         trace = Trace(training, for_plan=True)
         return record_graph(self._applied(training), self.graph().inputs, trace)
 
     def __getstate__(self) -> dict[str, Any]:
-        graph = self._graph if self.network is not None else None
-        return {**super().__getstate__(), "_graph": graph}
+        graph = self._graph if self._network is not None else None
+        unsaved = {"_graph": graph, "_graph_version": -1, "_graph_of": None}
+        return {**super().__getstate__(), **unsaved}
+
+    def __setstate__(self, saved: dict[str, Any]) -> None:
+        vars(self).update(saved)
+        if self._network is not None:
+            self._network.remember_calls()
 
     # -- inputs and outputs ----------------------------------------------------------------------
 

@@ -76,6 +76,12 @@ class Network:
                 made[id(step.output)] = record(step.op, [now(tensor) for tensor in step.inputs])
         return map_structure(now, self.outputs)
 
+    def remember_calls(self) -> None:
+        """Tell layers that were copied of their calls."""
+        for step in self.steps:
+            if isinstance(step, LayerCall):
+                step.layer.remember_call(step)
+
     def sources_by_layer(self) -> dict[Layer, list[str]]:
         """Return the names of what each layer is called on, in the order of its calls."""
         sources: dict[Layer, list[str]] = {layer: [] for layer in self.layers}

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from onepass.engine.graph import SymbolicTensor
-from onepass.engine.structure import flatten
+from onepass.engine.graph import LayerCall, SymbolicTensor
 from onepass.layers.input import InputLayer
-from onepass.layers.layer import Layer
+from onepass.layers.layer import Layer, structure_changed
 from onepass.models.model import Model
 
 
@@ -37,6 +36,7 @@ class Sequential(Model):
         name: str | None = None,
     ) -> None:
         self._layers: list[Layer] = []
+        self._recorded_calls: dict[Layer, LayerCall | None] = {}
         super().__init__(name=name, trainable=trainable)
         if layers is not None and not isinstance(layers, Iterable):
             raise TypeError(f"Sequential: layers must be a list, got {layers!r}")
@@ -95,6 +95,7 @@ class Sequential(Model):
         self._layers.append(layer)
 
     def _changed(self) -> None:
+        structure_changed()
         self._graph, self.built = None, False
         self.forget_plans()
         self._record_if_possible()
@@ -103,7 +104,6 @@ class Sequential(Model):
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         for layer in self._layers:
-            _check_dtype(layer, inputs)
             inputs = layer(inputs)
         return inputs
 
@@ -125,8 +125,11 @@ class Sequential(Model):
     def _record_for(self, inputs: Any) -> None:
         if not self._layers:
             raise ValueError("build: the model has no layers")
+        for layer, call in self._recorded_calls.items():  # of a shorter model, on other tensors
+            layer.forget_call(call)
         super()._record_for(inputs)
         self.dtype = inputs.dtype
+        self._recorded_calls = {layer: layer.first_call for layer in self._layers}
 
     def _record_if_possible(self) -> None:
         if self._inputs is not None and self._layers:
@@ -142,12 +145,3 @@ def _input_of(layer: Layer) -> Any:
     if layer.input_shape_argument:
         return InputLayer(layer.input_shape_argument, dtype=layer.dtype).tensor()
     return None
-
-
-def _check_dtype(layer: Layer, inputs: Any) -> None:
-    for tensor in flatten(inputs):
-        if layer.dtype != tensor.dtype:
-            raise TypeError(
-                f"layer {layer.name!r} computes in {layer.dtype}, its input is {tensor.dtype}; "
-                "give both the same dtype= or use config.set_floatx"
-            )

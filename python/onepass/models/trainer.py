@@ -23,6 +23,7 @@ from onepass.engine.fitting import FitLoop, Validation, evaluate
 from onepass.engine.plan import Mode
 from onepass.engine.replay import Integers, Pass, as_output_rows, batches, empty_output
 from onepass.engine.structure import flatten, map_structure, pack_like
+from onepass.layers.layer import structure_version
 from onepass.models.arguments import (
     alone,
     batch_rows,
@@ -31,6 +32,7 @@ from onepass.models.arguments import (
     verbosity,
     whole,
 )
+from onepass.models.building import undone_on_error
 from onepass.models.checked_data import CheckedData
 
 _AUTO = "auto"
@@ -120,25 +122,26 @@ class Trainer(CheckedData):
         samples: Samples | None = None
         held_out: Samples | None = None
         training: Batches
-        if is_stream(x):
-            alone(x, y=y, sample_weight=sample_weight, batch_size=batch_size)
-            alone(x, validation_split=split or None)
-            training = self._stream("train", x, per_epoch, class_weight)
-        else:
-            samples = self.checked_samples(x, y, sample_weight)
-            if validation_data is None and split:
-                samples, held_out = _split(samples, split)
-            if class_weight is not None:  # of the training samples only
-                samples = samples.class_weighted(class_weight, self.graph().output_list)
-            rows = batch_rows(batch_size, per_epoch, len(samples))
-            training = ArrayBatches(self, "train", samples, rows, per_epoch, bool(shuffle))
-        asked = batch_size if validation_batch_size is None else validation_batch_size
         validation: Batches | None = None
-        if validation_data is not None:
-            validation = self._validation(validation_data, asked, limit)
-        elif held_out is not None:
-            rows = batch_rows(asked, limit, len(held_out))
-            validation = ArrayBatches(self, "evaluate", held_out, rows, limit)
+        with undone_on_error(self):  # built for good only if all is right
+            if is_stream(x):
+                alone(x, y=y, sample_weight=sample_weight, batch_size=batch_size)
+                alone(x, validation_split=split or None)
+                training = self._stream("train", x, per_epoch, class_weight)
+            else:
+                samples = self.checked_samples(x, y, sample_weight)
+                if validation_data is None and split:
+                    samples, held_out = _split(samples, split)
+                if class_weight is not None:  # of the training samples only
+                    samples = samples.class_weighted(class_weight, self.graph().output_list)
+                rows = batch_rows(batch_size, per_epoch, len(samples))
+                training = ArrayBatches(self, "train", samples, rows, per_epoch, bool(shuffle))
+            asked = batch_size if validation_batch_size is None else validation_batch_size
+            if validation_data is not None:
+                validation = self._validation(validation_data, asked, limit)
+            elif held_out is not None:
+                rows = batch_rows(asked, limit, len(held_out))
+                validation = ArrayBatches(self, "evaluate", held_out, rows, limit)
         history = History()
         params = {"verbose": shown, "epochs": epochs, "steps": training.steps}
         hooks = CallbackList(_with(callbacks, history), model=self, params=params)
@@ -241,6 +244,7 @@ class Trainer(CheckedData):
         predictor = self._predictor  # once: another thread may compile meanwhile
         if (
             predictor is not None
+            and self._predictor_version == structure_version()
             and batch_size is steps is callbacks is None
             and (verbose is _AUTO or (type(verbose) is int and verbose == 0))
         ):
