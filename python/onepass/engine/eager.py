@@ -9,7 +9,7 @@ from onepass.engine.graph import Trace, input_tensor
 from onepass.engine.plan import Plan, build_plan
 from onepass.engine.recording import Graph, check_weights_held, record_graph
 from onepass.engine.replay import Pass, as_output_rows, batches, empty_output, single_draw
-from onepass.engine.structure import flatten, map_structure, pack_like
+from onepass.engine.structure import flatten, is_nested, map_structure, pack_like
 
 if TYPE_CHECKING:
     from onepass.layers.layer import Layer
@@ -32,8 +32,10 @@ def apply(layer: Layer, inputs: Any, training: bool | None = None, **options: An
     TypeError, ValueError
         If the inputs are not numbers or do not fit the layer.
     """
+    if is_nested(inputs) and not any(hasattr(leaf, "shape") for leaf in flatten(inputs)):
+        inputs = samples_of(inputs, "inputs")  # lists of numbers
     arrays = map_structure(lambda value: samples_of(value, "inputs"), inputs)
-    shapes = map_structure(lambda array: array.shape[1:] or (1,), arrays)
+    shapes = map_structure(lambda array: array.shape[1:], arrays)
     if all(isinstance(value, _PLAIN) for value in options.values()):
         key = (repr(shapes), tuple(sorted(options.items())), bool(training), layer.structure())
         if key not in layer.eager_plans:
@@ -62,7 +64,7 @@ def _recorded(
     layer: Layer, arrays: Any, training: bool, options: dict[str, Any]
 ) -> tuple[Graph, Plan]:
     inputs = map_structure(
-        lambda array: input_tensor(array.shape[1:] or (1,), layer.dtype, "input"), arrays
+        lambda array: input_tensor(array.shape[1:], layer.dtype, "input"), arrays
     )
     trace = Trace(training, for_plan=True)
     graph = record_graph(lambda fresh: layer(fresh, **options), inputs, trace)

@@ -184,6 +184,16 @@ class Layer(HasWeights):
         found = [layer for value in vars(self).values() for layer in _layers_in(value)]
         return iter(dict.fromkeys(found))
 
+    def __getattr__(self, name: str) -> Any:
+        kind = type(self).__name__
+        if "_variables" not in vars(self):
+            hint = f"; {kind}.__init__ must call super().__init__() before anything else"
+        elif not vars(self).get("built", True) and name[0] != "_":
+            hint = "; it is not built yet, and has no weights"
+        else:
+            hint = ""
+        raise AttributeError(f"{kind!r} object has no attribute {name!r}{hint}")
+
     def __setattr__(self, name: str, value: Any) -> None:
         if next(_layers_in(value), None) is not None:
             structure_changed()

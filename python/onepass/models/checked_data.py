@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 from onepass.engine.batching import is_stream
 from onepass.engine.feeding import (
     Array,
@@ -107,10 +105,8 @@ class CheckedData(Compiled):
 
 def _shapes_of(x: Any, name: str) -> Any:
     """Return the shape of a batch, or a structure of shapes, that a model is built for."""
-    if isinstance(x, Mapping) or (is_nested(x) and all(np.ndim(item) > 0 for item in x)):
-        arrays = map_structure(lambda item: samples_of(item, name), x)
-        if isinstance(x, Mapping) or any(hasattr(item, "shape") for item in x):
-            return map_structure(_batch_shape, arrays)
+    if isinstance(x, Mapping) or (is_nested(x) and any(hasattr(item, "shape") for item in x)):
+        return map_structure(lambda item: _batch_shape(samples_of(item, name)), x)
     return _batch_shape(samples_of(x, name))
 
 

@@ -18,6 +18,7 @@ from onepass.layers.layer import (
 )
 from onepass.models.building import undone_on_error
 from onepass.models.network import Network
+from onepass.models.objectives import output_names
 from onepass.models.summary import plan_text, summary_text
 from onepass.models.trainer import Trainer
 
@@ -111,6 +112,15 @@ class Model(Trainer):
         """How a functional model's layers are connected."""
         return self._network
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        for name in ("train_step", "test_step", "predict_step", "compute_loss", "compute_metrics"):
+            if name in vars(cls):
+                raise TypeError(
+                    f"{cls.__name__}.{name}: steps run natively and call no such method; write a "
+                    "loss or layer of your own, or a loop over train_on_batch"
+                )
+
     def __setattr__(self, name: str, value: Any) -> None:
         if isinstance(value, Layer) and (hasattr(Model, name) or name in _OWN):
             raise AttributeError(
@@ -134,7 +144,7 @@ class Model(Trainer):
         return {} if self._network is None else self._network.sources_by_layer()
 
     def require_built(self) -> None:
-        if not self.built:
+        if not self.built and not (self.layers and all(layer.built for layer in self.layers)):
             raise ValueError(
                 f"model {self.name!r} has no weights yet: begin with Input(shape), call "
                 "build(input_shape), or fit it to data first"
@@ -183,7 +193,12 @@ class Model(Trainer):
         return lambda inputs: self.call(inputs, training=training)
 
     def graph(self) -> Graph:
-        self.require_built()
+        if not self.built:
+            self.require_built()
+            raise ValueError(
+                f"model {self.name!r} does not know its inputs yet: begin with Input(shape), call "
+                "build(input_shape), or call it on data first"
+            )
         version = structure_version()
         if self._graph is None or (self._graph_version != version and self._has_changed()):
             self._record_for(self._inputs)  # of a copy, or of layers that have changed
@@ -240,6 +255,16 @@ class Model(Trainer):
     def outputs(self) -> list[SymbolicTensor]:
         """The symbolic outputs."""
         return self.graph().output_list
+
+    @property
+    def input_names(self) -> list[str]:
+        """The inputs' names, by which a dict of arrays may come."""
+        return [tensor.name for tensor in self.inputs]
+
+    @property
+    def output_names(self) -> list[str]:
+        """The outputs' names, which stand before those of their losses and metrics in logs."""
+        return output_names(self.graph())
 
     @property
     def input_shape(self) -> Any:
