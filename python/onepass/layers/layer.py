@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from onepass import config, constraints, initializers, regularizers
+from onepass._names import to_snake_case
 from onepass.engine.graph import (
     LayerCall,
     Shape,
@@ -68,10 +68,6 @@ def clear_names() -> None:
     _counts.clear()
 
 
-def _snake_case(name: str) -> str:
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
-
-
 class Layer(HasWeights):
     """A step of a model: describes its weights and records its operations.
 
@@ -108,7 +104,7 @@ class Layer(HasWeights):
             raise ValueError(
                 f"{type(self).__name__}: dtype must be 'float32' or 'float64', got {dtype!r}"
             )
-        self.name = name if name is not None else unique_name(_snake_case(type(self).__name__))
+        self.name = name if name is not None else unique_name(to_snake_case(type(self).__name__))
         self.dtype = dtype or config.floatx()
         self._trainable = bool(trainable)
         self.activity_regularizer = regularizers.get(activity_regularizer)
@@ -181,8 +177,13 @@ class Layer(HasWeights):
 
     def sublayers(self) -> Iterator[Layer]:
         """Layers kept as attributes, or in lists, tuples and dicts that are; each once."""
-        found = [layer for value in vars(self).values() for layer in _layers_in(value)]
-        return iter(dict.fromkeys(found))
+        found: dict[Layer, None] = {}
+        for value in vars(self).values():  # asked at every batch: most values are no layers
+            if isinstance(value, Layer):
+                found[value] = None
+            elif isinstance(value, (list, tuple, dict)):
+                found.update(dict.fromkeys(_layers_in(value)))
+        return iter(found)
 
     def __getattr__(self, name: str) -> Any:
         kind = type(self).__name__

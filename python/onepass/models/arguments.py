@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from onepass._checks import number
+from onepass._checks import integer, number
 
 
 def whole(value: Any, name: str, least: int) -> int:
@@ -17,11 +17,7 @@ def whole(value: Any, name: str, least: int) -> int:
     TypeError, ValueError
         Naming the argument, what was given and what was expected.
     """
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-        raise TypeError(f"{name} must be an int, got {type(value).__name__}")
-    if value < least:
-        raise ValueError(f"{name} must be at least {least}, got {value}")
-    return int(value)
+    return integer(value, name, least)
 
 
 def optional_whole(value: Any, name: str, least: int) -> int | None:

@@ -11,6 +11,9 @@ from onepass.layers.layer import Layer
 @contextmanager
 def undone_on_error(model: Layer) -> Iterator[None]:
     """Take back what layers inside have built, if an error strikes meanwhile."""
+    if model.built:
+        yield
+        return
     before = {layer: (layer.built, len(layer.own_variables)) for layer, _ in model.structure()}
     try:
         yield

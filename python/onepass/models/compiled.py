@@ -41,6 +41,7 @@ class Compiled(Layer):
         self._loss_weights: Any = None
         self._metrics: Any = None
         self._weighted_metrics: Any = None
+        self._objectives: tuple[Graph, list[Objective]] | None = None  # and what they are of
         self._bound: BoundOptimizer | None = None
         self._all_bound: dict[Optimizer, BoundOptimizer] = {}  # of earlier compilations, too
         self._epochs = self._calls = 0  # that dropout has drawn masks for
@@ -54,6 +55,7 @@ class Compiled(Layer):
             **super().__getstate__(),
             "_plans": {},
             "_predictor": None,
+            "_objectives": None,
             "history": None,
             "training_samples": None,
         }
@@ -125,7 +127,7 @@ class Compiled(Layer):
 
     def forget_plans(self) -> None:
         """Record anew at the next call: the layers or what they are trained for have changed."""
-        self._predictor = None
+        self._predictor = self._objectives = None
         self._plans.clear()
 
     def next_draw(self, *, epoch: bool) -> int:
@@ -140,9 +142,11 @@ class Compiled(Layer):
         """Return what each output is trained for and measured by."""
         if self.loss is None:
             raise ValueError(NO_LOSS.format(self.name))
-        return objectives_of(
-            self.graph(), self.loss, self._loss_weights, self._metrics, self._weighted_metrics
-        )
+        graph = self.graph()
+        if self._objectives is None or self._objectives[0] is not graph:
+            given = (self.loss, self._loss_weights, self._metrics, self._weighted_metrics)
+            self._objectives = graph, objectives_of(graph, *given)
+        return self._objectives[1]
 
     def plan_for(self, mode: Mode, weighted: tuple[bool, ...] = ()) -> Plan:
         """Return the plan of a mode, recorded when it is first needed.
