@@ -215,9 +215,7 @@ def _add_call(plan: _core.Plan, ids: dict[Buffer, int], call: Call) -> None:
         plan.host(function=call.attributes["function"], reads=reads, writes=writes)
         return
     buffers = {**call.reads, **call.writes}
-    if (
-        "optimizer" in call.attributes
-    ):  # the optimizer knows its parameters, and an update their gradients
+    if "optimizer" in call.attributes:  # it knows its parameters, and an update their gradients
         roles = DENSE_UPDATE_ROLES if call.kernel == "dense_update" else ()
         buffers = {role: buffer for role, buffer in buffers.items() if role in roles}
     arguments = {role: _buffer_id(plan, ids, buffer) for role, buffer in buffers.items()}

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from onepass.engine.graph import LayerCall, SymbolicTensor, input_tensor
-from onepass.layers.layer import Layer, sample_shape
+from onepass.layers.layer import Layer
+from onepass.layers.shapes import sample_shape
 
 _INTEGERS = ("bool", "uint8", "int8", "int16", "int32", "int64")
 

@@ -7,10 +7,7 @@ import inspect
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from itertools import count
 from typing import Any
-
-import numpy as np
 
 from onepass import config, constraints, initializers, regularizers
 from onepass._names import to_snake_case
@@ -27,22 +24,11 @@ from onepass.engine.graph import (
 from onepass.engine.ops import ActivityPenaltyOp, IdentityOp
 from onepass.engine.storage import Variable, materialize
 from onepass.engine.structure import flatten, map_structure, pack_like
+from onepass.layers.changes import structure_changed
+from onepass.layers.shapes import sample_shape
 from onepass.layers.weights import HasWeights, unique
 
 _counts: Counter[str] = Counter()
-_versions = count()
-_version = next(_versions)
-
-
-def structure_changed() -> None:
-    """Say that layers were put somewhere or taken away: what was recorded may be out of date."""
-    global _version
-    _version = next(_versions)
-
-
-def structure_version() -> int:
-    """Return a number that is another one after any layer was given to any other."""
-    return _version
 
 
 def _layers_in(value: Any) -> Iterator[Layer]:
@@ -416,27 +402,3 @@ def _complete(build: Callable[[Any, Any], None]) -> Callable[..., None]:
 
 
 Layer.build = _complete(Layer.build)  # type: ignore[method-assign]
-
-
-def sample_shape(shape: Any) -> tuple[int, ...]:
-    """Check the shape of one sample.
-
-    Raises
-    ------
-    TypeError
-        If it is not a sequence of whole numbers.
-    ValueError
-        If a dimension is not positive.
-    """
-    if isinstance(shape, (int, np.integer)) and not isinstance(shape, bool):
-        shape = (shape,)
-    try:
-        given = tuple(shape)
-    except TypeError:
-        raise TypeError(f"shape must be a sequence of ints, got {type(shape).__name__}") from None
-    for dim in given:
-        if isinstance(dim, bool) or not isinstance(dim, (int, np.integer)):
-            raise TypeError(f"shape must hold ints only, got {given!r}")
-        if dim < 1:
-            raise ValueError(f"shape must hold positive dimensions only, got {given!r}")
-    return tuple(int(dim) for dim in given)

@@ -8,7 +8,8 @@ from typing import Any
 from onepass.engine import arithmetic
 from onepass.engine.graph import record
 from onepass.engine.ops import ReshapeOp
-from onepass.layers.layer import Layer, sample_shape
+from onepass.layers.layer import Layer
+from onepass.layers.shapes import sample_shape
 
 
 class Flatten(Layer):

@@ -12,7 +12,8 @@ from onepass.engine.objective import Objective
 from onepass.engine.plan import Mode, Plan, build_plan
 from onepass.engine.recording import Graph
 from onepass.engine.replay import epoch_draw, single_draw
-from onepass.layers.layer import Layer, structure_version
+from onepass.layers.changes import structure_version
+from onepass.layers.layer import Layer
 from onepass.models.objectives import (
     check_loss_weights,
     check_metrics,

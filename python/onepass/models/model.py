@@ -9,13 +9,13 @@ from onepass.engine.graph import Shape, SymbolicTensor, Trace, input_tensor
 from onepass.engine.plan import Mode
 from onepass.engine.recording import Graph, check_weights_held, record_graph
 from onepass.engine.structure import map_structure
+from onepass.layers.changes import structure_version
 from onepass.layers.layer import (
     Layer,
-    sample_shape,
-    structure_version,
     takes_training,
     unique_name,
 )
+from onepass.layers.shapes import sample_shape
 from onepass.models.building import undone_on_error
 from onepass.models.network import Network
 from onepass.models.objectives import output_names

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from onepass.engine.graph import LayerCall, SymbolicTensor
+from onepass.layers.changes import structure_changed
 from onepass.layers.input import InputLayer
-from onepass.layers.layer import Layer, structure_changed
+from onepass.layers.layer import Layer
 from onepass.models.model import Model
 
 

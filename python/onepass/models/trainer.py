@@ -23,7 +23,7 @@ from onepass.engine.fitting import FitLoop, Validation, evaluate
 from onepass.engine.plan import Mode
 from onepass.engine.replay import Integers, Pass, as_output_rows, batches, empty_output
 from onepass.engine.structure import flatten, map_structure, pack_like
-from onepass.layers.layer import structure_version
+from onepass.layers.changes import structure_version
 from onepass.models.arguments import (
     alone,
     batch_rows,
