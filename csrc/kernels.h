@@ -26,8 +26,8 @@ ONEPASS_INLINE int64_t half_depth(int64_t depth) {
   return depth > 256 && depth <= kMostHalved ? (depth + 7) / 8 / 2 * 8 : 0;
 }
 
-// y = act(x w + b); z, when given, receives x w + b. `partial`, when given, is a work area like y,
-// for members that share the depth.
+// y = dropout(act(x w + b)); z, when given, receives x w + b. `partial`, when given, is a work area
+// like y, for members that share the depth.
 template <class T>
 struct DenseForward {
   Matrix<const T> x, w;
@@ -35,10 +35,11 @@ struct DenseForward {
   Matrix<T> z, y;
   ActivationSpec activation;
   Matrix<T> partial = {};
+  DropoutEnd dropout = {};
 };
 
-// dx = (dz w^T) * act'(x_in, x): `y` (and `z`) are the value (and input) of the activation that
-// produced this product's input, so the derivative costs no pass of its own.
+// dx = gain (dz w^T) * act'(x_in, x): `y` (and `z`) are the value (and input) of the activation
+// that produced this product's input, so the derivative costs no pass of its own.
 template <class T>
 struct DenseBackwardInput {
   Matrix<const T> dz, w;
@@ -46,6 +47,7 @@ struct DenseBackwardInput {
   Matrix<T> dx;
   ActivationSpec activation;
   bool accumulate;  // dx += instead of dx =; then the activation must be linear
+  double gain = 1.0;
 };
 
 // dw = x^T dz, db = column sums of dz; either may be absent.

@@ -23,8 +23,10 @@ from onepass.engine.rewrites import (
 )
 from onepass.layers import (
     Activation,
+    AlphaDropout,
     BatchNormalization,
     Dense,
+    Dropout,
     Flatten,
     LayerNormalization,
     RMSNormalization,
@@ -146,6 +148,31 @@ NORMALIZED = {
 }
 
 
+def dropped(units, activation, rate=0.3, layer=Dropout):
+    return lambda dtype: [
+        Dense(units, activation, kernel_initializer="he_normal", dtype=dtype),
+        layer(rate, seed=units, dtype=dtype),
+    ]
+
+
+DROPPED = {
+    "dropout behind relu": hidden_then(
+        dense(CLASSES, "softmax"),
+        SPARSE,
+        lambda dtype: [Dropout(0.2, seed=1, dtype=dtype)],
+        dropped(70, "relu"),
+        dropped(300, "relu", 0.5),
+        dropped(17, "relu"),
+    ),
+    "dropout behind others": hidden_then(
+        dense(2), "mse", dropped(70, "tanh"), dropped(9, "relu", layer=AlphaDropout)
+    ),
+    "dropout, frozen first": hidden_then(
+        dense(2), "mse", dropped(70, "relu"), dropped(9, "relu"), frozen=[0]
+    ),
+}
+
+
 def data_for(model, rows=ROWS, seed=0):
     rng = np.random.default_rng(seed)
     (_, *sample), (_, *_, columns) = model.input_shape, model.output_shape
@@ -195,11 +222,11 @@ def kernels_of(calls):
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("case", [*CASES, *NORMALIZED])
+@pytest.mark.parametrize("case", [*CASES, *NORMALIZED, *DROPPED])
 def test_a_rewritten_plan_trains_like_the_plain_one(case, weighted, dtype):
     results = {}
     for name, chosen in {"plain": (), **{r.name: (r,) for r in REWRITES}, "all": REWRITES}.items():
-        model = (CASES | NORMALIZED)[case](dtype)
+        model = (CASES | NORMALIZED | DROPPED)[case](dtype)
         x, y, weights = data_for(model)
         plan = plan_of(model, chosen, weighted)
         start = model.get_weights()
@@ -295,6 +322,19 @@ def test_activations_join_the_batch_norm_before_them(case):
         assert {c.attributes["activation"] for c in norms} <= {"relu", "gelu"}
         kept = [c.attributes["activation"] for c in norms if "z" in c.writes]
         assert kept == (["gelu"] if mode == "train" else [])  # whose derivative reads its input
+
+
+def test_dropout_joins_the_product_before_it_and_its_mask_the_one_behind():
+    model = DROPPED["dropout behind relu"]("float32")
+    calls = plan_of(model).calls
+    assert kernels_of(calls).count("dropout") == 1  # of the input
+    forward = [c.attributes.get("dropout_rate", 0.0) for c in calls if c.kernel == "dense_forward"]
+    assert forward == [0.3, 0.5, 0.3, 0.0]
+    backward = [c for c in calls if c.kernel == "dense_backward_input"]
+    assert [c.attributes["gain"] for c in backward] == [1 / (1 - rate) for rate in (0.3, 0.5, 0.3)]
+    assert "activation_backward" not in kernels_of(calls)
+    kept = DROPPED["dropout behind others"]("float32")
+    assert kernels_of(plan_of(kept).calls).count("dropout") == 4
 
 
 INPUT_NORM = (BY_NAME["fuse_update"], BY_NAME["fuse_input_norm"])

@@ -11,6 +11,14 @@ struct NoiseKey {
   uint32_t draw;      // of the epoch or call
 };
 
+// Inverted dropout of a result, at the end of the kernel that computes it; none at a rate of 0.
+struct DropoutEnd {
+  double rate = 0.0;
+  NoiseKey key = {};
+  int64_t first = 0;
+  int64_t rows_per_sample = 1;
+};
+
 // y = scale x + shift where kept, a constant where dropped, by math/dropout.h; y may be x. Samples
 // are at places `first` and on of their epoch, modulo 2^32.
 template <class T>

@@ -3,6 +3,7 @@
 
 #include "../math/activations.h"
 #include "blocks.h"
+#include "dropout.h"
 #include "elementwise.h"
 
 namespace onepass::ONEPASS_ISA {
@@ -96,6 +97,12 @@ void scale_by_derivative(const ActivationSpec& spec, const Tile<T>& of, Tile<T>&
   });
 }
 
+template <class T>
+void scale(Tile<T>& tile, T factor) {
+  const int n = tile.size();
+  for (int i = 0; i < n; ++i) tile.at[i] *= factor;
+}
+
 // The end of a forward product: the value before the activation stored where it is wanted, the
 // activation.
 template <class T, class Last = Stored<T>>
@@ -117,6 +124,7 @@ struct FinishBackward {
   const DenseBackwardInput<T>& a;
 
   void operator()(Tile<T>& tile, int64_t r, int64_t c, int cols) const {
+    if (a.gain != 1.0) scale(tile, static_cast<T>(a.gain));
     if (a.activation.id != 0) {
       Tile<T> of;
       of.rows = tile.rows;
@@ -167,7 +175,7 @@ void forward_part(const DenseForward<T>& a, Range depth, Matrix<T> c, Block bloc
 // One half of the team sums up the first half of the depth, the other one the second; each joins
 // the two on a band of columns.
 template <class T>
-void forward_by_halves(const DenseForward<T>& a, int64_t half, Matrix<T> first, Team& team) {
+Block forward_by_halves(const DenseForward<T>& a, int64_t half, Matrix<T> first, Team& team) {
   const int each = team.size / 2;
   const Team side{team.rank % each, each, nullptr, nullptr};
   const Block block{{0, a.y.rows}, side.share(a.y.cols, kLineBytes / sizeof(T))};
@@ -184,6 +192,7 @@ void forward_by_halves(const DenseForward<T>& a, int64_t half, Matrix<T> first, 
     add_to(tile, read_only(first), r, c, cols);
     finish(tile, r, c, cols);
   });
+  return joined;
 }
 
 // A result without gaps that stays in the first-level cache: what follows a product is then faster
@@ -207,8 +216,9 @@ bool halves_move_less(Matrix<const T> x, int64_t cols) {
   return 2 * x.rows * cols <= x.cols * cols + 2 * x.rows * x.cols;
 }
 
+// Returns the member's block of y.
 template <class T>
-void dense_forward(const DenseForward<T>& a, Team& team) {
+Block forward_block(const DenseForward<T>& a, Team& team) {
   const Block block = bands_of_columns<T>(a.y.rows, a.y.cols, team);
   const Matrix<T> sums = a.z ? a.z : a.y;
   const int64_t half = half_depth(a.x.cols);
@@ -231,6 +241,18 @@ void dense_forward(const DenseForward<T>& a, Team& team) {
     const Matrix<T> x = rows_of(sums, block.rows), y = rows_of(a.y, block.rows);
     activation_forward<T>({read_only(x), y, a.activation}, alone);
   }
+  return block;
+}
+
+// The mask is drawn once the block is there: its groups of random words are wider than tiles, and
+// drawing takes far longer than reading the block again.
+template <class T>
+void dense_forward(const DenseForward<T>& a, Team& team) {
+  const Block block = forward_block(a, team);
+  const DropoutEnd& d = a.dropout;
+  if (d.rate == 0.0) return;
+  drop<T>({read_only(a.y), a.y, d.rate, false, false, d.key, d.first, d.rows_per_sample, false},
+          block);
 }
 
 // Whether it is less work to turn dz and the result than the weights: with few samples, in whole
@@ -255,11 +277,12 @@ void dense_backward_input(const DenseBackwardInput<T>& a, Team& team) {
   }
   const Product<T> product{{a.dz.data, a.dz.stride, 1}, a.dz.cols, a.dx, nullptr, a.accumulate};
   const Matrix<const T> of = needs_input(a.activation) ? a.z : a.y;
-  const bool by_run = a.activation.id != 0 && is_one_run(a.dx, block) && is_one_run(of, block);
+  const bool plain = a.activation.id == 0 && a.gain == 1.0;
+  const bool by_run =
+      a.activation.id != 0 && a.gain == 1.0 && is_one_run(a.dx, block) && is_one_run(of, block);
   const auto multiply_by = [&](const auto& right) {
-    a.activation.id == 0 || by_run
-        ? multiply_block(product, right, block, team, Stored<T>{})
-        : multiply_block(product, right, block, team, FinishBackward<T>{a});
+    plain || by_run ? multiply_block(product, right, block, team, Stored<T>{})
+                    : multiply_block(product, right, block, team, FinishBackward<T>{a});
   };
   // One column of weights lies in memory as their transpose does.
   a.w.cols == 1 && a.w.stride == 1

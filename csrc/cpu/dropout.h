@@ -15,14 +15,14 @@ inline uint64_t drop_below(double rate) {
 }
 
 template <class T>
-void dropout(const Dropout<T>& a, Team& team) {
+void drop(const Dropout<T>& a, Block block) {
   const uint64_t below = drop_below(a.rate);
   const bool drops = below > 0;
   const auto last_dropped = static_cast<uint32_t>(drops ? below - 1 : 0);
   const math::Dropping d = math::dropping(a.rate, a.alpha, a.gradient);
   const T scale = static_cast<T>(d.scale), shift = static_cast<T>(d.shift),
           dropped = static_cast<T>(d.dropped);
-  for_units(a, team,
+  for_units(a, block,
             [&](const T* x, T* y, int64_t n, int64_t skip, uint32_t group, uint32_t place)
                 __attribute__((always_inline)) {
                   const GroupWords words = words_of_group(a.key, group, place);
@@ -39,6 +39,11 @@ void dropout(const Dropout<T>& a, Team& team) {
                     }
                   }
                 });
+}
+
+template <class T>
+void dropout(const Dropout<T>& a, Team& team) {
+  drop(a, rows_of_member(a, team));
 }
 
 }  // namespace

@@ -52,28 +52,33 @@ ONEPASS_INLINE GroupWords words_of_group(const NoiseKey& key, uint32_t group, ui
   return words;
 }
 
-// Calls f(x, y, n, skip, group, place) for each run of n units of a member's rows that lie in one
-// group, `skip` units behind its beginning. The columns of row r of a sample are its units r * cols
-// and on. A: arguments with x, y, first and rows_per_sample.
+// Calls f(x, y, n, skip, group, place) for each run of n units of a block that lie in one group,
+// `skip` units behind its beginning. The columns of row r of a sample are its units r * cols and
+// on. A: arguments with x, y, first and rows_per_sample.
 template <class A, class F>
-ONEPASS_INLINE void for_units(const A& a, Team& team, F&& f) {
-  const int64_t cols = a.y.cols;
-  const Range share = team.share(a.y.rows, 1);
-  for (int64_t r = share.begin; r < share.end; ++r) {
+ONEPASS_INLINE void for_units(const A& a, Block block, F&& f) {
+  const int64_t end = block.cols.end;
+  for (int64_t r = block.rows.begin; r < block.rows.end; ++r) {
     const int64_t sample = r / a.rows_per_sample;
     const auto place = static_cast<uint32_t>(a.first + sample);
-    const int64_t first_unit = (r - sample * a.rows_per_sample) * cols;
+    const int64_t first_unit = (r - sample * a.rows_per_sample) * a.y.cols;
     const auto* x = a.x.row(r);
     auto* y = a.y.row(r);
-    for (int64_t c = 0; c < cols;) {
+    for (int64_t c = block.cols.begin; c < end;) {
       const int64_t unit = first_unit + c;
       const int64_t skip = unit % math::kPhiloxGroup;
       const int64_t left = math::kPhiloxGroup - skip;
-      const int64_t n = cols - c < left ? cols - c : left;
+      const int64_t n = end - c < left ? end - c : left;
       f(x + c, y + c, n, skip, static_cast<uint32_t>(unit / math::kPhiloxGroup), place);
       c += n;
     }
   }
+}
+
+// A member's rows.
+template <class A>
+Block rows_of_member(const A& a, Team& team) {
+  return {team.share(a.y.rows, 1), {0, a.y.cols}};
 }
 
 }  // namespace

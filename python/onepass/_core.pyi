@@ -317,6 +317,8 @@ class Plan(metaclass=_Pybind11Type):
         partial: int | None = None,
         activation: int,
         hyper: Sequence[float],
+        dropout_rate: float = 0.0,
+        dropout_key: tuple[int, int] = (0, 0),
     ) -> None: ...
     def dense_backward_input(
         self,
@@ -329,6 +331,7 @@ class Plan(metaclass=_Pybind11Type):
         activation: int,
         hyper: Sequence[float],
         accumulate: bool,
+        gain: float = 1.0,
     ) -> None: ...
     def dense_backward_weights(
         self, *, x: int, dz: int, dw: int | None = None, db: int | None = None, accumulate: bool

@@ -65,7 +65,7 @@ class Call:
     @property
     def draws(self) -> bool:
         """Whether the result depends on the replay's draw."""
-        return "key" in self.attributes
+        return "key" in self.attributes or "dropout_key" in self.attributes
 
     def touches(self, buffer: Buffer) -> bool:
         """Whether the call reads or writes this memory."""

@@ -135,6 +135,63 @@ def fuse_activation(calls: Calls) -> Calls:
     return calls
 
 
+def fuse_dropout(calls: Calls) -> Calls:
+    """Dropout behind a product that ends with relu, forward and backward.
+
+    Where the stored output is above 0, the element was kept and relu's slope is 1: the epilogue of
+    the input-gradient product needs no mask, and relu's own output is stored nowhere.
+    """
+    for drop in [call for call in calls if call.kernel == "dropout"]:
+        relu, dropped = drop.reads["x"], drop.writes["y"]
+        product = _writer(calls, relu, "dense_forward")
+        if product is None or not _drops_behind_relu(product, drop):
+            continue
+        slopes = _others(calls, relu, product, drop)
+        chains = [_dropped_gradient(calls, drop, slope) for slope in slopes]
+        if any(chain is None for chain in chains):
+            continue
+        rate = drop.attributes["rate"]
+        attributes = {"dropout_rate": rate, "dropout_key": drop.attributes["key"]}
+        fused = replace(
+            product,
+            writes={**product.writes, "y": dropped},
+            attributes={**product.attributes, **attributes},
+        )
+        calls = _replaced(calls, product, fused, drop)
+        for behind, mask, slope in filter(None, chains):
+            gradient = replace(
+                behind,
+                reads={**behind.reads, "y": dropped},
+                writes={"dx": slope.writes["dx"]},
+                attributes={**slope.attributes, "gain": 1.0 / (1.0 - rate)},
+            )
+            calls = _replaced(calls, behind, gradient, mask, slope)
+    return calls
+
+
+def _drops_behind_relu(product: Call, drop: Call) -> bool:
+    """Whether what is dropped and what relu zeroed are the zeros of the output."""
+    plain = not drop.attributes["gradient"] and not drop.attributes["alpha"]
+    ends_with_relu = product.attributes["activation"] == "relu" and "z" not in product.writes
+    return plain and ends_with_relu and drop.attributes["rate"] < 1.0
+
+
+def _dropped_gradient(calls: Calls, drop: Call, slope: Call) -> tuple[Call, Call, Call] | None:
+    """Return the input-gradient product, the mask and relu's slope where nothing else uses them."""
+    if slope.kernel != "activation_backward" or slope.attributes["accumulate"]:
+        return None
+    mask = _writer(calls, slope.reads["dy"], "dropout")
+    if mask is None or mask.attributes["key"] != drop.attributes["key"]:
+        return None
+    product = _writer(calls, mask.reads["x"], "dense_backward_input")
+    if product is None or product.attributes["activation"] != "linear":
+        return None
+    used = _others(calls, mask.writes["y"], mask, slope) + _others(
+        calls, mask.reads["x"], product, mask
+    )
+    return None if used or product.attributes["accumulate"] else (product, mask, slope)
+
+
 def fuse_activation_backward(calls: Calls) -> Calls:
     """The activation's derivative in the epilogue of the input-gradient product behind it."""
     for activation in _activations(calls, "activation_backward"):
@@ -303,6 +360,7 @@ REWRITES = (
     # From the logits nothing is clipped or rounded on the way through the probabilities.
     Rewrite(fuse_output_loss, 1e-5),
     Rewrite(fuse_activation, 0.0),
+    Rewrite(fuse_dropout, 0.0),
     Rewrite(fuse_activation_backward, 0.0),
     Rewrite(fuse_update, 0.0),
     # By other sums of the same products; divided by gamma where that keeps their digits.
