@@ -102,6 +102,7 @@ class Sizes:
     normalized: tuple[tuple[int, int], ...] = ((32, 300), (256, 1024))
     m1: tuple[int, ...] = (784, 300, 100, 10)
     m2: tuple[int, ...] = (784, 300, 100, 10)  # with batch norm on the input and hidden layers
+    m3: tuple[int, ...] = (784, 1024, 1024, 1024, 10)  # with dropout before each layer
     m4: tuple[int, ...] = (8, 50, 50, 50, 1)
     m5: tuple[int, ...] = (1024, 4096, 4096, 1024)
     m6: tuple[int, ...] = (256, 256, 256, 256, 64)
@@ -112,6 +113,7 @@ class Sizes:
         ("M1", 256, "adam", 32),
         ("M2", 32, "sgd", 128),
         ("M2", 32, "adam", 128),
+        ("M3", 128, "adam", 12),
         ("M4", 32, "adam", 1024),
         ("M5", 512, "adamw", 3),
         ("M6", 1024, "adamw", 8),

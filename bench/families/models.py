@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 
 from bench.cases import FLOAT, Array, Case, Contender, Prepared, Sizes, Work
@@ -31,6 +32,11 @@ def _training(network: Network, batch: int, optimizer: str, steps: int) -> Prepa
     ours = OurTraining(network, x, y, optimizer, batch)
     others = trainings(network, x, y, optimizer, batch, ours.initial, ours.orders)
     own = Contender("onepass", ours.run, ours.result)
+    if network.drops:  # everybody drops other elements
+        still = _training(replace(network, drops=0.0), batch, optimizer, steps)
+        own = replace(own, result=still.ours.result)
+        results = {other.name: other.result for other in still.rivals}
+        others = [replace(other, result=results[other.name]) for other in others]
     return Prepared(own, others, {"feeding": ours.feed_only})
 
 
@@ -56,6 +62,7 @@ def cases(sizes: Sizes) -> Iterator[Case]:
     networks = {
         "M1": Network(sizes.m1),
         "M2": Network(sizes.m2, normalizes=True),
+        "M3": Network(sizes.m3, drops=0.2),
         "M4": Network(sizes.m4, classifies=False),
         "M5": Network(sizes.m5, classifies=False),
         "M6": Network(sizes.m6, "gelu", classifies=False),

@@ -42,12 +42,14 @@ class Network:
     classifies : whether it ends in softmax, with class indices as targets; else the last layer is
         linear and the loss the mean squared error
     normalizes : whether the input and the values of hidden layers go through a batch norm
+    drops : rate of the dropout before each layer; results are compared without it
     """
 
     widths: tuple[int, ...]
     activation: str = "relu"
     classifies: bool = True
     normalizes: bool = False
+    drops: float = 0.0
 
     @property
     def weights(self) -> int:
@@ -79,12 +81,17 @@ class Network:
         norm = onepass.layers.BatchNormalization
         layers += [norm()] * self.normalizes
         for width in self.widths[1:-1]:
+            layers += self._dropout()
             layers.append(onepass.layers.Dense(width, activation=self.activation))
             if self.normalizes:
                 layers.append(norm())
         last = "softmax" if self.classifies else "linear"
+        layers += self._dropout()
         layers.append(onepass.layers.Dense(self.widths[-1], activation=last))
         return onepass.Sequential(layers)
+
+    def _dropout(self) -> list[Any]:
+        return [onepass.layers.Dropout(self.drops)] if self.drops else []
 
     def compiled(self, optimizer: str) -> onepass.Sequential:
         """Return a new model ready to train, in torch's convention so that both can be equal."""

@@ -26,6 +26,8 @@ def torch_module(network: Network, weights: Sequence[Array]) -> Any:
     for inputs, outputs in pairwise(network.widths):
         if network.normalizes:
             layers.append(torch.nn.BatchNorm1d(inputs, eps=1e-3, momentum=0.01))
+        if network.drops:
+            layers.append(torch.nn.Dropout(network.drops))
         layer = torch.nn.Linear(inputs, outputs)
         layers += [layer, getattr(torch.nn, _TORCH_ACTIVATIONS[network.activation])()]
     module = torch.nn.Sequential(*layers[:-1])
@@ -78,21 +80,30 @@ class TorchTraining:
         return changes([a.T if a.ndim == 2 else a for a in after], self._initial)
 
 
-def jax_forward(network: Network, parameters: Sequence[Any], x: Any) -> Any:
-    """Return the network's output in JAX; logits where it classifies."""
+def _jax_dropout(rate: float, key: Any, at: int, x: Any) -> Any:
+    jax = rivals.jax()
+    kept = jax.random.bernoulli(jax.random.fold_in(key, at), 1.0 - rate, x.shape)
+    return jax.numpy.where(kept, x / (1.0 - rate), 0.0)
+
+
+def jax_forward(network: Network, parameters: Sequence[Any], x: Any, key: Any = None) -> Any:
+    """Return the network's output in JAX; logits where it classifies. A key drops elements."""
     nn = rivals.jax().nn
     activations = {"relu": nn.relu, "gelu": partial(nn.gelu, approximate=False)}
     last = len(parameters) // 2 - 1
     for at in range(last + 1):
+        if network.drops and key is not None:
+            x = _jax_dropout(network.drops, key, at, x)
         x = x @ parameters[2 * at] + parameters[2 * at + 1]
         if at < last:
             x = activations[network.activation](x)
     return x
 
 
-def _jax_loss(network: Network, parameters: Any, x: Any, y: Any) -> Any:
+def _jax_loss(network: Network, parameters: Any, x: Any, y: Any, step: Any) -> Any:
     jax = rivals.jax()
-    output = jax_forward(network, parameters, x)
+    key = jax.random.fold_in(jax.random.key(0), step) if network.drops else None
+    output = jax_forward(network, parameters, x, key)
     if not network.classifies:
         return ((output - y) ** 2).mean()
     logarithms = jax.nn.log_softmax(output)
@@ -130,15 +141,15 @@ class JaxTraining:
         self._data = jax.numpy.array(x), jax.numpy.array(y)
         zeros = [jax.numpy.zeros_like(p) for p in initial]
         moments = () if optimizer == "sgd" else (zeros, [z.copy() for z in zeros])
-        self._carry = ([jax.numpy.array(p) for p in initial], moments, jax.numpy.float32(0))
+        self._carry = ([jax.numpy.array(p) for p in initial], moments, jax.numpy.int32(0))
         gradient = jax.grad(partial(_jax_loss, network))
 
         def step(carry: Any, data: Any, rows: Any) -> Any:
             parameters, moments, done = carry
-            gradients = gradient(parameters, data[0][rows], data[1][rows])
+            gradients = gradient(parameters, data[0][rows], data[1][rows], done)
             if not moments:
                 pairs = zip(parameters, gradients, strict=True)
-                return [p - RATES[optimizer] * g for p, g in pairs], moments, done
+                return [p - RATES[optimizer] * g for p, g in pairs], moments, done + 1
             tensors = zip(parameters, gradients, *moments, strict=True)
             after = [_jax_adam(optimizer, done + 1, *tensor) for tensor in tensors]
             parameters, *moments = (list(part) for part in zip(*after, strict=True))
