@@ -10,12 +10,11 @@
 #include "arguments/noise.h"
 #include "arguments/normalization.h"
 #include "arguments/penalty.h"
+#include "arguments/update.h"
 #include "matrix.h"
 #include "team.h"
 
 namespace onepass {
-
-inline constexpr int kMaxStates = 4;  // optimizer state slots of one parameter
 
 // The depth of a product x w is summed up in one chain, or in two, [0, half) and [half, depth),
 // whose sums are added: always, so that results do not depend on who computes which. Two members
@@ -165,38 +164,6 @@ struct GatherRows {
   Matrix<T> out;
 };
 
-// A run of parameters that share one set of per-step numbers. `cols` of every `stride` elements are
-// real, the rest is padding that must be zero and must stay zero.
-template <class T>
-struct Segment {
-  T* p;
-  const T* g;
-  T* state[kMaxStates];
-  int64_t size;  // elements, padding included
-  int64_t cols, stride;
-};
-
-// What happens to a gradient before the rule, and to the parameter beside it:
-// g' = clamp((g + d) * scale, +-clip) + l2 * p;  p' = keep * p, then the rule. d is the derivative
-// of the penalty with these factors on p; only DenseUpdate knows it.
-struct Around {
-  double scale = 1.0;
-  double clip = 0.0;  // 0: no clipping by value
-  double l2 = 0.0;
-  double keep = 1.0;
-  double penalty_l1 = 0.0, penalty_l2 = 0.0;
-};
-
-template <class T>
-struct Update {
-  int rule;  // index in math/rules.h
-  const Segment<T>* segments;
-  int64_t n_segments;
-  double scalars[kMaxScalars];
-  const Around* around;  // one a segment, or one for all when `shared_around`
-  bool shared_around;
-};
-
 template <class T>
 struct InputNorm;
 
@@ -209,17 +176,6 @@ struct DenseUpdate {
   DenseBackwardWeights<T> gradient;
   Update<T> update;
   const InputNorm<T>* norm = nullptr;
-};
-
-// partial[b] = sum of squares of block b of kNormBlock elements; the caller adds the partials up in
-// order. In double where float would overflow or lose the small ones.
-inline constexpr int64_t kNormBlock = 8192;
-
-template <class T>
-struct SumOfSquares {
-  const T* data;
-  int64_t size;
-  double* partial;  // one a block
 };
 
 // y = clamp(x * scale, low, high) in place.

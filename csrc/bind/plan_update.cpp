@@ -18,6 +18,7 @@ void update(PlanObject& plan, const std::shared_ptr<OptimizerObject>& optimizer,
   plan.keep(optimizer);
   std::shared_ptr<Optimizer> native = optimizer->native();
   if (tensors) native = native->subset(*tensors);
+  native->prepare_step();
   plan.program().add_call(std::make_unique<UpdateCall>(native));
 }
 

@@ -42,50 +42,89 @@ bool same_layout(TensorLayout a, TensorLayout b) {
 
 }  // namespace
 
-OptimizerObject::OptimizerObject(int rule, bool float64, bool torch_convention,
-                                 const std::vector<double>& options, double clip_value,
-                                 double clip_norm, double global_clip_norm, double weight_decay,
-                                 bool decoupled_decay)
-    : float64_(float64), dtype_(float64 ? py::dtype::of<double>() : py::dtype::of<float>()) {
-  OptimizerSettings settings;
-  settings.rule = rule;
-  settings.torch_convention = torch_convention;
-  settings.clip_value = clip_value;
-  settings.clip_norm = clip_norm;
-  settings.global_clip_norm = global_clip_norm;
-  settings.weight_decay = weight_decay;
-  settings.decoupled_decay = decoupled_decay;
-  if (options.size() > kMaxScalars) throw py::value_error("too many options");
-  for (std::size_t i = 0; i < options.size(); ++i) settings.options[i] = options[i];
-  native_ = Optimizer::create(settings, float64);
+OptimizerObject::OptimizerObject(bool float64, const OptimizerSettings& settings)
+    : float64_(float64),
+      clears_gradients_(settings.clears_gradients),
+      native_(Optimizer::create(settings, float64)),
+      dtypes_{py::dtype::of<float>(), py::dtype::of<double>(), py::dtype("float16"),
+              py::dtype::of<uint16_t>()} {}
+
+void OptimizerObject::set_group(int group, const RuleSettings& rule) {
+  const auto lock = claim();
+  native_->set_group(group, rule);
 }
 
 void OptimizerObject::check(const py::array& a, const char* name) const {
   float64_ ? require_dtype<double>(a, name) : require_dtype<float>(a, name);
 }
 
-void OptimizerObject::add(py::array p, const std::vector<py::array>& states, bool decays) {
-  check(p, "parameter");
+std::optional<Number> OptimizerObject::known_number(PyObject* descr) const {
+  for (int number = 0; number < 4; ++number) {
+    if (dtypes_[number].ptr() == descr) return static_cast<Number>(number);
+  }
+  return std::nullopt;
+}
+
+Number OptimizerObject::number_of(const py::array& a, const std::string& name) const {
+  const auto number = known_number(a.dtype().ptr());
+  if (!number) {
+    throw py::type_error(name + " must be float32, float64, float16 or bfloat16, got " +
+                         std::string(py::str(a.dtype())));
+  }
+  return *number;
+}
+
+void* OptimizerObject::keep(Tensor& tensor, const py::array& a, const char* name) {
+  check(a, name);
+  require_writeable(a, name);
+  if (!same_layout(layout_of(a, name), tensor.layout)) {
+    throw py::value_error(std::string("a ") + name + " must have its parameter's layout");
+  }
+  tensor.kept.push_back(a);
+  return const_cast<void*>(address_of(a));
+}
+
+void OptimizerObject::add(py::array p, const std::vector<py::array>& states, bool decays,
+                          const std::optional<py::array>& sum,
+                          const std::optional<py::array>& average, int group, int64_t missed) {
+  TensorMemory memory{};
+  memory.number = number_of(p, "parameter");
+  const Number own = float64_ ? Number::kFloat64 : Number::kFloat32;
+  const bool half = size_of(memory.number) == 2;
+  if (memory.number != own && (float64_ || !half)) check(p, "parameter");
   require_writeable(p, "parameter");
   const TensorLayout layout = layout_of(p, "parameter");
-  if (static_cast<int>(states.size()) != native_->states()) {
-    throw py::value_error("states: expected " + std::to_string(native_->states()) +
+  if (group < 0 || group >= native_->groups()) throw py::value_error("there is no such group");
+  if (static_cast<int>(states.size()) != native_->states(group)) {
+    throw py::value_error("states: expected " + std::to_string(native_->states(group)) +
                           " arrays, got " + std::to_string(states.size()));
   }
+  Tensor tensor{p, address_of(p), layout, {}, {p.shape(), p.shape() + p.ndim()}, nullptr, own, {}};
   void* slots[kMaxStates] = {};
-  for (std::size_t k = 0; k < states.size(); ++k) {
-    check(states[k], "state");
-    require_writeable(states[k], "state");
-    if (!same_layout(layout_of(states[k], "state"), layout)) {
-      throw py::value_error("a state must have its parameter's layout");
-    }
-    slots[k] = const_cast<void*>(address_of(states[k]));
-    remember(states[k], layout);
-  }
+  for (std::size_t k = 0; k < states.size(); ++k) slots[k] = keep(tensor, states[k], "state");
+  if (sum) memory.sum = keep(tensor, *sum, "sum");
+  if (average) memory.average = keep(tensor, *average, "average");
+  for (const py::array& kept : tensor.kept) remember(kept, layout);
   remember(p, layout);
-  native_->add(const_cast<void*>(address_of(p)), slots, layout, decays);
-  tensors_.push_back(
-      {p, address_of(p), layout, states, {p.shape(), p.shape() + p.ndim()}, nullptr, {}});
+  memory.p = const_cast<void*>(address_of(p));
+  memory.slots = slots, memory.layout = layout, memory.group = group, memory.decays = decays;
+  native_->add(memory);
+  if (missed != 0) native_->set_missed(native_->tensors() - 1, missed);
+  tensors_.push_back(std::move(tensor));
+}
+
+std::vector<int64_t> OptimizerObject::missed() const {
+  std::vector<int64_t> steps;
+  for (int64_t i = 0; i < native_->tensors(); ++i) steps.push_back(native_->missed(i));
+  return steps;
+}
+
+void OptimizerObject::set_missed(const std::vector<int64_t>& steps) {
+  const auto lock = claim();
+  if (steps.size() != tensors_.size()) throw py::value_error("set_missed: one number a parameter");
+  for (std::size_t i = 0; i < steps.size(); ++i) {
+    native_->set_missed(static_cast<int64_t>(i), steps[i]);
+  }
 }
 
 void OptimizerObject::remember(const py::array& a, TensorLayout layout) {
@@ -147,14 +186,16 @@ bool OptimizerObject::takes(const Tensor& tensor, PyObject* gradient) const {
   const auto& p = *py::detail::array_proxy(tensor.p.ptr());
   const auto& g = *py::detail::array_proxy(gradient);
   if (p.data != tensor.address || (p.flags & own) != own) return false;
-  if (g.descr != dtype_.ptr() || (g.flags & plain) != plain) return false;
+  const auto number = known_number(g.descr);
+  if (!number || (g.flags & (clears_gradients_ ? own : plain)) != (clears_gradients_ ? own : plain))
+    return false;
   const auto dimensions = static_cast<int>(tensor.shape.size());
   if (p.nd != dimensions || g.nd != dimensions) return false;
   for (int d = 0; d < dimensions; ++d) {
     if (p.dimensions[d] != tensor.shape[d] || g.dimensions[d] != tensor.shape[d]) return false;
   }
   // What lay here at the last step has been looked at then.
-  return g.data == tensor.gradient || !overlaps(g.data, tensor.layout.size() * item_size());
+  return g.data == tensor.gradient || !overlaps(g.data, tensor.layout.size() * size_of(*number));
 }
 
 bool OptimizerObject::try_apply(py::handle gradients, double learning_rate, int64_t t) {
@@ -172,10 +213,14 @@ void OptimizerObject::plan_gradient(std::size_t i, PyObject* gradient) {
   if (tensor.gradient_owner.ptr() != gradient) {
     tensor.gradient_owner = py::reinterpret_borrow<py::object>(gradient);
   }
-  const void* data = py::detail::array_proxy(gradient)->data;
-  if (tensor.gradient == data) return;
-  native_->set_gradient(static_cast<int64_t>(i), data);
+  const bool given = gradient != Py_None;
+  void* data = given ? py::detail::array_proxy(gradient)->data : nullptr;
+  const Number number =
+      given ? *known_number(py::detail::array_proxy(gradient)->descr) : tensor.gradient_number;
+  if (tensor.gradient == data && tensor.gradient_number == number) return;
+  native_->set_gradient(static_cast<int64_t>(i), data, number);
   tensor.gradient = data;
+  tensor.gradient_number = number;
 }
 
 void OptimizerObject::plan_gradients(const py::sequence& gradients) {
@@ -191,8 +236,7 @@ void OptimizerObject::plan_gradients(const py::sequence& gradients) {
   planned_ = tensors_.size();
 }
 
-void OptimizerObject::check_gradient(std::size_t i, const py::object& given) const {
-  const std::string name = "gradients[" + std::to_string(i) + "]";
+void OptimizerObject::check_parameter(std::size_t i) const {
   const Tensor& tensor = tensors_[i];
   const bool moved = address_of(tensor.p) != tensor.address ||
                      !same_layout(layout_of(tensor.p, "parameter"), tensor.layout);
@@ -200,12 +244,19 @@ void OptimizerObject::check_gradient(std::size_t i, const py::object& given) con
     throw py::value_error("parameter " + std::to_string(i) +
                           " was moved, resized or made read-only since build()");
   }
+}
+
+void OptimizerObject::check_gradient(std::size_t i, const py::object& given) const {
+  check_parameter(i);
+  if (given.is_none()) return;
+  const std::string name = "gradients[" + std::to_string(i) + "]";
+  const Tensor& tensor = tensors_[i];
   if (!py::isinstance<py::array>(given)) {
     throw py::type_error(name + " must be a NumPy array, got " +
                          std::string(py::str(py::type::of(given).attr("__name__"))));
   }
   const auto g = given.cast<py::array>();
-  check(g, name.c_str());
+  number_of(g, name);
   if (g.ndim() != tensor.p.ndim() ||
       !std::equal(g.shape(), g.shape() + g.ndim(), tensor.p.shape())) {
     throw py::value_error(name + " has shape " + std::string(py::str(g.attr("shape"))) +
@@ -214,35 +265,123 @@ void OptimizerObject::check_gradient(std::size_t i, const py::object& given) con
   if (!same_layout(layout_of(g, name.c_str()), tensor.layout)) {
     throw py::value_error(name + " must have its parameter's memory layout");
   }
+  if (clears_gradients_) require_writeable(g, name.c_str());
+}
+
+void OptimizerObject::apply_addresses(const std::vector<std::uintptr_t>& addresses,
+                                      const std::vector<int>& numbers,
+                                      const std::vector<double>& learning_rates, int64_t t) {
+  const auto lock = claim();
+  if (addresses.size() != tensors_.size() || numbers.size() != tensors_.size()) {
+    throw py::value_error("apply_addresses: expected one address and type a parameter");
+  }
+  for (std::size_t i = 0; i < addresses.size(); ++i) {
+    Tensor& tensor = tensors_[i];
+    void* data = reinterpret_cast<void*>(addresses[i]);
+    const auto number = static_cast<Number>(numbers[i]);
+    if (tensor.gradient == data && tensor.gradient_number == number) continue;
+    native_->set_gradient(static_cast<int64_t>(i), data, number);
+    tensor.gradient = data;
+    tensor.gradient_number = number;
+  }
+  planned_ = tensors_.size();
+  run(learning_rates, t);
 }
 
 void OptimizerObject::run(double learning_rate, int64_t t) {
+  rates_.assign(static_cast<std::size_t>(native_->groups()), learning_rate);
+  run(rates_, t);
+}
+
+void OptimizerObject::run(const std::vector<double>& learning_rates, int64_t t) {
   if (planned_ != tensors_.size()) throw py::value_error("no gradients were set");
+  if (static_cast<int>(learning_rates.size()) != native_->groups()) {
+    throw py::value_error("expected one learning rate a group");
+  }
   const double work = kElementWork * static_cast<double>(native_->elements());
   const Kernels& table = kernels();
-  const auto step = [&](Team& team) { native_->step(learning_rate, t, table, team); };
+  const double* rates = learning_rates.data();
+  native_->prepare_step();
+  const auto step = [&](Team& team) { native_->step(rates, t, table, team); };
   // One reference: what a std::function holds without allocating.
   const auto run = [&] { run_team(work, [&step](Team& team) { step(team); }); };
-  if (work < kBrief) return run();
-  py::gil_scoped_release release;
-  run();
+  if (work < kBrief) {
+    run();
+  } else {
+    py::gil_scoped_release release;
+    run();
+  }
+  native_->count_missing(t);
 }
+
+namespace {
+
+RuleSettings rule_settings(int rule, bool torch_convention, const std::vector<double>& options,
+                           double weight_decay, bool decoupled_decay) {
+  RuleSettings settings;
+  settings.rule = rule;
+  settings.torch_convention = torch_convention;
+  if (options.size() > kMaxScalars) throw py::value_error("too many options");
+  std::copy(options.begin(), options.end(), settings.options);
+  settings.weight_decay = weight_decay;
+  settings.decoupled_decay = decoupled_decay;
+  return settings;
+}
+
+std::shared_ptr<OptimizerObject> make_optimizer(bool float64, double clip_value, double clip_norm,
+                                                double global_clip_norm, double unscale,
+                                                bool needs_finite, bool clears_gradients,
+                                                int64_t calls_a_step, double average_keep,
+                                                int64_t average_replaces) {
+  if (calls_a_step < 1) throw py::value_error("calls_a_step must be at least 1");
+  return std::make_shared<OptimizerObject>(
+      float64, OptimizerSettings{clip_value, clip_norm, global_clip_norm, unscale, needs_finite,
+                                 clears_gradients, calls_a_step, average_keep, average_replaces});
+}
+
+}  // namespace
 
 void register_optimizer(py::module_& m) {
   using py::arg;
-  py::class_<OptimizerObject, std::shared_ptr<OptimizerObject>>(m, "Optimizer")
-      .def(py::init<int, bool, bool, const std::vector<double>&, double, double, double, double,
-                    bool>(),
-           arg("rule"), arg("float64"), arg("torch_convention"), arg("options"), arg("clip_value"),
-           arg("clip_norm"), arg("global_clip_norm"), arg("weight_decay"), arg("decoupled_decay"))
-      .def("add", &OptimizerObject::add, arg("p"), arg("states"), arg("decays"))
-      .def("set_gradients", &OptimizerObject::set_gradients, arg("gradients"))
-      .def("step", &OptimizerObject::step, arg("learning_rate"), arg("t"))
-      .def("apply", &OptimizerObject::apply, arg("gradients"), arg("learning_rate"), arg("t"))
-      .def_property_readonly("elementwise", &OptimizerObject::elementwise)
-      .def("try_apply", &OptimizerObject::try_apply, arg("gradients"), arg("learning_rate"),
-           arg("t"))
-      .def_property_readonly("global_norm", &OptimizerObject::global_norm);
+  using Self = OptimizerObject;
+  using Options = std::vector<double>;
+  const auto none = [](const char* name) { return py::arg_v(name, py::none()); };
+  py::class_<Self, std::shared_ptr<Self>>(m, "Optimizer")
+      .def(py::init(&make_optimizer), arg("float64"), py::kw_only(), arg("clip_value") = 0.0,
+           arg("clip_norm") = 0.0, arg("global_clip_norm") = 0.0, arg("unscale") = 1.0,
+           arg("needs_finite") = false, arg("clears_gradients") = false, arg("calls_a_step") = 1,
+           arg("average_keep") = 0.0, arg("average_replaces") = 0)
+      .def(
+          "add_group",
+          [](Self& self, int rule, bool torch_convention, const Options& options,
+             double weight_decay, bool decoupled_decay) {
+            return self.add_group(
+                rule_settings(rule, torch_convention, options, weight_decay, decoupled_decay));
+          },
+          arg("rule"), arg("torch_convention"), arg("options"), arg("weight_decay"),
+          arg("decoupled_decay"))
+      .def(
+          "set_group",
+          [](Self& self, int group, int rule, bool torch_convention, const Options& options,
+             double weight_decay, bool decoupled_decay) {
+            self.set_group(group, rule_settings(rule, torch_convention, options, weight_decay,
+                                                decoupled_decay));
+          },
+          arg("group"), arg("rule"), arg("torch_convention"), arg("options"), arg("weight_decay"),
+          arg("decoupled_decay"))
+      .def("add", &Self::add, arg("p"), arg("states"), arg("decays"), none("sum"), none("average"),
+           arg("group") = 0, arg("missed") = 0)
+      .def("set_gradients", &Self::set_gradients, arg("gradients"))
+      .def("step", &Self::step, arg("learning_rate"), arg("t"))
+      .def("apply", &Self::apply, arg("gradients"), arg("learning_rate"), arg("t"))
+      .def("apply_addresses", &Self::apply_addresses, arg("addresses"), arg("numbers"),
+           arg("learning_rates"), arg("t"))
+      .def("try_apply", &Self::try_apply, arg("gradients"), arg("learning_rate"), arg("t"))
+      .def("set_unscale", &Self::set_unscale, arg("factor"))
+      .def_property("missed", &Self::missed, &Self::set_missed)
+      .def_property_readonly("elementwise", &Self::elementwise)
+      .def_property_readonly("skipped", &Self::skipped)
+      .def_property_readonly("global_norm", &Self::global_norm);
 }
 
 }  // namespace onepass::bind

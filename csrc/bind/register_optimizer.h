@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -18,12 +19,16 @@ namespace py = pybind11;
 
 class OptimizerObject {
  public:
-  OptimizerObject(int rule, bool float64, bool torch_convention, const std::vector<double>& options,
-                  double clip_value, double clip_norm, double global_clip_norm, double weight_decay,
-                  bool decoupled_decay);
+  OptimizerObject(bool float64, const OptimizerSettings& settings);
 
-  void add(py::array p, const std::vector<py::array>& states, bool decays);
-  // Checks all gradients, then plans their addresses.
+  int add_group(const RuleSettings& rule) { return native_->add_group(rule); }
+  void set_group(int group, const RuleSettings& rule);
+  // `sum` and `average` as `states`: of the optimizer's type and the parameter's shape. Arrays of
+  // uint16 hold bfloat16.
+  void add(py::array p, const std::vector<py::array>& states, bool decays,
+           const std::optional<py::array>& sum, const std::optional<py::array>& average, int group,
+           int64_t missed);
+  // Checks all gradients, then plans their addresses. None: the tensor is left alone.
   void set_gradients(const py::sequence& gradients);
   void step(double learning_rate, int64_t t);
   // Both, as one: what another thread cannot come between.
@@ -31,10 +36,18 @@ class OptimizerObject {
   // As `apply`, but checks faster and also for overlaps. False, and nothing done, wherever anything
   // is out of the ordinary: what exactly, and whether it matters, is for the slower checks to say.
   bool try_apply(py::handle gradients, double learning_rate, int64_t t);
+  // A step with gradients at these addresses, of these types; 0: none. The caller has checked them.
+  void apply_addresses(const std::vector<std::uintptr_t>& addresses,
+                       const std::vector<int>& numbers, const std::vector<double>& learning_rates,
+                       int64_t t);
   // For the time of a step, which runs without the GIL. Throws if another thread has it.
   std::unique_lock<std::mutex> claim();
   bool elementwise() const { return native_->elementwise(); }
   double global_norm() const { return native_->global_norm(); }
+  bool skipped() const { return native_->skipped(); }
+  std::vector<int64_t> missed() const;
+  void set_missed(const std::vector<int64_t>& steps);
+  void set_unscale(double factor) { native_->set_unscale(factor); }
   std::shared_ptr<Optimizer> native() const { return native_; }
 
  private:
@@ -42,13 +55,18 @@ class OptimizerObject {
     py::array p;
     const void* address;  // as planned: an array that moved is refused
     TensorLayout layout;
-    std::vector<py::array> states;
+    std::vector<py::array> kept;  // for it: states and others
     std::vector<py::ssize_t> shape;
     const void* gradient;  // as planned
+    Number gradient_number;
     py::object gradient_owner;
   };
   using Address = std::uintptr_t;
   void check(const py::array& a, const char* name) const;
+  Number number_of(const py::array& a, const std::string& name) const;
+  std::optional<Number> known_number(PyObject* descr) const;
+  void* keep(Tensor& tensor, const py::array& a, const char* name);
+  void check_parameter(std::size_t i) const;
   void check_gradient(std::size_t i, const py::object& given) const;
   void remember(const py::array& a, TensorLayout layout);
   bool overlaps(const void* data, int64_t size) const;
@@ -57,16 +75,17 @@ class OptimizerObject {
 
   void plan_gradient(std::size_t i, PyObject* gradient);
   void plan_gradients(const py::sequence& gradients);
-  int64_t item_size() const { return float64_ ? 8 : 4; }
+  void run(const std::vector<double>& learning_rates, int64_t t);
   void run(double learning_rate, int64_t t);
 
-  bool float64_;
+  bool float64_, clears_gradients_;
   std::mutex stepping_;
   std::shared_ptr<Optimizer> native_;
   std::vector<Tensor> tensors_;
   std::vector<std::pair<Address, Address>> memory_;  // of parameters and states, sorted
-  const py::dtype dtype_;
-  std::size_t planned_ = 0;  // tensors that have a gradient
+  const py::dtype dtypes_[4];                        // by Number
+  std::size_t planned_ = 0;    // tensors whose gradients, or lack of one, are known
+  std::vector<double> rates_;  // of each group
 };
 
 }  // namespace onepass::bind

@@ -17,6 +17,7 @@
 #include "reduce.h"
 #include "row_norm.h"
 #include "rowwise.h"
+#include "update.h"
 
 #define ONEPASS_TEXT_OF(x) #x
 #define ONEPASS_TEXT(x) ONEPASS_TEXT_OF(x)

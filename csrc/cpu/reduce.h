@@ -3,6 +3,7 @@
 #pragma once
 
 #include "lanes.h"
+#include "sweep_beside.h"
 
 namespace onepass::ONEPASS_ISA {
 namespace {
@@ -67,9 +68,11 @@ void sum_of_squares(const SumOfSquares<T>& a, Team& team) {
   const int64_t blocks = (a.size + kNormBlock - 1) / kNormBlock;
   const Range share = team.share(blocks, 1);
   for (int64_t b = share.begin; b < share.end; ++b) {
-    const T* x = a.data + b * kNormBlock;
     const int64_t left = a.size - b * kNormBlock;
     const int64_t size = left < kNormBlock ? left : kNormBlock;
+    const T* x = a.beside == nullptr ? a.data + b * kNormBlock
+                                     : gradient_block(a.data, *a.beside, a.adds, b * kNormBlock,
+                                                      size, static_cast<T*>(team.scratch));
     double sum = block_squares<T, T>(x, size);
     // Squares of floats above 1.8e19 overflow and below 1e-19 vanish: then add up in double.
     if constexpr (sizeof(T) == sizeof(float)) {

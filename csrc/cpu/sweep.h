@@ -1,4 +1,5 @@
-// One pass over parameters, gradients and optimizer states: everything around a rule and the rule.
+// One pass over runs of parameters, gradients and optimizer states: everything around a rule and
+// the rule.
 #pragma once
 
 #include "../kernels.h"
@@ -76,10 +77,12 @@ ONEPASS_INLINE void sweep_range(typename R::template Hyper<T> h, AroundOf<T> a, 
 }
 
 // The update of n elements, wherever their gradient lies: for a kernel that has just computed it.
-// Equal to the sweep to the bit. States that the rule does not have may be null.
+// Equal to the sweep to the bit. States that the rule does not have may be null. Out of line: one
+// copy for all who call it.
 template <class R, class T>
-ONEPASS_INLINE void sweep_run(const typename R::template Hyper<T>& h, const AroundOf<T>& a, T* p,
-                              const T* g, T* s0, T* s1, T* s2, T* s3, int64_t n) {
+__attribute__((noinline)) void sweep_run(const typename R::template Hyper<T>& h,
+                                         const AroundOf<T>& a, T* p, const T* g, T* s0, T* s1,
+                                         T* s2, T* s3, int64_t n) {
   if (a.plain) {
     sweep_range<R, true, false, T>(h, a, p, g, s0, s1, s2, s3, 0, n);
   } else if (a.penalty_l1 != T(0) || a.penalty_l2 != T(0)) {
@@ -163,50 +166,6 @@ Range share_of(const Segment<T>& s, int64_t k, const Team& team) {
   if (team.size == 1) return {0, s.size};
   if (s.size > grain) return team.share(s.size, grain);
   return {0, k % team.size == team.rank ? s.size : 0};
-}
-
-template <class R, class T>
-bool pays_to_fetch(const Update<T>& u, const Team& team) {
-  int64_t held = 0;
-  for (int64_t k = 0; k < u.n_segments; ++k) held += u.segments[k].size;
-  held *= (2 + R::kStates) * static_cast<int64_t>(sizeof(T));
-  return held > kFetchFrom * team.size && held < kFetchTo;
-}
-
-template <class T>
-void update(const Update<T>& u, Team& team) {
-  math::Rules::visit(u.rule, [&](auto rule) {
-    using R = decltype(rule);
-    const auto h = math::hyper_from<R, T>(u.scalars);
-    const bool fetch = pays_to_fetch<R>(u, team);
-    AroundOf<T> a{};
-    for (int64_t k = 0; k < u.n_segments; ++k) {
-      const Segment<T>& segment = u.segments[k];
-      const Around& around = u.around[u.shared_around ? 0 : k];
-      if (k == 0 || !u.shared_around) a = AroundOf<T>::of(around);
-      const Range range = share_of(segment, k, team);
-      if (range.begin == range.end) continue;
-      if (a.plain) {
-        sweep<R, T, true>(h, a, segment, range, fetch);
-      } else {
-        sweep<R, T, false>(h, a, segment, range, fetch);
-      }
-      if (segment.cols != segment.stride && !padding_stays_zero<R>(u.scalars, around)) {
-        clear_padding(segment, R::kStates, range);
-      }
-    }
-  });
-}
-
-template <class T>
-void scale_clip(const ScaleClip<T>& a, Team& team) {
-  const T scale = static_cast<T>(a.scale), low = static_cast<T>(a.low),
-          high = static_cast<T>(a.high);
-  const Range range = team.share(a.size, 1024);
-  for (int64_t i = range.begin; i < range.end; ++i) {
-    const T x = a.data[i] * scale;
-    a.data[i] = x < low ? low : x > high ? high : x;
-  }
 }
 
 }  // namespace

@@ -20,66 +20,151 @@ double global_clip_factor(double clip, double norm) {
 }
 
 template <class T>
+constexpr Number kOwn = sizeof(T) == sizeof(float) ? Number::kFloat32 : Number::kFloat64;
+
+template <class T>
 class OptimizerOf final : public Optimizer {
  public:
   explicit OptimizerOf(const OptimizerSettings& settings) : settings_(settings) {}
 
-  void add(void* p, void* const* slots, TensorLayout layout, bool decays) override {
-    Segment<T> segment{};
-    segment.p = static_cast<T*>(p);
-    for (int k = 0; k < states(); ++k) {
-      segment.state[k] = static_cast<T*>(slots[k]);
+  int add_group(const RuleSettings& rule) override {
+    if (rule.rule < 0 || rule.rule >= math::Rules::kSize) {
+      throw std::invalid_argument("unknown update rule");
     }
-    segment.size = layout.size();
-    segment.cols = layout.cols;
-    segment.stride = layout.stride;
-    add_to(groups_[decays && settings_.weight_decay != 0.0 ? 1 : 0], segment);
+    groups_.push_back(rule);
+    return groups() - 1;
   }
-
-  void set_gradient(int64_t tensor, const void* g) override {
-    segment(places_.at(tensor)).g = static_cast<const T*>(g);
+  void set_group(int group, const RuleSettings& rule) override {
+    groups_.at(group) = rule;
+    planned_ = false;
   }
-
-  int states() const override {
+  int groups() const override { return static_cast<int>(groups_.size()); }
+  int states(int group) const override {
     int n = 0;
-    math::Rules::visit(settings_.rule, [&](auto rule) { n = decltype(rule)::kStates; });
+    math::Rules::visit(groups_.at(group).rule, [&](auto rule) { n = decltype(rule)::kStates; });
     return n;
   }
-  int64_t tensors() const override { return static_cast<int64_t>(places_.size()); }
+
+  void add(const TensorMemory& memory) override {
+    Tensor tensor{};
+    Segment<T>& s = tensor.segment;
+    const bool own = memory.number == kOwn<T>;
+    s.p = own ? static_cast<T*>(memory.p) : nullptr;
+    for (int k = 0; k < states(memory.group); ++k) s.state[k] = static_cast<T*>(memory.slots[k]);
+    s.size = memory.layout.size();
+    s.cols = memory.layout.cols;
+    s.stride = memory.layout.stride;
+    tensor.beside.p = memory.p;
+    tensor.beside.p_number = memory.number;
+    tensor.beside.sum = static_cast<T*>(memory.sum);
+    tensor.beside.average = static_cast<T*>(memory.average);
+    tensor.group = memory.group;
+    tensor.decays = memory.decays;
+    append(tensor);
+  }
+
+  void set_gradient(int64_t number, void* g, Number stored) override {
+    Tensor& tensor = tensors_.at(number);
+    const bool same_kind = tensor.present() == (g != nullptr) && tensor.beside.g_number == stored;
+    tensor.beside.g = g;
+    tensor.beside.g_number = stored;
+    tensor.segment.g = stored == kOwn<T> ? static_cast<const T*>(g) : nullptr;
+    if (!same_kind) planned_ = false;
+    if (!planned_ || g == nullptr) return;
+    Bucket& bucket = buckets_[tensor.bucket];
+    bucket.segments[tensor.place].g = tensor.segment.g;
+    bucket.beside[tensor.place].g = g;
+  }
+
+  void set_missed(int64_t tensor, int64_t steps) override {
+    tensors_.at(tensor).missed = steps;
+    planned_ = false;
+  }
+  int64_t missed(int64_t tensor) const override { return tensors_.at(tensor).missed; }
+  void set_unscale(double factor) override { settings_.unscale = factor; }
+  int64_t tensors() const override { return static_cast<int64_t>(tensors_.size()); }
   int64_t elements() const override { return elements_; }
   double global_norm() const override { return global_norm_; }
+  bool skipped() const override { return skipped_; }
 
-  void step(double learning_rate, int64_t t, const Kernels& kernels, Team& team) override {
-    const KernelTable<T>& table = kernels.of<T>();
-    const bool each_norm = settings_.clip_norm > 0.0;
-    double scale = 1.0;
-    if (each_norm || settings_.global_clip_norm > 0.0) {
-      scale = take_norms(learning_rate, table, team);
+  void prepare_step() override {
+    if (planned_) return;
+    buckets_.clear();
+    incomplete_ = false;
+    for (Tensor& tensor : tensors_) {
+      incomplete_ = incomplete_ || !tensor.present();
+      if (!tensor.present()) continue;
+      Bucket& bucket = bucket_of(tensor);
+      tensor.bucket = static_cast<std::size_t>(&bucket - buckets_.data());
+      tensor.place = bucket.segments.size();
+      bucket.segments.push_back(tensor.segment);
+      bucket.first_blocks.push_back(tensor.first_block);
+      bucket.beside.push_back(tensor.beside);
+      bucket.around.emplace_back();
+      bucket.needs_beside = bucket.needs_beside || needs_beside(tensor);
     }
-    Update<T> update{};
-    update.rule = settings_.rule;
-    prepare(learning_rate, t, update.scalars);
-    for (Group& group : groups_) {
-      if (group.segments.empty()) continue;
-      const Around around = around_of(group, learning_rate, scale);
-      update.segments = group.segments.data();
-      update.n_segments = static_cast<int64_t>(group.segments.size());
-      update.shared_around = !each_norm;
-      update.around = each_norm ? group.around.data() : &around;
+    planned_ = true;
+  }
+
+  void step(const double* learning_rates, int64_t t, const Kernels& kernels, Team& team) override {
+    const KernelTable<T>& table = kernels.of<T>();
+    const int64_t calls = settings_.calls_a_step, before = (t - 1) / calls;
+    const Beyond beyond = beyond_at((t - 1) % calls, before);
+    double scale = settings_.unscale / static_cast<double>(calls);
+    if (team.rank == 0) {
+      skipped_ = false;
+      global_norm_ = std::numeric_limits<double>::quiet_NaN();
+    }
+    if (needs_norms() && !beyond.waits) {
+      const double norm = take_norms(beyond.adds, scale, table, team);
+      if (settings_.needs_finite && !std::isfinite(norm)) {
+        if (team.rank == 0) skipped_ = true;
+        return clear_gradients(team);
+      }
+      if (settings_.global_clip_norm > 0.0) {
+        scale *= global_clip_factor(settings_.global_clip_norm, norm);
+      } else if (settings_.clip_norm > 0.0) {
+        if (team.rank == 0) clip_each(learning_rates, scale);
+        team.sync();
+      }
+    }
+    for (Bucket& bucket : buckets_) {
+      const double rate = learning_rates[bucket.group];
+      const Around around = around_of(bucket.group, bucket.decays, rate, scale);
+      Update<T> update{};
+      update.rule = groups_[bucket.group].rule;
+      prepare_group(bucket.group, rate, before + 1 - bucket.missed, update.scalars);
+      update.segments = bucket.segments.data();
+      update.n_segments = static_cast<int64_t>(bucket.segments.size());
+      update.shared_around = settings_.clip_norm <= 0.0;
+      update.around = update.shared_around ? &around : bucket.around.data();
+      update.beside = bucket.needs_beside ? bucket.beside.data() : nullptr;
+      update.beyond = beyond;
       table.update(update, team);
     }
   }
 
+  void count_missing(int64_t t) override {
+    if (skipped_ || !incomplete_) return;
+    const int64_t calls = settings_.calls_a_step;
+    const bool first = (t - 1) % calls == 0, last = t % calls == 0;
+    for (Tensor& tensor : tensors_) {
+      if (tensor.present()) continue;
+      T* const sum = tensor.beside.sum;
+      if (first && sum != nullptr) std::fill(sum, sum + tensor.segment.size, T(0));
+      if (last && groups_[tensor.group].torch_convention) ++tensor.missed;
+    }
+  }
+
   bool elementwise() const override {
-    return settings_.clip_norm <= 0.0 && settings_.global_clip_norm <= 0.0;
+    const bool beside = std::any_of(tensors_.begin(), tensors_.end(), [&](const Tensor& tensor) {
+      return needs_beside(tensor) || tensor.missed != 0;
+    });
+    return !needs_norms() && !beside && groups() == 1 && settings_.unscale == 1.0;
   }
 
   void prepare(double learning_rate, int64_t t, double* scalars) const override {
-    const auto convention =
-        settings_.torch_convention ? math::Convention::kTorch : math::Convention::kKeras;
-    math::Rules::visit(settings_.rule, [&](auto rule) {
-      decltype(rule)::prepare(settings_.options, convention, {learning_rate, t}, scalars);
-    });
+    prepare_group(0, learning_rate, t, scalars);
   }
 
   void dense_step(const DenseBackwardWeights<float>& gradient, int64_t w, int64_t b,
@@ -97,32 +182,83 @@ class OptimizerOf final : public Optimizer {
 
   std::unique_ptr<Optimizer> subset(const std::vector<int64_t>& tensors) const override {
     auto part = std::make_unique<OptimizerOf>(settings_);
-    for (const int64_t tensor : tensors) {
-      const Place& place = places_.at(tensor);
-      part->add_to(part->groups_[place.group == &groups_[1] ? 1 : 0], segment(place));
-    }
+    part->groups_ = groups_;
+    for (const int64_t number : tensors) part->append(tensors_.at(number));
     return part;
   }
 
  private:
-  // The tensors that decay, or those that do not: all have the same surroundings, so that a step
-  // prepares nothing for each of them, unless the norm of each is clipped.
-  struct Group {
-    std::vector<Segment<T>> segments;
-    std::vector<Around> around;  // of each, where each norm is clipped
-  };
-  struct Place {
-    Group* group;
-    std::size_t index;
+  struct Tensor {
+    Segment<T> segment;
+    Beside<T> beside;
+    int group;
+    bool decays;
+    int64_t missed;
     int64_t first_block;  // of its partial sums
+    std::size_t bucket, place;
+    bool present() const { return beside.g != nullptr || segment.size == 0; }
+  };
+  // Tensors that have the same numbers of the rule and the same surroundings, so that a step
+  // prepares nothing for each of them, unless the norm of each is clipped.
+  struct Bucket {
+    int group;
+    bool decays;
+    int64_t missed;
+    std::vector<Segment<T>> segments;
+    std::vector<Beside<T>> beside;
+    std::vector<Around> around;  // of each, where each norm is clipped
+    std::vector<int64_t> first_blocks;
+    bool needs_beside = false;
   };
 
-  void add_to(Group& group, const Segment<T>& segment) {
-    places_.push_back({&group, group.segments.size(), static_cast<int64_t>(partials_.size())});
-    group.segments.push_back(segment);
-    group.around.emplace_back();
-    partials_.resize(partials_.size() + (segment.size + kNormBlock - 1) / kNormBlock);
-    elements_ += segment.size;
+  void append(Tensor tensor) {
+    tensor.first_block = static_cast<int64_t>(partials_.size());
+    partials_.resize(partials_.size() + (tensor.segment.size + kNormBlock - 1) / kNormBlock);
+    elements_ += tensor.segment.size;
+    tensors_.push_back(tensor);
+    planned_ = false;
+  }
+
+  Bucket& bucket_of(const Tensor& tensor) {
+    const bool decays = tensor.decays && groups_[tensor.group].weight_decay != 0.0;
+    const auto found = std::find_if(buckets_.begin(), buckets_.end(), [&](const Bucket& bucket) {
+      return bucket.group == tensor.group && bucket.decays == decays &&
+             bucket.missed == tensor.missed;
+    });
+    if (found != buckets_.end()) return *found;
+    buckets_.push_back({tensor.group, decays, tensor.missed, {}, {}, {}, {}});
+    return buckets_.back();
+  }
+
+  bool needs_beside(const Tensor& tensor) const {
+    return tensor.segment.p == nullptr || (tensor.segment.g == nullptr && tensor.present()) ||
+           tensor.beside.sum != nullptr || tensor.beside.average != nullptr ||
+           settings_.clears_gradients;
+  }
+  bool needs_norms() const {
+    return settings_.clip_norm > 0.0 || settings_.global_clip_norm > 0.0 || settings_.needs_finite;
+  }
+
+  // As Keras, an average begins at the parameters' first values after an update, and goes on at
+  // calls that only add up gradients.
+  Beyond beyond_at(int64_t phase, int64_t before) const {
+    Beyond beyond;
+    beyond.adds = phase > 0;
+    beyond.waits = phase + 1 < settings_.calls_a_step;
+    beyond.average_keep = before == 0 ? 0.0 : settings_.average_keep;
+    beyond.average_replaces =
+        settings_.average_replaces > 0 && (before + 1) % settings_.average_replaces == 0;
+    beyond.clears = settings_.clears_gradients;
+    return beyond;
+  }
+
+  void prepare_group(int group, double learning_rate, int64_t t, double* scalars) const {
+    const RuleSettings& settings = groups_[group];
+    const auto convention =
+        settings.torch_convention ? math::Convention::kTorch : math::Convention::kKeras;
+    math::Rules::visit(settings.rule, [&](auto rule) {
+      decltype(rule)::prepare(settings.options, convention, {learning_rate, t}, scalars);
+    });
   }
 
   template <class U>
@@ -130,16 +266,17 @@ class OptimizerOf final : public Optimizer {
                      double learning_rate, const double* scalars, const InputNorm<U>* norm,
                      const PenaltyFactors* penalties, const Kernels& kernels, Team& team) const {
     if constexpr (std::is_same_v<T, U>) {
-      const Place* places[2] = {&places_[w], b < 0 ? nullptr : &places_[b]};
+      const int64_t numbers[2] = {w, b};
       Segment<T> segments[2];
       Around around[2];
-      for (int i = 0; i < 2 && places[i] != nullptr; ++i) {
-        segments[i] = segment(*places[i]);
-        around[i] = around_of(*places[i]->group, learning_rate, 1.0);
+      for (int i = 0; i < 2 && numbers[i] >= 0; ++i) {
+        const Tensor& tensor = tensors_[numbers[i]];
+        segments[i] = tensor.segment;
+        around[i] = around_of(0, tensor.decays, learning_rate, 1.0);
         around[i].penalty_l1 = penalties[i].l1, around[i].penalty_l2 = penalties[i].l2;
       }
       Update<T> update{};
-      update.rule = settings_.rule;
+      update.rule = groups_[0].rule;
       update.segments = segments;
       update.n_segments = b < 0 ? 1 : 2;
       update.around = around;
@@ -148,68 +285,82 @@ class OptimizerOf final : public Optimizer {
     }
   }
 
-  static Segment<T>& segment(const Place& place) { return place.group->segments[place.index]; }
-
-  Around around_of(const Group& group, double learning_rate, double scale) const {
-    const double decay = &group == &groups_[1] ? settings_.weight_decay : 0.0;
+  Around around_of(int group, bool decays, double learning_rate, double scale) const {
+    const RuleSettings& settings = groups_[group];
+    const double decay = decays ? settings.weight_decay : 0.0;
     Around around;
     around.scale = scale;
     around.clip = settings_.clip_value;
-    around.keep = settings_.decoupled_decay ? 1.0 - learning_rate * decay : 1.0;
-    around.l2 = settings_.decoupled_decay ? 0.0 : decay;
+    around.keep = settings.decoupled_decay ? 1.0 - learning_rate * decay : 1.0;
+    around.l2 = settings.decoupled_decay ? 0.0 : decay;
     return around;
   }
 
-  double norm_of(std::size_t first, std::size_t last) const {
-    const int64_t begin = places_[first].first_block;
-    const int64_t end =
-        last < places_.size() ? places_[last].first_block : static_cast<int64_t>(partials_.size());
+  double squares_of(const Tensor& tensor) const {
     double sum = 0.0;
-    for (int64_t b = begin; b < end; ++b) sum += partials_[b];
-    return std::sqrt(sum);
+    const int64_t blocks = (tensor.segment.size + kNormBlock - 1) / kNormBlock;
+    for (int64_t b = 0; b < blocks; ++b) sum += partials_[tensor.first_block + b];
+    return sum;
   }
 
-  // Takes the norms of all gradients; returns the scale of all, or writes that of each tensor.
-  double take_norms(double learning_rate, const KernelTable<T>& table, Team& team) {
-    if (places_.empty()) return 1.0;
-    for (const Place& place : places_) {
-      const Segment<T>& s = segment(place);
-      table.sum_of_squares({s.g, s.size, partials_.data() + place.first_block}, team);
+  // Takes the sums of squares of all gradients; returns their norm behind the scale.
+  double take_norms(bool adds, double scale, const KernelTable<T>& table, Team& team) {
+    for (const Bucket& bucket : buckets_) {
+      for (std::size_t k = 0; k < bucket.segments.size(); ++k) {
+        const Segment<T>& s = bucket.segments[k];
+        table.sum_of_squares({s.g, s.size, partials_.data() + bucket.first_blocks[k],
+                              bucket.needs_beside ? &bucket.beside[k] : nullptr, adds},
+                             team);
+      }
     }
     team.sync();
     // Every member adds up for itself, alike: one that did for all would cost another barrier.
-    const double norm = norm_of(0, places_.size());
-    if (team.rank == 0) global_norm_ = norm;
-    if (settings_.global_clip_norm > 0.0) {
-      return global_clip_factor(settings_.global_clip_norm, norm);
+    double sum = 0.0;
+    for (const Tensor& tensor : tensors_) {
+      if (tensor.present()) sum += squares_of(tensor);
     }
-    if (team.rank == 0) clip_each(learning_rate);
-    team.sync();
-    return 1.0;
+    const double norm = std::sqrt(sum) * std::fabs(scale);
+    if (team.rank == 0) global_norm_ = norm;
+    return norm;
   }
 
-  void clip_each(double learning_rate) {
-    for (std::size_t k = 0; k < places_.size(); ++k) {
-      Group& group = *places_[k].group;
-      const double factor = clip_factor(settings_.clip_norm, norm_of(k, k + 1));
-      group.around[places_[k].index] = around_of(group, learning_rate, factor);
+  void clear_gradients(const Team& team) {
+    if (!settings_.clears_gradients) return;
+    for (const Tensor& tensor : tensors_) {
+      if (tensor.beside.g == nullptr) continue;
+      const int64_t item = size_of(tensor.beside.g_number);
+      const Range share = team.share(tensor.segment.size, 1024);
+      char* const g = static_cast<char*>(tensor.beside.g);
+      std::fill(g + share.begin * item, g + share.end * item, 0);  // 0 in every type
+    }
+  }
+
+  void clip_each(const double* learning_rates, double scale) {
+    for (const Tensor& tensor : tensors_) {
+      if (!tensor.present()) continue;
+      Bucket& bucket = buckets_[tensor.bucket];
+      const double norm = std::sqrt(squares_of(tensor)) * std::fabs(scale);
+      bucket.around[tensor.place] =
+          around_of(bucket.group, bucket.decays, learning_rates[bucket.group],
+                    scale * clip_factor(settings_.clip_norm, norm));
     }
   }
 
   OptimizerSettings settings_;
-  Group groups_[2];            // [decays]
-  std::vector<Place> places_;  // of each tensor
+  std::vector<RuleSettings> groups_;
+  std::vector<Tensor> tensors_;
+  std::vector<Bucket> buckets_;
+  bool planned_ = false;
+  bool incomplete_ = false;  // some tensor has no gradient
   std::vector<double> partials_;
   int64_t elements_ = 0;
   double global_norm_ = std::numeric_limits<double>::quiet_NaN();
+  bool skipped_ = false;
 };
 
 }  // namespace
 
 std::unique_ptr<Optimizer> Optimizer::create(const OptimizerSettings& settings, bool float64) {
-  if (settings.rule < 0 || settings.rule >= math::Rules::kSize) {
-    throw std::invalid_argument("unknown update rule");
-  }
   if (float64) return std::make_unique<OptimizerOf<double>>(settings);
   return std::make_unique<OptimizerOf<float>>(settings);
 }

@@ -9,16 +9,26 @@
 
 namespace onepass {
 
-// What surrounds the rule, in the user's terms. At most one of the three clips is set (0: none).
-struct OptimizerSettings {
+// The rule of a group of tensors, in the user's terms.
+struct RuleSettings {
   int rule = 0;
   bool torch_convention = false;
   double options[kMaxScalars] = {};
+  double weight_decay = 0.0;
+  bool decoupled_decay = true;  // p *= 1 - lr * decay, else g += decay * p
+};
+
+// What surrounds all rules. At most one of the three clips is set (0: none).
+struct OptimizerSettings {
   double clip_value = 0.0;
   double clip_norm = 0.0;         // of each tensor's gradient
   double global_clip_norm = 0.0;  // of all gradients together
-  double weight_decay = 0.0;
-  bool decoupled_decay = true;  // p *= 1 - lr * decay, else g += decay * p
+  double unscale = 1.0;           // gradients are multiplied by this first
+  bool needs_finite = false;      // a step with a gradient that is not finite is left out
+  bool clears_gradients = false;
+  int64_t calls_a_step = 1;      // gradients of so many calls are averaged
+  double average_keep = 0.0;     // of moving averages of the parameters, for tensors that have one
+  int64_t average_replaces = 0;  // every so many steps the parameters become their averages
 };
 
 // One tensor's memory: `rows` x `cols` elements with rows `stride` apart; everything that a rule
@@ -26,6 +36,19 @@ struct OptimizerSettings {
 struct TensorLayout {
   int64_t rows, cols, stride;
   int64_t size() const { return rows * stride; }
+};
+
+// A tensor and what is kept for it; `slots` are its rule's states. All but p are of the optimizer's
+// type.
+struct TensorMemory {
+  void* p;
+  Number number;  // how p stores its elements
+  void* const* slots;
+  void* sum = nullptr;      // of gradients, where a step takes several calls
+  void* average = nullptr;  // moving average of p, if wanted
+  TensorLayout layout;
+  int group = 0;
+  bool decays = false;
 };
 
 // A penalty on a tensor whose derivative is added to the gradient on the way to the update.
@@ -37,19 +60,38 @@ class Optimizer {
  public:
   virtual ~Optimizer() = default;
 
-  virtual void add(void* p, void* const* slots, TensorLayout layout, bool decays) = 0;
-  virtual void set_gradient(int64_t tensor, const void* g) = 0;
-  // State slots that each tensor needs.
-  virtual int states() const = 0;
+  // Returns the group's number.
+  virtual int add_group(const RuleSettings& rule) = 0;
+  // New numbers for the same rule.
+  virtual void set_group(int group, const RuleSettings& rule) = 0;
+  virtual int groups() const = 0;
+  // State slots that each tensor of the group needs.
+  virtual int states(int group) const = 0;
+  virtual void add(const TensorMemory& tensor) = 0;
+  // nullptr: the next call brings none, and leaves this tensor alone.
+  virtual void set_gradient(int64_t tensor, void* g, Number number) = 0;
+  // Steps that a tensor has missed: its own count is so much lower. Only torch's convention counts
+  // for each.
+  virtual void set_missed(int64_t tensor, int64_t steps) = 0;
+  virtual int64_t missed(int64_t tensor) const = 0;
+  virtual void set_unscale(double factor) = 0;
   virtual int64_t tensors() const = 0;
   virtual int64_t elements() const = 0;
 
+  // One thread alone, before calls of `step` if tensors, groups or what has a gradient changed.
+  virtual void prepare_step() = 0;
   // Called by every member of the team, behind a barrier that follows the last write of a gradient;
-  // another must come before anything reads the parameters. t counts steps from 1.
-  virtual void step(double learning_rate, int64_t t, const Kernels& kernels, Team& team) = 0;
+  // another must come before anything reads the parameters. t counts calls from 1. One learning
+  // rate a group.
+  virtual void step(const double* learning_rates, int64_t t, const Kernels& kernels,
+                    Team& team) = 0;
+  // One thread alone, behind call t, if some tensor had no gradient.
+  virtual void count_missing(int64_t t) = 0;
+  // Whether the last call left all parameters alone because a gradient was not finite.
+  virtual bool skipped() const = 0;
   // Whether the update of an element needs nothing but that element: no norm of any gradient.
   virtual bool elementwise() const = 0;
-  // The step's numbers of the rule, kMaxScalars of them.
+  // The step's numbers of the first group's rule, kMaxScalars of them.
   virtual void prepare(double learning_rate, int64_t t, double* scalars) const = 0;
   // One step of a dense layer's tensors from the gradients that are computed on the way; b may be
   // -1, and there may be no norm; two penalties. For elementwise optimizers of T, with the numbers
@@ -64,7 +106,7 @@ class Optimizer {
                           const Kernels& kernels, Team& team) const = 0;
   // An elementwise optimizer of some of the tensors, with their gradients.
   virtual std::unique_ptr<Optimizer> subset(const std::vector<int64_t>& tensors) const = 0;
-  // Norm of all gradients at the last step; NaN when the settings did not ask for it.
+  // Norm of all gradients at the last step, unscaled; NaN when the settings did not ask for it.
   virtual double global_norm() const = 0;
 
   static std::unique_ptr<Optimizer> create(const OptimizerSettings& settings, bool float64);

@@ -269,20 +269,66 @@ def glu_backward(x: NDArray[Any], dy: NDArray[Any], dx: NDArray[Any], accumulate
 class Optimizer(metaclass=_Pybind11Type):
     def __init__(
         self,
-        rule: int,
         float64: bool,
+        *,
+        clip_value: float = 0.0,
+        clip_norm: float = 0.0,
+        global_clip_norm: float = 0.0,
+        unscale: float = 1.0,
+        needs_finite: bool = False,
+        clears_gradients: bool = False,
+        calls_a_step: int = 1,
+        average_keep: float = 0.0,
+        average_replaces: int = 0,
+    ) -> None: ...
+    def add_group(
+        self,
+        rule: int,
         torch_convention: bool,
         options: Sequence[float],
-        clip_value: float,
-        clip_norm: float,
-        global_clip_norm: float,
+        weight_decay: float,
+        decoupled_decay: bool,
+    ) -> int: ...
+    def set_group(
+        self,
+        group: int,
+        rule: int,
+        torch_convention: bool,
+        options: Sequence[float],
         weight_decay: float,
         decoupled_decay: bool,
     ) -> None: ...
-    def add(self, p: NDArray[Any], states: Sequence[NDArray[Any]], decays: bool) -> None: ...
-    def set_gradients(self, gradients: Sequence[NDArray[Any]]) -> None: ...
+    # Arrays of uint16 hold bfloat16.
+    def add(
+        self,
+        p: NDArray[Any],
+        states: Sequence[NDArray[Any]],
+        decays: bool,
+        sum: NDArray[Any] | None = None,
+        average: NDArray[Any] | None = None,
+        group: int = 0,
+        missed: int = 0,
+    ) -> None: ...
+    def set_gradients(self, gradients: Sequence[NDArray[Any] | None]) -> None: ...
     def step(self, learning_rate: float, t: int) -> None: ...
-    def apply(self, gradients: Sequence[NDArray[Any]], learning_rate: float, t: int) -> None: ...
+    def apply(
+        self, gradients: Sequence[NDArray[Any] | None], learning_rate: float, t: int
+    ) -> None: ...
+    # The types are numbers of: float32, float64, float16, bfloat16.
+    def apply_addresses(
+        self,
+        addresses: Sequence[int],
+        numbers: Sequence[int],
+        learning_rates: Sequence[float],
+        t: int,
+    ) -> None: ...
+    def set_unscale(self, factor: float) -> None: ...
+    @property
+    def missed(self) -> list[int]: ...
+    @missed.setter
+    def missed(self, steps: Sequence[int]) -> None: ...
+    @property
+    def skipped(self) -> bool: ...
     def try_apply(self, gradients: Any, learning_rate: float, t: int) -> bool: ...
     @property
     def elementwise(self) -> bool: ...

@@ -50,7 +50,7 @@ struct UpdateCall final : Call {
 
   explicit UpdateCall(std::shared_ptr<Optimizer> o) : optimizer(std::move(o)) {}
   void run(const Frame& f, Team& team) const override {
-    optimizer->step(f.step.learning_rate, f.step.t, f.kernels, team);
+    optimizer->step(&f.step.learning_rate, f.step.t, f.kernels, team);
   }
   double work(int64_t) const override {
     return kElementWork * static_cast<double>(optimizer->elements());

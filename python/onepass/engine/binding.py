@@ -11,36 +11,57 @@ from onepass.optimizers import Optimizer
 
 
 class BoundOptimizer:
-    """Keeps an optimizer's states by variable and makes native optimizers for sets of them."""
+    """Keeps what an optimizer keeps for each variable and makes native optimizers for sets of them.
+
+    For each variable these are the rule's states, then the sum of gradients, where a step takes
+    several calls, and the moving average, where there is one.
+    """
 
     def __init__(self, optimizer: Optimizer) -> None:
         self.optimizer = optimizer
-        self._states: dict[Variable, list[Floats]] = {}
+        self._kept: dict[Variable, list[Floats]] = {}
 
     def native(self, variables: Sequence[Variable]) -> _core.Optimizer:
         """Return a native optimizer of these variables, going on from their states."""
         self.optimizer.claim(self)
         float64 = any(variable.dtype == "float64" for variable in variables)
         native = self.optimizer.create_native(float64)
+        native.set_unscale(1.0)  # a model does not scale its loss
         for variable in variables:
+            kept = self._kept_for(variable)
+            states = self.optimizer.rule.states
             native.add(
                 variable.array,
-                self._states_of(variable),
+                kept[:states],
                 self.optimizer.decays(variable.name, variable),
+                kept[states] if self._sums else None,
+                kept[-1] if self.optimizer.use_ema else None,
             )
         native.set_gradients([variable.gradient for variable in variables])
         return native
 
-    def _states_of(self, variable: Variable) -> list[Floats]:
-        if variable not in self._states:
-            shapes = [variable.shape] * self.optimizer.rule.states
-            self._states[variable] = allocate(shapes, variable.dtype)
-        return self._states[variable]
+    @property
+    def _sums(self) -> bool:
+        return bool(self.optimizer.gradient_accumulation_steps)
+
+    def _kept_for(self, variable: Variable) -> list[Floats]:
+        if variable not in self._kept:
+            count = self.optimizer.rule.states + self._sums + self.optimizer.use_ema
+            self._kept[variable] = allocate([variable.shape] * count, variable.dtype)
+        return self._kept[variable]
+
+    def finalize(self, variables: Sequence[Variable]) -> None:
+        """Make variables their moving averages, where the optimizer keeps these."""
+        if not self.optimizer.use_ema or not self.optimizer.calls:
+            return
+        for variable in variables:
+            if variable in self._kept:
+                variable.array[...] = self._kept[variable][-1]
 
     @property
     def states(self) -> list[Floats]:
-        """All states, variable by variable."""
-        return [state for states in self._states.values() for state in states]
+        """All that is kept, variable by variable."""
+        return [array for arrays in self._kept.values() for array in arrays]
 
     @property
     def state_size(self) -> int:
@@ -48,9 +69,9 @@ class BoundOptimizer:
         return sum(state.size for state in self.states)
 
     def __getstate__(self) -> dict[str, Any]:
-        pairs = [(v, [compact(state) for state in states]) for v, states in self._states.items()]
-        return {"optimizer": self.optimizer, "states": pairs}
+        pairs = [(v, [compact(array) for array in arrays]) for v, arrays in self._kept.items()]
+        return {"optimizer": self.optimizer, "kept": pairs}
 
     def __setstate__(self, saved: dict[str, Any]) -> None:
         self.optimizer = saved["optimizer"]
-        self._states = {v: reallocated(states) for v, states in saved["states"]}
+        self._kept = {v: reallocated(arrays) for v, arrays in saved["kept"]}

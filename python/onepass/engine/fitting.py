@@ -50,6 +50,7 @@ class FitLoop:
                     break
         finally:
             self.progress.close()
+        self.model.finalize_weights()
         self.callbacks.on_train_end(logs)
 
     def _epoch(self, epoch: int, epochs: int) -> Logs:

@@ -103,7 +103,7 @@ class Pass:
 
         Parameters
         ----------
-        optimizer : its learning rates and step counts are used, and its iterations go on
+        optimizer : its learning rates and counts of calls are used, and these go on
         after : called after each native call
         limit : stop once so many steps are done
         """
@@ -114,7 +114,7 @@ class Pass:
             wanted = min(ahead, end - start)
             coming = self.steps[start : start + wanted]
             if optimizer is not None:
-                first_t = optimizer.iterations + 1
+                first_t = optimizer.calls + 1
                 coming[:, 2] = np.arange(first_t, first_t + wanted)
                 missing = max(0, wanted - len(known))
                 more = optimizer.step_learning_rates(first_t + len(known), missing)
@@ -135,7 +135,7 @@ class Pass:
                 # Also after an interrupt: the weights hold exactly these steps.
                 done = self.done - start
                 if optimizer is not None:
-                    optimizer.iterations += done
+                    optimizer.count_calls(done)
             known = known[done:]
             ahead = max(_FIRST_STEPS, 2 * done)
             if after is not None:

@@ -131,6 +131,11 @@ class Compiled(Layer):
         self._predictor = self._objectives = None
         self._plans.clear()
 
+    def finalize_weights(self) -> None:
+        """Make the trained weights their moving averages, where the optimizer keeps these."""
+        if self._bound is not None:
+            self._bound.finalize(self.trainable_variables)
+
     def next_draw(self, *, epoch: bool) -> int:
         """Return the number of the next draw of masks: of an epoch of ``fit``, or of one call."""
         if epoch:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any, Generic, Literal, TypedDict, TypeVar, overload
 
 Convention = Literal["keras", "torch"]
@@ -58,36 +58,59 @@ class Hyper(Generic[T]):
         vars(instance)[self.name] = value
 
 
-class NotYet(TypedDict, total=False):
-    """Arguments of Keras that are accepted at their defaults only."""
+class Around(TypedDict, total=False):
+    """Arguments that every optimizer takes beside those of its rule; `Optimizer` explains them."""
 
     use_ema: bool
     ema_momentum: float
     ema_overwrite_frequency: int | None
     loss_scale_factor: float | None
     gradient_accumulation_steps: int | None
+    skip_nonfinite: bool
+    zero_grads: bool
 
 
-_NOT_YET: dict[str, object] = {
-    "amsgrad": False,
+AROUND: Around = {
     "use_ema": False,
     "ema_momentum": 0.99,
     "ema_overwrite_frequency": None,
     "loss_scale_factor": None,
     "gradient_accumulation_steps": None,
+    "skip_nonfinite": False,
+    "zero_grads": False,
 }
 
 
-def refuse_not_yet(owner: str, given: Mapping[str, Any]) -> None:
-    """Refuse Keras arguments that onepass does not support yet, and unknown ones."""
-    for name, value in given.items():
-        if name not in _NOT_YET:
+def around(owner: str, given: Mapping[str, Any]) -> Around:
+    """Return the checked arguments around a rule, defaults included."""
+    for name in given:
+        if name not in AROUND:
             raise TypeError(f"{owner}() got an unexpected keyword argument {name!r}")
-        default = _NOT_YET[name]
-        if value is not default and (value is None or value != default):
-            raise ValueError(
-                f"{owner}: {name}={value!r} is not supported yet; leave it at {default!r}"
-            )
+    all_of: dict[str, Any] = {**AROUND, **given}
+    scale = all_of["loss_scale_factor"]
+    return {
+        "use_ema": flag("use_ema", all_of["use_ema"]),
+        "ema_momentum": number("ema_momentum", all_of["ema_momentum"], high=1.0),
+        "ema_overwrite_frequency": _count(all_of, "ema_overwrite_frequency", 1),
+        "loss_scale_factor": None
+        if scale is None
+        else number("loss_scale_factor", scale, without_low=True),
+        "gradient_accumulation_steps": _count(all_of, "gradient_accumulation_steps", 2),
+        "skip_nonfinite": flag("skip_nonfinite", all_of["skip_nonfinite"]),
+        "zero_grads": flag("zero_grads", all_of["zero_grads"]),
+    }
+
+
+def _count(given: Mapping[str, Any], name: str, least: int) -> int | None:
+    """Return a whole number, or None where it was not given (0 and False count as such)."""
+    value = given[name]
+    if value is None or (value == 0 and isinstance(value, int)):
+        return None
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise TypeError(f"{name} must be a whole number or None, got {value!r}")
+    if value < least:
+        raise ValueError(f"{name} must be >= {least}, got {value}")
+    return int(value)
 
 
 def number(

@@ -21,6 +21,26 @@ def is_plain(a: Array) -> bool:
     return a.flags.c_contiguous and a.flags.aligned
 
 
+def is_bfloat16(a: Array) -> bool:
+    """Whether these are the bfloat16 numbers of the package ml_dtypes."""
+    return a.dtype.name == "bfloat16"
+
+
+def as_stored(a: Array) -> Array:
+    """Return the array as the native optimizer takes it: bfloat16 as the bits of uint16."""
+    return a.view(np.uint16) if is_bfloat16(a) else a
+
+
+def is_number(a: Array) -> bool:
+    """Whether a step can read the elements."""
+    return a.dtype in (np.float32, np.float64, np.float16) or is_bfloat16(a)
+
+
+def computes_in_double(parameters: Sequence[Array]) -> bool:
+    """Whether the parameters are float64; else steps are computed in float32."""
+    return len(parameters) > 0 and parameters[0].dtype == np.float64
+
+
 def checked_parameters(arrays: object) -> list[Array]:
     """Return the parameters as a list; refuse what a step could not update in place."""
     if not isinstance(arrays, Sequence) or isinstance(arrays, str | bytes):
@@ -30,12 +50,14 @@ def checked_parameters(arrays: object) -> list[Array]:
     for i, a in enumerate(arrays):
         if not isinstance(a, np.ndarray):
             raise TypeError(f"parameters[{i}] must be a NumPy array, got {type(a).__name__}")
-        if a.dtype not in (np.float32, np.float64):
-            raise TypeError(f"parameters[{i}] must be float32 or float64, got {a.dtype}")
-        if a.dtype != arrays[0].dtype:
+        if not is_number(a):
             raise TypeError(
-                f"parameters must have one dtype: parameters[0] is {arrays[0].dtype}, "
-                f"parameters[{i}] is {a.dtype}"
+                f"parameters[{i}] must be float32, float64, float16 or bfloat16, got {a.dtype}"
+            )
+        if (a.dtype == np.float64) != computes_in_double(arrays):
+            raise TypeError(
+                "parameters must be all float64 or none: parameters[0] is "
+                f"{arrays[0].dtype}, parameters[{i}] is {a.dtype}"
             )
         if not a.flags.writeable:
             raise ValueError(f"parameters[{i}] is read-only; it must be writeable")
@@ -50,9 +72,13 @@ def checked_parameters(arrays: object) -> list[Array]:
 
 
 def state_of(p: Array) -> Array:
-    """Return zeros like a parameter, at its offset from a cache line: a sweep can align both."""
-    offset = p.ctypes.data % _LINE // p.itemsize
-    whole = _core.aligned_zeros(offset + p.size, p.dtype == np.float64)
+    """Return zeros like a parameter, at its offset from a cache line: a sweep can align both.
+
+    Float32 for parameters of 16 bits.
+    """
+    double = p.dtype == np.float64
+    offset = p.ctypes.data % _LINE // p.itemsize if p.itemsize >= 4 else 0
+    whole = _core.aligned_zeros(offset + p.size, double)
     return whole[offset:].reshape(p.shape)
 
 

@@ -7,12 +7,12 @@ from typing import Unpack
 
 from onepass._formulas import RULES, Rule
 from onepass.optimizers._arguments import (
+    Around,
     ByConvention,
     Convention,
     Hyper,
-    NotYet,
+    flag,
     number,
-    refuse_not_yet,
 )
 from onepass.optimizers.optimizer import LearningRate, Optimizer
 
@@ -51,8 +51,8 @@ class Adam(Optimizer):
     name : str, default "adam"
     convention : {"keras", "torch"}, default "keras"
         Whose formula, defaults and meaning of ``weight_decay``.
-    **not_yet
-        Other arguments of Keras's class, accepted at Keras's defaults.
+    **around
+        Averages, accumulation and other things around the rule: see `Optimizer`.
 
     Raises
     ------
@@ -86,9 +86,10 @@ class Adam(Optimizer):
         *,
         name: str = "adam",
         convention: Convention = "keras",
-        **not_yet: Unpack[NotYet],
+        **around: Unpack[Around],
     ) -> None:
-        refuse_not_yet(type(self).__name__, {"amsgrad": amsgrad})
+        if flag("amsgrad", amsgrad):
+            raise ValueError("amsgrad=True is not supported yet")
         super().__init__(
             learning_rate,
             weight_decay,
@@ -97,7 +98,7 @@ class Adam(Optimizer):
             global_clipnorm,
             name=name,
             convention=convention,
-            **not_yet,
+            **around,
         )
         self.beta_1 = number("beta_1", beta_1, high=1.0, without_high=True)
         self.beta_2 = number("beta_2", beta_2, high=1.0, without_high=True)
@@ -123,8 +124,8 @@ class AdamW(Adam):
     beta_1, beta_2, epsilon, amsgrad, clipnorm, clipvalue, global_clipnorm, convention
         As in :class:`Adam`.
     name : str, default "adamw"
-    **not_yet
-        Other arguments of Keras's class, accepted at Keras's defaults.
+    **around
+        Averages, accumulation and other things around the rule: see `Optimizer`.
 
     Raises
     ------
@@ -150,7 +151,7 @@ class AdamW(Adam):
         *,
         name: str = "adamw",
         convention: Convention = "keras",
-        **not_yet: Unpack[NotYet],
+        **around: Unpack[Around],
     ) -> None:
         super().__init__(
             learning_rate,
@@ -164,7 +165,7 @@ class AdamW(Adam):
             global_clipnorm,
             name=name,
             convention=convention,
-            **not_yet,
+            **around,
         )
 
     @property

@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from onepass import _core
 from onepass._formulas import Rule
-from onepass.optimizers._arrays import Array, Memory, checked_parameters, is_plain, state_of
+from onepass.optimizers._arguments import Convention
+from onepass.optimizers._arrays import (
+    Array,
+    Memory,
+    as_stored,
+    checked_parameters,
+    computes_in_double,
+    is_number,
+    is_plain,
+    state_of,
+)
+from onepass.optimizers.saved_state import FORMAT, LISTS, checked_state
 
 
 class StepResult(NamedTuple):
-    """What a step reports.
+    """What a call reports.
 
-    ``global_norm`` is the norm of all gradients before clipping, or None when neither ``clipnorm``
-    nor ``global_clipnorm`` needed it; ``skipped`` says that no parameter changed.
+    ``global_norm`` is the norm of all gradients before clipping, or None when nothing needed it;
+    ``skipped`` says that a gradient was not finite and nothing has changed.
     """
 
     global_norm: float | None
@@ -30,15 +41,22 @@ _STEPPED = StepResult(None, False)  # the one result of all steps without norms
 class ArraySteps(ABC):
     """`build` and `apply`. The optimizer says the rule, the learning rate and the settings."""
 
-    _reports_norm: bool
+    _reports: bool
     clipnorm: object
     global_clipnorm: object
+    use_ema: bool
+    skip_nonfinite: bool
+    zero_grads: bool
     _learning_rate: float | Callable[..., float]
-    _iterations: int
+    _calls: int
+    _calls_a_step: int
+    convention: Convention
     _bound: bool
     _native: _core.Optimizer | None
     _parameters: list[Array]
     _states: list[Array]
+    _sums: list[Array]
+    _averages: list[Array]
     _decayed: list[bool]
 
     @property
@@ -65,7 +83,8 @@ class ArraySteps(ABC):
         Parameters
         ----------
         arrays : list or tuple of NumPy arrays
-            All float32 or all float64, of any shape; writeable, C-contiguous, not overlapping.
+            Of any shape; writeable, C-contiguous, not overlapping. All float64; or each float32,
+            float16 or ml_dtypes' bfloat16: then steps are computed, and states kept, in float32.
 
         Raises
         ------
@@ -85,31 +104,115 @@ class ArraySteps(ABC):
                 "make a new optimizer for these"
             )
         self._decayed = [i not in self._excluded(parameters) for i in range(len(parameters))]
-        states = [state_of(p) for p in parameters for _ in range(self.rule.states)]
-        self._bind(parameters, states)
-
-    def _bind(self, parameters: list[Array], states: list[Array]) -> None:
-        """Make the native optimizer of these arrays."""
-        slots = self.rule.states
-        named = [(f"parameters[{i}]", p) for i, p in enumerate(parameters)]
-        named += [(f"the state of parameters[{i // slots}]", s) for i, s in enumerate(states)]
-        self._memory = Memory(named)
-        native = self.create_native(bool(parameters) and parameters[0].dtype == np.float64)
-        for i, p in enumerate(parameters):
-            native.add(p, states[i * slots : (i + 1) * slots], self._decayed[i])
-        self._native = native
-        self._reports_norm = self.clipnorm is not None or self.global_clipnorm is not None
         self._parameters = parameters
-        self._states = states
+        self._states = [state_of(p) for p in parameters for _ in range(self.rule.states)]
+        self._sums = [state_of(p) for p in parameters if self._calls_a_step > 1]
+        self._averages = [state_of(p) for p in parameters if self.use_ema]
+        self._bind()
 
-    def apply(self, grads: Iterable[Array]) -> StepResult:
+    def _bind(self) -> None:
+        """Make the native optimizer of the arrays."""
+        slots = self.rule.states
+        parameters = self._parameters
+        named = [(f"parameters[{i}]", p) for i, p in enumerate(parameters)]
+        named += [(f"the state of parameters[{i // slots}]", s) for i, s in enumerate(self._states)]
+        named += [(f"the sum of gradients[{i}]", s) for i, s in enumerate(self._sums)]
+        named += [(f"averages[{i}]", a) for i, a in enumerate(self._averages)]
+        self._memory = Memory(named)
+        native = self.create_native(computes_in_double(parameters))
+        for i, p in enumerate(parameters):
+            native.add(
+                as_stored(p),
+                self._states[i * slots : (i + 1) * slots],
+                self._decayed[i],
+                self._sums[i] if self._sums else None,
+                self._averages[i] if self._averages else None,
+            )
+        self._native = native
+        self._reports = bool(self.clipnorm or self.global_clipnorm or self.skip_nonfinite)
+
+    @property
+    def averages(self) -> list[Array]:
+        """The moving averages of the parameters, in their order; empty without ``use_ema``."""
+        return list(self._averages)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the optimizer's state as plain arrays, which are copies, and numbers.
+
+        With it, and the arrays themselves, another optimizer of the same arguments goes on exactly
+        as this one would: see `load_state_dict`.
+
+        Raises
+        ------
+        ValueError
+            If the optimizer was not built on arrays.
+        """
+        return {
+            key: [array.copy() for array in value] if key in LISTS else value
+            for key, value in self._own_state().items()
+        }
+
+    def _own_state(self) -> dict[str, Any]:
+        if self._native is None:
+            raise ValueError(f"{type(self).__name__} has no arrays: call build(arrays) first")
+        known = self._learning_rate
+        return {
+            "format": FORMAT,
+            "rule": self.rule.name,
+            "convention": self.convention,
+            "calls": self._calls,
+            "learning_rate": None if callable(known) else float(known),
+            "missed": self._native.missed,
+            "states": self._states,
+            "sums": self._sums,
+            "averages": self._averages,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state that `state_dict` returned, of parameters of the same shapes.
+
+        Parameters
+        ----------
+        state : dict
+
+        Raises
+        ------
+        TypeError, ValueError
+            If it is of another rule, version, number or shape of parameters; nothing has changed
+            then.
+        """
+        own = self._own_state()
+        checked_state(state, own, type(self).__name__)
+        assert self._native is not None
+        if state["learning_rate"] is not None and not callable(self._learning_rate):
+            self._learning_rate = float(state["learning_rate"])
+        for key in LISTS:
+            for mine, given in zip(own[key], state[key], strict=True):
+                mine[...] = given
+        self._native.missed = [int(steps) for steps in state["missed"]]
+        self._calls = int(state["calls"])
+
+    def finalize_variable_values(self, var_list: Sequence[Array] | None = None) -> None:
+        """With ``use_ema``, make the parameters their moving averages.
+
+        Parameters
+        ----------
+        var_list : list of arrays, optional
+            Of the optimizer's parameters; by default all.
+        """
+        for p, average in zip(self._parameters, self._averages, strict=False):
+            if self._calls and (var_list is None or any(p is v for v in var_list)):
+                np.copyto(p, average, casting="unsafe")
+
+    def apply(self, grads: Iterable[Array | None]) -> StepResult:
         """Do one step on the arrays given to `build`, in place.
 
         Parameters
         ----------
         grads : iterable of NumPy arrays
-            One a parameter, in order, of its shape and dtype. They are not written to; one that is
-            not C-contiguous is copied first.
+            One a parameter, in order, of its shape, in any floating-point type. They are not
+            written to, unless ``zero_grads`` says so; one that is not C-contiguous is copied first.
+            None leaves its parameter alone.
 
         Returns
         -------
@@ -123,36 +226,55 @@ class ArraySteps(ABC):
         native = self._native
         known = self._learning_rate
         rate = self.learning_rate if callable(known) else known  # a callable is asked once
-        if native is None or not native.try_apply(grads, rate, self._iterations + 1):
+        if native is None or not native.try_apply(grads, rate, self._calls + 1):
             self._apply_checked(list(grads), rate)
-        self._iterations += 1
-        return StepResult(self._global_norm(), False) if self._reports_norm else _STEPPED
+        self._calls += 1
+        return self._result() if self._reports else _STEPPED
 
-    def _apply_checked(self, grads: list[Array], rate: float) -> None:
+    def _apply_checked(self, grads: list[Array | None], rate: float) -> None:
         """Do a step with gradients that are out of the ordinary, or say what is wrong."""
         if self._native is None:
             raise ValueError(
                 f"{type(self).__name__}.apply needs parameters: call build(arrays) first"
             )
         gradients = self._usable(grads)
-        self._native.apply(gradients, rate, self._iterations + 1)
+        self._native.apply(gradients, rate, self._calls + 1)
 
-    def _usable(self, grads: list[Array]) -> list[Array]:
+    def _usable(self, grads: list[Array | None]) -> list[Array | None]:
         """Return gradients that a sweep can read; their shapes and dtypes are checked natively."""
-        usable = []
-        for i, g in enumerate(grads):
-            if not isinstance(g, np.ndarray):
-                raise TypeError(f"gradients[{i}] must be a NumPy array, got {type(g).__name__}")
-            if not is_plain(g):
-                g = g.copy(order="C")
-            owner = self._memory.owner(g)
-            if owner is not None:
-                raise ValueError(f"gradients[{i}] overlaps {owner} in memory")
-            usable.append(g)
-        return usable
+        if grads and all(g is None for g in grads):
+            raise ValueError("gradients holds None alone: no parameter would change")
+        return [None if g is None else self._usable_one(i, g) for i, g in enumerate(grads)]
 
-    def _global_norm(self) -> float:
-        return self._native.global_norm if self._native is not None and self._parameters else 0.0
+    def _usable_one(self, i: int, g: Array) -> Array:
+        if not isinstance(g, np.ndarray):
+            raise TypeError(f"gradients[{i}] must be a NumPy array, got {type(g).__name__}")
+        if not is_number(g):
+            raise TypeError(
+                f"gradients[{i}] must be float32, float64, float16 or bfloat16, got {g.dtype}"
+            )
+        if not is_plain(g):
+            if self.zero_grads:
+                raise ValueError(f"gradients[{i}] must be C-contiguous for zero_grads=True")
+            g = g.copy(order="C")
+        owner = self._memory.owner(g)
+        if owner is not None:
+            raise ValueError(f"gradients[{i}] overlaps {owner} in memory")
+        return as_stored(g)
+
+    def _result(self) -> StepResult:
+        """Return the norm and whether the call was skipped, which is then not counted."""
+        assert self._native is not None
+        if not self._parameters:
+            return StepResult(0.0, False)
+        skipped = self._native.skipped
+        if skipped:  # gradients are added up from the beginning again
+            self._calls -= (self._calls - 1) % self._calls_a_step + 1
+        norm = self._native.global_norm
+        return StepResult(None if self._waits(skipped) else norm, skipped)
+
+    def _waits(self, skipped: bool) -> bool:
+        return not skipped and self._calls % self._calls_a_step != 0
 
 
 def _same(a: list[Array], b: list[Array]) -> bool:

@@ -19,15 +19,16 @@ import numpy.typing as npt
 from onepass import _core
 from onepass._formulas import Rule, hyper_values
 from onepass.optimizers._arguments import (
+    AROUND,
+    Around,
     ByConvention,
     Convention,
     Hyper,
-    NotYet,
     clip,
     number,
     one_convention,
-    refuse_not_yet,
 )
+from onepass.optimizers._arguments import around as checked_around
 from onepass.optimizers._arrays import Array
 from onepass.optimizers.array_steps import ArraySteps
 
@@ -56,8 +57,23 @@ class Optimizer(ArraySteps):
     name : str or None
         None is the class's name.
     convention : {"keras", "torch"}, default "keras"
-    **not_yet
-        Other arguments of Keras's class, accepted at Keras's defaults.
+    use_ema : bool, default False
+        Whether a moving average of each parameter is kept (``averages``). After a step,
+        ``average = ema_momentum * average + (1 - ema_momentum) * p``; it begins as the parameters
+        are after the first step. `finalize_variable_values`, which ``fit`` calls at its end, makes
+        the parameters their averages.
+    ema_momentum : float in [0, 1], default 0.99
+    ema_overwrite_frequency : int >= 1 or None, default None
+        Every so many steps the parameters become their averages.
+    loss_scale_factor : float > 0 or None, default None
+        What the loss was multiplied by: gradients are divided by it first. In a model it changes
+        nothing, as in Keras, which multiplies the model's loss by it.
+    gradient_accumulation_steps : int >= 2 or None, default None
+        The gradients of so many calls are averaged; only the last one does a step.
+    skip_nonfinite : bool, default False
+        Whether a step with a gradient that is NaN or infinite is left out and not counted.
+    zero_grads : bool, default False
+        Whether gradients are set to 0 behind a call, in the same pass.
 
     Raises
     ------
@@ -66,6 +82,13 @@ class Optimizer(ArraySteps):
     """
 
     name = Hyper[str]()
+    use_ema = Hyper[bool]()
+    ema_momentum = Hyper[float]()
+    ema_overwrite_frequency = Hyper[int | None]()
+    loss_scale_factor = Hyper[float | None]()
+    gradient_accumulation_steps = Hyper[int | None]()
+    skip_nonfinite = Hyper[bool]()
+    zero_grads = Hyper[bool]()
     weight_decay = Hyper[float | None]()
     clipnorm = Hyper[float | None]()
     clipvalue = Hyper[float | None]()
@@ -82,9 +105,10 @@ class Optimizer(ArraySteps):
         *,
         name: str | None = None,
         convention: Convention = "keras",
-        **not_yet: Unpack[NotYet],
+        **around: Unpack[Around],
     ) -> None:
-        refuse_not_yet(type(self).__name__, not_yet)
+        for key, value in checked_around(type(self).__name__, around).items():
+            setattr(self, key, value)
         self.convention = one_convention(convention)
         self.name = type(self).__name__ if name is None else name
         if not isinstance(self.name, str):
@@ -107,7 +131,8 @@ class Optimizer(ArraySteps):
             if callable(learning_rate)
             else number("learning_rate", self._default(learning_rate))
         )
-        self._iterations = 0
+        self._calls = 0
+        self._calls_a_step = self.gradient_accumulation_steps or 1
         self._not_decayed: list[object] = []
         self._not_decayed_names: list[re.Pattern[str]] = []
         self._native: _core.Optimizer | None = None
@@ -116,6 +141,8 @@ class Optimizer(ArraySteps):
         self._parameters: list[Array] = []
         self._decayed: list[bool] = []
         self._states: list[Array] = []
+        self._sums: list[Array] = []
+        self._averages: list[Array] = []
 
     # What a subclass says about its rule.
 
@@ -143,7 +170,7 @@ class Optimizer(ArraySteps):
     @property
     def iterations(self) -> int:
         """Number of steps done so far."""
-        return self._iterations
+        return self._calls // self._calls_a_step
 
     @iterations.setter
     def iterations(self, value: int) -> None:
@@ -151,12 +178,21 @@ class Optimizer(ArraySteps):
             raise TypeError(f"iterations must be an integer, got {value!r}")
         if value < 0:
             raise ValueError(f"iterations must be >= 0, got {value}")
-        self._iterations = int(value)
+        self._calls = int(value) * self._calls_a_step
+
+    @property
+    def calls(self) -> int:
+        """Number of gradients taken so far: `iterations`, unless several make a step."""
+        return self._calls
+
+    def count_calls(self, more: int) -> None:
+        """Note that a model has done so many calls."""
+        self._calls += more
 
     @property
     def learning_rate(self) -> float:
         """Learning rate of the next step. May be set to a number or a callable at any time."""
-        return self._learning_rate_at(self._iterations)
+        return self._learning_rate_at(self._calls)
 
     @learning_rate.setter
     def learning_rate(self, value: LearningRate) -> None:
@@ -175,12 +211,12 @@ class Optimizer(ArraySteps):
         return rate
 
     def step_learning_rates(self, first_t: int, n: int) -> npt.NDArray[np.float64]:
-        """Return the learning rates of `n` coming steps.
+        """Return the learning rates of `n` coming calls.
 
         Parameters
         ----------
         first_t : int >= 1
-            The first step, counted from 1; a callable learning rate receives ``first_t - 1``.
+            The first call, counted from 1; a callable learning rate receives ``first_t - 1``.
         n : int >= 0
 
         Returns
@@ -190,14 +226,14 @@ class Optimizer(ArraySteps):
         if not callable(self._learning_rate):
             return np.full(n, self._learning_rate)
         rates = np.empty(n)
-        before = self._iterations
+        before = self._calls
         try:
             for i in range(n):
                 # A callable may look at `iterations` instead of taking the step.
-                self._iterations = first_t - 1 + i
-                rates[i] = self._learning_rate_at(self._iterations)
+                self._calls = first_t - 1 + i
+                rates[i] = self._learning_rate_at(self._calls)
         finally:
-            self._iterations = before
+            self._calls = before
         return rates
 
     # Weight decay list.
@@ -266,17 +302,26 @@ class Optimizer(ArraySteps):
     def create_native(self, float64: bool) -> _core.Optimizer:
         """Return a new native optimizer of these settings; from now on they are fixed."""
         self._bound = True
-        return _core.Optimizer(
-            rule=self.rule.id,
-            float64=float64,
-            torch_convention=self.convention == "torch",
-            options=hyper_values(self.rule.options, self._options(), type(self).__name__),
+        native = _core.Optimizer(
+            float64,
             clip_value=self.clipvalue or 0.0,
             clip_norm=self.clipnorm or 0.0,
             global_clip_norm=self.global_clipnorm or 0.0,
-            weight_decay=self.weight_decay or 0.0,
-            decoupled_decay=self._decoupled_decay,
+            unscale=1.0 / (self.loss_scale_factor or 1.0),
+            needs_finite=self.skip_nonfinite,
+            clears_gradients=self.zero_grads,
+            calls_a_step=self._calls_a_step,
+            average_keep=self.ema_momentum,
+            average_replaces=self.ema_overwrite_frequency or 0,
         )
+        native.add_group(*self.native_rule())
+        return native
+
+    def native_rule(self) -> tuple[int, bool, list[float], float, bool]:
+        """Return the rule with its options and decay, as a group of a native optimizer takes it."""
+        options = hyper_values(self.rule.options, self._options(), type(self).__name__)
+        torch = self.convention == "torch"
+        return self.rule.id, torch, options, self.weight_decay or 0.0, self._decoupled_decay
 
     @property
     def built(self) -> bool:
@@ -330,11 +375,14 @@ class Optimizer(ArraySteps):
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
         if self._owner is None and self._bound:  # built on arrays, whose copies it now holds
-            self._bind(self._parameters, self._states)
+            self._bind()
 
     def __repr__(self) -> str:
+        usual = {**AROUND, "name": self.name}
         given = (
-            f"{k}={v!r}" for k, v in self.get_config().items() if v is not None and k != "name"
+            f"{k}={v!r}"
+            for k, v in self.get_config().items()
+            if v is not None and not (k in usual and v == usual[k])
         )
         return f"{type(self).__name__}({', '.join(given)})"
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Unpack
 
 from onepass._formulas import RULES, Rule
-from onepass.optimizers._arguments import ByConvention, Convention, Hyper, NotYet, flag, number
+from onepass.optimizers._arguments import Around, ByConvention, Convention, Hyper, flag, number
 from onepass.optimizers.optimizer import LearningRate, Optimizer
 
 _LEARNING_RATE = ByConvention(0.01, torch=1e-3)
@@ -43,8 +43,8 @@ class SGD(Optimizer):
         Of the convention "torch" only, and only with momentum.
     convention : {"keras", "torch"}, default "keras"
         Whose formula, defaults and meaning of ``weight_decay``.
-    **not_yet
-        Other arguments of Keras's class, accepted at Keras's defaults.
+    **around
+        Averages, accumulation and other things around the rule: see `Optimizer`.
 
     Raises
     ------
@@ -75,7 +75,7 @@ class SGD(Optimizer):
         name: str = "SGD",
         dampening: float = 0.0,
         convention: Convention = "keras",
-        **not_yet: Unpack[NotYet],
+        **around: Unpack[Around],
     ) -> None:
         super().__init__(
             learning_rate,
@@ -85,7 +85,7 @@ class SGD(Optimizer):
             global_clipnorm,
             name=name,
             convention=convention,
-            **not_yet,
+            **around,
         )
         self.momentum = number("momentum", momentum, high=1.0)
         self.nesterov = flag("nesterov", nesterov)

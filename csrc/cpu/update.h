@@ -1,0 +1,60 @@
+// A step of an optimizer: the sweep of each member's part of each segment.
+#pragma once
+
+#include "sweep.h"
+#include "sweep_beside.h"
+
+namespace onepass::ONEPASS_ISA {
+namespace {
+
+template <class R, class T>
+bool pays_to_fetch(const Update<T>& u, const Team& team) {
+  int64_t held = 0;
+  for (int64_t k = 0; k < u.n_segments; ++k) held += u.segments[k].size;
+  held *= (2 + R::kStates) * static_cast<int64_t>(sizeof(T));
+  return held > kFetchFrom * team.size && held < kFetchTo;
+}
+
+template <class T>
+void update(const Update<T>& u, Team& team) {
+  math::Rules::visit(u.rule, [&](auto rule) {
+    using R = decltype(rule);
+    const auto h = math::hyper_from<R, T>(u.scalars);
+    const bool fetch = pays_to_fetch<R>(u, team);
+    AroundOf<T> a{};
+    for (int64_t k = 0; k < u.n_segments; ++k) {
+      const Segment<T>& segment = u.segments[k];
+      const Around& around = u.around[u.shared_around ? 0 : k];
+      if (k == 0 || !u.shared_around) a = AroundOf<T>::of(around);
+      const Range range = share_of(segment, k, team);
+      if (range.begin == range.end) continue;
+      if (u.beside != nullptr) {
+        const auto step = [&](const Segment<T>& b) {
+          sweep_run<R, T>(h, a, b.p, b.g, b.state[0], b.state[1], b.state[2], b.state[3], b.size);
+        };
+        sweep_beside(segment, u.beside[k], u.beyond, range, step);
+      } else if (a.plain) {
+        sweep<R, T, true>(h, a, segment, range, fetch);
+      } else {
+        sweep<R, T, false>(h, a, segment, range, fetch);
+      }
+      if (segment.cols != segment.stride && !padding_stays_zero<R>(u.scalars, around)) {
+        clear_padding(segment, R::kStates, range);
+      }
+    }
+  });
+}
+
+template <class T>
+void scale_clip(const ScaleClip<T>& a, Team& team) {
+  const T scale = static_cast<T>(a.scale), low = static_cast<T>(a.low),
+          high = static_cast<T>(a.high);
+  const Range range = team.share(a.size, 1024);
+  for (int64_t i = range.begin; i < range.end; ++i) {
+    const T x = a.data[i] * scale;
+    a.data[i] = x < low ? low : x > high ? high : x;
+  }
+}
+
+}  // namespace
+}  // namespace onepass::ONEPASS_ISA
