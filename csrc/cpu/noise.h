@@ -52,28 +52,37 @@ ONEPASS_INLINE GroupWords words_of_group(const NoiseKey& key, uint32_t group, ui
   return words;
 }
 
-// Calls f(x, y, n, skip, group, place) for each run of n units of a member's rows that lie in one
-// group, `skip` units behind its beginning. The columns of row r of a sample are its units r * cols
-// and on. A: arguments with x, y, first and rows_per_sample.
-template <class A, class F>
-ONEPASS_INLINE void for_units(const A& a, Team& team, F&& f) {
-  const int64_t cols = a.y.cols;
-  const Range share = team.share(a.y.rows, 1);
+// Calls f(r, c, n, skip, group, place) for each run of n units of a member's rows that lie in one
+// group, `skip` units behind its beginning; it begins at (r, c). The columns of row r of a sample
+// are its units r * cols and on.
+template <class T, class F>
+ONEPASS_INLINE void for_runs_of_units(Matrix<T> y, int64_t first, int64_t rows_per_sample,
+                                      Team& team, F&& f) {
+  const int64_t cols = y.cols;
+  const Range share = team.share(y.rows, 1);
   for (int64_t r = share.begin; r < share.end; ++r) {
-    const int64_t sample = r / a.rows_per_sample;
-    const auto place = static_cast<uint32_t>(a.first + sample);
-    const int64_t first_unit = (r - sample * a.rows_per_sample) * cols;
-    const auto* x = a.x.row(r);
-    auto* y = a.y.row(r);
+    const int64_t sample = r / rows_per_sample;
+    const auto place = static_cast<uint32_t>(first + sample);
+    const int64_t first_unit = (r - sample * rows_per_sample) * cols;
     for (int64_t c = 0; c < cols;) {
       const int64_t unit = first_unit + c;
       const int64_t skip = unit % math::kPhiloxGroup;
       const int64_t left = math::kPhiloxGroup - skip;
       const int64_t n = cols - c < left ? cols - c : left;
-      f(x + c, y + c, n, skip, static_cast<uint32_t>(unit / math::kPhiloxGroup), place);
+      f(r, c, n, skip, static_cast<uint32_t>(unit / math::kPhiloxGroup), place);
       c += n;
     }
   }
+}
+
+// The same for arguments with x, y, first and rows_per_sample: f(x, y, n, skip, group, place).
+template <class A, class F>
+ONEPASS_INLINE void for_units(const A& a, Team& team, F&& f) {
+  for_runs_of_units(a.y, a.first, a.rows_per_sample, team,
+                    [&](int64_t r, int64_t c, int64_t n, int64_t skip, uint32_t group,
+                        uint32_t place) __attribute__((always_inline)) {
+                      f(a.x.row(r) + c, a.y.row(r) + c, n, skip, group, place);
+                    });
 }
 
 }  // namespace
