@@ -152,6 +152,7 @@ FAMILIES = (
     "normalization",
     "combining",
     "regularizing",
+    "pairs",
     "reductions",
     "models",
 )

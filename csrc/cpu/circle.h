@@ -35,8 +35,13 @@ template <class T, class Extent>
 ONEPASS_INLINE Chunk<T> partners(const Circle<T>& a, int64_t r, int64_t at, Extent extent) {
   const int32_t own = a.labels[r];
   const int32_t* labels = a.reference_labels + at;
-  Chunk<T> kind = lanewise<T>([](int) { return T(0); });
-  for (int l = 0; l < extent.n; ++l) kind.at[l] = labels[l] == own ? T(1) : T(-1);
+  Chunk<T> kind;
+  if constexpr (extent.kPart) {
+    kind = lanewise<T>([](int) { return T(0); });
+    for (int l = 0; l < extent.n; ++l) kind.at[l] = labels[l] == own ? T(1) : T(-1);
+  } else {
+    kind = lanewise<T>([&](int l) { return labels[l] == own ? T(1) : T(-1); });
+  }
   const int64_t same = r - at;
   if (a.remove_diagonal && same >= 0 && same < extent.n && kind.at[same] > T(0)) {
     kind.at[same] = T(0);
