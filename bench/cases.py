@@ -154,6 +154,7 @@ FAMILIES = (
     "normalization",
     "combining",
     "regularizing",
+    "pairs",
     "reductions",
     "models",
 )

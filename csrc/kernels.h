@@ -188,6 +188,7 @@ struct ScaleClip {
 
 }  // namespace onepass
 
+#include "arguments/circle.h"
 #include "arguments/metrics.h"
 #include "arguments/rowwise.h"
 
@@ -222,7 +223,9 @@ struct KernelTable {
   void (*embedding)(const Embedding<T>&, Team&);
   void (*embedding_backward)(const EmbeddingBackward<T>&, Team&);
   void (*gaussian)(const Gaussian<T>&, Team&);
+  void (*rrelu)(const RandomRelu<T>&, Team&);
   void (*loss)(const Loss<T>&, Team&);
+  void (*circle)(const Circle<T>&, Team&);
   void (*row_accuracy)(const RowAccuracy<T>&, Team&);
   void (*weighted_sum)(const WeightedSum<T>&, Team&);
   void (*confusion_counts)(const ConfusionCounts<T>&, Team&);

@@ -99,6 +99,10 @@ def _noise(ours: Callable[[Array], Array], theirs: Any, shape: tuple[int, int]) 
     return Prepared(own, [contender(partial(theirs, torch), tensors, "torch")])
 
 
+def _torch_rrelu_backward(torch: Any, y: Array) -> Any:
+    return torch.where(y > 0, y, y * torch.empty_like(y).uniform_(1 / 8, 1 / 3))
+
+
 NOISES: dict[str, tuple[Callable[[Array], Array], Any]] = {
     "alpha_dropout": (
         lambda x: kernels.alpha_dropout(x, 0.2, KEY),
@@ -112,6 +116,11 @@ NOISES: dict[str, tuple[Callable[[Array], Array], Any]] = {
         lambda x: kernels.gaussian_noise(x, 0.3, KEY),
         lambda torch, x: x + 0.3 * torch.randn_like(x),
     ),
+    "rrelu": (
+        lambda x: kernels.rrelu(x, KEY),
+        lambda torch, x: torch.nn.functional.rrelu(x, training=True),
+    ),
+    "rrelu_backward": (lambda x: kernels.rrelu_backward(x, x, KEY), _torch_rrelu_backward),
 }
 
 

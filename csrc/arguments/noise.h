@@ -47,4 +47,17 @@ struct Gaussian {
   bool accumulate;
 };
 
+// y = x where x is above 0, else slope x, for slopes uniform in [lower, upper]. With `value`, which
+// is the y of before, the gradient: x is that of the output.
+template <class T>
+struct RandomRelu {
+  Matrix<const T> x, value;
+  Matrix<T> y;
+  double lower, upper;
+  NoiseKey key;
+  int64_t first;
+  int64_t rows_per_sample;
+  bool accumulate;
+};
+
 }  // namespace onepass

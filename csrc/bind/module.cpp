@@ -11,6 +11,7 @@ PYBIND11_MODULE(_core, m) {
   onepass::bind::register_regularizing_kernels(m);
   onepass::bind::register_metrics_kernels(m);
   onepass::bind::register_rowwise_kernels(m);
+  onepass::bind::register_circle_kernels(m);
   onepass::bind::register_optimizer(m);
   onepass::bind::register_predictor(m);
   onepass::bind::register_plan(m);

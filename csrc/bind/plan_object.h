@@ -44,6 +44,11 @@ class PlanObject {
     return program_.add_buffer({0, rows, cols, stride, item_size(), nullptr, kNone});
   }
 
+  // A work area of as many rows as the batch, each as long.
+  int square_buffer() {
+    return program_.add_buffer({1, 0, 0, 0, item_size(), nullptr, kNone, true});
+  }
+
   void phase() { program_.begin_phase(); }
 
   // The same memory as a gapless buffer under another shape of the same size.
@@ -138,6 +143,7 @@ class PlanObject {
 using PlanClass = py::class_<PlanObject>;
 
 // Each adds the calls of one topic to the class.
+void add_circle_calls(PlanClass& plan);
 void add_combine_calls(PlanClass& plan);
 void add_dense_calls(PlanClass& plan);
 void add_elementwise_calls(PlanClass& plan);

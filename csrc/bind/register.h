@@ -5,6 +5,7 @@
 
 namespace onepass::bind {
 
+void register_circle_kernels(pybind11::module_& m);
 void register_combine_kernels(pybind11::module_& m);
 void register_config(pybind11::module_& m);
 void register_formulas(pybind11::module_& m);

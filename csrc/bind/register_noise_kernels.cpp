@@ -51,6 +51,24 @@ void gaussian(py::array x, py::array y, double stddev, bool multiplies, Key key,
   });
 }
 
+void rrelu(py::array x, py::object value, py::array y, double lower, double upper, Key key,
+           uint32_t draw, int64_t first, int64_t rows_per_sample, bool accumulate) {
+  require_rows(rows_per_sample);
+  by_dtype(x, "x", [&](auto zero) {
+    using T = decltype(zero);
+    const RandomRelu<T> a{matrix_of<T>(x, "x"),
+                          optional_matrix<T>(value, "value"),
+                          output_of<T>(y, "y"),
+                          lower,
+                          upper,
+                          {{key.first, key.second}, draw},
+                          first,
+                          rows_per_sample,
+                          accumulate};
+    run_kernel(&KernelTable<T>::rrelu, a, 5 * sweep_work(a.x));
+  });
+}
+
 }  // namespace
 
 void register_noise_kernels(py::module_& m) {
@@ -59,6 +77,8 @@ void register_noise_kernels(py::module_& m) {
         arg("key"), arg("draw"), arg("first"), arg("rows_per_sample"), arg("accumulate"));
   m.def("gaussian", &gaussian, arg("x"), arg("y"), arg("stddev"), arg("multiplies"), arg("key"),
         arg("draw"), arg("first"), arg("rows_per_sample"), arg("accumulate"));
+  m.def("rrelu", &rrelu, arg("x"), arg("value").none(true), arg("y"), arg("lower"), arg("upper"),
+        arg("key"), arg("draw"), arg("first"), arg("rows_per_sample"), arg("accumulate"));
 }
 
 }  // namespace onepass::bind

@@ -119,6 +119,7 @@ void register_plan(py::module_& m) {
           },
           arg("cols"), arg("stride"), arg("rows_per_sample"))
       .def("table_buffer", &PlanObject::table_buffer, arg("rows"), arg("cols"), arg("stride"))
+      .def("square_buffer", &PlanObject::square_buffer)
       .def("index_buffer", &PlanObject::index_buffer, arg("rows_per_sample"))
       .def("doubles_buffer", &PlanObject::doubles_buffer, arg("cols"), arg("rows_per_sample"))
       .def("phase", &PlanObject::phase)
@@ -136,6 +137,7 @@ void register_plan(py::module_& m) {
           arg("input_shape"), arg("output_shape"))
       .def("run", &PlanObject::run, arg("sources"), arg("outputs"), arg("index"), arg("steps"),
            arg("learning_rates"), arg("sums"), arg("progress"), arg("seconds"), arg("draw") = 0);
+  add_circle_calls(plan);
   add_combine_calls(plan);
   add_dense_calls(plan);
   add_elementwise_calls(plan);

@@ -2,6 +2,7 @@
 // its name; the one symbol that leaves the object is kernels_<isa>().
 #include "accuracy.h"
 #include "batch_norm.h"
+#include "circle.h"
 #include "column_sums.h"
 #include "combine.h"
 #include "confusion.h"
@@ -17,6 +18,7 @@
 #include "reduce.h"
 #include "row_norm.h"
 #include "rowwise.h"
+#include "rrelu.h"
 #include "update.h"
 
 #define ONEPASS_TEXT_OF(x) #x
@@ -57,7 +59,9 @@ constexpr KernelTable<T> kTable = {
     .embedding = embedding<T>,
     .embedding_backward = embedding_backward<T>,
     .gaussian = gaussian<T>,
+    .rrelu = rrelu<T>,
     .loss = loss<T>,
+    .circle = circle<T>,
     .row_accuracy = row_accuracy<T>,
     .weighted_sum = weighted_sum<T>,
     .confusion_counts = confusion_counts<T>,

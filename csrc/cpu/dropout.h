@@ -43,7 +43,7 @@ void drop(const Dropout<T>& a, Block block) {
 
 template <class T>
 void dropout(const Dropout<T>& a, Team& team) {
-  drop(a, rows_of_member(a, team));
+  drop(a, rows_of_member(a.y, team));
 }
 
 }  // namespace

@@ -45,7 +45,7 @@ ONEPASS_INLINE void disturb(const T* x, const T* noise, T* y, int64_t n, bool ac
 template <class T>
 void gaussian(const Gaussian<T>& a, Team& team) {
   const double mean = a.multiplies ? 1.0 : 0.0;
-  for_units(a, rows_of_member(a, team),
+  for_units(a, rows_of_member(a.y, team),
             [&](const T* x, T* y, int64_t n, int64_t skip, uint32_t group, uint32_t place) {
               const auto noise = noise_of_group<T>(a.key, group, place, skip + n, mean, a.stddev);
               if (a.multiplies) {

@@ -7,8 +7,9 @@
 namespace onepass::ONEPASS_ISA {
 namespace {
 
-template <class T>
-T row_scale(const Loss<T>& a, int64_t r) {
+// Of Loss or other arguments with weights, which may be absent, and scale.
+template <template <class> class A, class T>
+T row_scale(const A<T>& a, int64_t r) {
   const double weight = a.weights != nullptr ? static_cast<double>(a.weights[r]) : 1.0;
   return static_cast<T>(a.scale * weight);
 }

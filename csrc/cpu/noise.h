@@ -52,33 +52,42 @@ ONEPASS_INLINE GroupWords words_of_group(const NoiseKey& key, uint32_t group, ui
   return words;
 }
 
-// Calls f(x, y, n, skip, group, place) for each run of n units of a block that lie in one group,
-// `skip` units behind its beginning. The columns of row r of a sample are its units r * cols and
-// on. A: arguments with x, y, first and rows_per_sample.
-template <class A, class F>
-ONEPASS_INLINE void for_units(const A& a, Block block, F&& f) {
+// A member's rows.
+template <class T>
+Block rows_of_member(Matrix<T> y, const Team& team) {
+  return {team.share(y.rows, 1), {0, y.cols}};
+}
+
+// Calls f(r, c, n, skip, group, place) for each run of n units of a block of y that lie in one
+// group, `skip` units behind its beginning; it begins at (r, c). The columns of row r of a sample
+// are its units r * cols and on.
+template <class T, class F>
+ONEPASS_INLINE void for_runs_of_units(Matrix<T> y, int64_t first, int64_t rows_per_sample,
+                                      Block block, F&& f) {
   const int64_t end = block.cols.end;
   for (int64_t r = block.rows.begin; r < block.rows.end; ++r) {
-    const int64_t sample = r / a.rows_per_sample;
-    const auto place = static_cast<uint32_t>(a.first + sample);
-    const int64_t first_unit = (r - sample * a.rows_per_sample) * a.y.cols;
-    const auto* x = a.x.row(r);
-    auto* y = a.y.row(r);
+    const int64_t sample = r / rows_per_sample;
+    const auto place = static_cast<uint32_t>(first + sample);
+    const int64_t first_unit = (r - sample * rows_per_sample) * y.cols;
     for (int64_t c = block.cols.begin; c < end;) {
       const int64_t unit = first_unit + c;
       const int64_t skip = unit % math::kPhiloxGroup;
       const int64_t left = math::kPhiloxGroup - skip;
       const int64_t n = end - c < left ? end - c : left;
-      f(x + c, y + c, n, skip, static_cast<uint32_t>(unit / math::kPhiloxGroup), place);
+      f(r, c, n, skip, static_cast<uint32_t>(unit / math::kPhiloxGroup), place);
       c += n;
     }
   }
 }
 
-// A member's rows.
-template <class A>
-Block rows_of_member(const A& a, Team& team) {
-  return {team.share(a.y.rows, 1), {0, a.y.cols}};
+// The same for arguments with x, y, first and rows_per_sample: f(x, y, n, skip, group, place).
+template <class A, class F>
+ONEPASS_INLINE void for_units(const A& a, Block block, F&& f) {
+  for_runs_of_units(a.y, a.first, a.rows_per_sample, block,
+                    [&](int64_t r, int64_t c, int64_t n, int64_t skip, uint32_t group,
+                        uint32_t place) __attribute__((always_inline)) {
+                      f(a.x.row(r) + c, a.y.row(r) + c, n, skip, group, place);
+                    });
 }
 
 }  // namespace

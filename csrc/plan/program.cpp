@@ -60,7 +60,7 @@ class StopSign {
 
 int64_t bytes_of(const BufferSpec& spec, int64_t capacity) {
   const int64_t rows = spec.rows_per_sample > 0 ? spec.rows_per_sample * capacity : spec.rows;
-  return aligned(rows * spec.stride * spec.item_size);
+  return aligned(rows * (spec.square ? rows : spec.stride) * spec.item_size);
 }
 
 }  // namespace

@@ -26,6 +26,7 @@ struct BufferSpec {
   int64_t item_size = 0;
   void* fixed = nullptr;
   BufferId view_of = kNone;  // shares that buffer's memory under another shape
+  bool square = false;       // as many columns as rows, without gaps
 
   bool owns_memory() const { return fixed == nullptr && view_of == kNone; }
 };
@@ -159,7 +160,9 @@ Matrix<T> Frame::matrix(BufferId id) const {
   if (id == kNone) return {};
   const BufferSpec& spec = buffers[id];
   const int64_t rows = spec.rows_per_sample > 0 ? spec.rows_per_sample * step.rows : spec.rows;
-  return {static_cast<T*>(workspace.at(id)), rows, spec.cols, spec.stride};
+  T* const data = static_cast<T*>(workspace.at(id));
+  if (spec.square) return {data, rows, rows, rows};
+  return {data, rows, spec.cols, spec.stride};
 }
 
 }  // namespace onepass

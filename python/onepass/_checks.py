@@ -100,6 +100,13 @@ def integer(value: object, name: str, low: int) -> int:
     return int(value)
 
 
+def boolean(value: object, name: str) -> bool:
+    """Return True or False; nothing else counts as one of them."""
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name} must be a bool, got {type(value).__name__}")
+    return bool(value)
+
+
 def choice(value: object, name: str, known: Sequence[str]) -> str:
     """Return a string that is one of ``known``."""
     if not isinstance(value, str):
@@ -295,6 +302,23 @@ def runs(rows: Array) -> Iterator[Array]:
         yield rows.reshape(-1)
     else:
         yield from rows
+
+
+def labels(value: ArrayLike, name: str, rows: int) -> Array:
+    """Return one label a row: any whole number of 32 bits."""
+    array = integers(value, name)
+    if array.shape != (rows, 1):
+        expect_shape(array, name, (rows,), "as one label a row")
+    in_int32(array, name)
+    return array.astype(np.int32).reshape(-1)
+
+
+def in_int32(array: Array, name: str) -> None:
+    """Raise ValueError unless all numbers fit into 32 bits."""
+    limits = np.iinfo(np.int32)
+    if array.size and not limits.min <= array.min() <= array.max() <= limits.max:
+        worst = array.min() if array.min() < limits.min else array.max()
+        raise ValueError(f"{name} must hold integers of 32 bits, got {worst}")
 
 
 def class_indices(target: Array, prediction: Array) -> Array:

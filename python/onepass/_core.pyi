@@ -213,6 +213,38 @@ def gaussian(
     rows_per_sample: int,
     accumulate: bool,
 ) -> None: ...
+def rrelu(
+    x: NDArray[Any],
+    value: NDArray[Any] | None,  # y of before: the gradient is asked for
+    y: NDArray[Any],
+    lower: float,
+    upper: float,
+    key: tuple[int, int],
+    draw: int,
+    first: int,
+    rows_per_sample: int,
+    accumulate: bool,
+) -> None: ...
+
+# register_circle_kernels.cpp
+circle_numbers: int  # a row, of a work area
+
+def circle(
+    labels: NDArray[Any],  # int32
+    embeddings: NDArray[Any],
+    reference_labels: NDArray[Any] | None,  # int32
+    references: NDArray[Any] | None,
+    gamma: float,
+    margin: float,
+    remove_diagonal: bool,
+    over_positive: bool,
+    weights: NDArray[Any] | None,
+    values: NDArray[Any],
+    gradient: NDArray[Any],
+    scale: float,
+    similarities: NDArray[Any],
+    per_row: NDArray[Any],
+) -> None: ...
 
 # register_regularizing_kernels.cpp
 def penalty(x: NDArray[Any], l1: float, l2: float, gradient: NDArray[Any] | None) -> float: ...
@@ -345,6 +377,7 @@ class Plan(metaclass=_Pybind11Type):
     def __init__(self, float64: bool) -> None: ...
     def rows_buffer(self, cols: int, stride: int, rows_per_sample: int) -> int: ...
     def table_buffer(self, rows: int, cols: int, stride: int) -> int: ...
+    def square_buffer(self) -> int: ...
     def index_buffer(self, rows_per_sample: int) -> int: ...
     def doubles_buffer(self, cols: int, rows_per_sample: int) -> int: ...
     def phase(self) -> None: ...
@@ -429,6 +462,17 @@ class Plan(metaclass=_Pybind11Type):
         y: int,
         stddev: float,
         multiplies: bool,
+        key: tuple[int, int],
+        accumulate: bool,
+    ) -> None: ...
+    def rrelu(
+        self,
+        *,
+        x: int,
+        value: int | None = None,
+        y: int,
+        lower: float,
+        upper: float,
         key: tuple[int, int],
         accumulate: bool,
     ) -> None: ...
@@ -548,6 +592,22 @@ class Plan(metaclass=_Pybind11Type):
         values: int | None = None,
         gradient: int | None = None,
         probabilities: int | None = None,
+        mean: bool,
+        factor: float,
+    ) -> None: ...
+    def circle(
+        self,
+        *,
+        target: int,
+        prediction: int,
+        weights: int | None = None,
+        values: int | None = None,
+        gradient: int | None = None,
+        similarities: int,
+        per_row: int,
+        gamma: float,
+        margin: float,
+        remove_diagonal: bool,
         mean: bool,
         factor: float,
     ) -> None: ...

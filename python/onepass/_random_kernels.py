@@ -197,6 +197,95 @@ def gaussian_noise(
     return a.y
 
 
+def slope_limits(lower: object, upper: object) -> tuple[float, float]:
+    """Return limits of slopes, ``0 <= lower <= upper``."""
+    low = _checks.number(lower, "lower", 0)
+    high = _checks.number(upper, "upper", 0)
+    if low > high:
+        raise ValueError(f"lower must be at most upper, {upper}, got {lower}")
+    return low, high
+
+
+def rrelu(
+    x: ArrayLike,
+    key: tuple[int, int],
+    lower: float = 1 / 8,
+    upper: float = 1 / 3,
+    *,
+    draw: int = 0,
+    first: int = 0,
+    out: Array | None = None,
+) -> Array:
+    """Return ``x`` where it is above 0 and ``a x`` elsewhere, for random slopes a.
+
+    Unit u of the sample at place s has the slope ``lower + (upper - lower) (w + 0.5) / 2^32``,
+    computed in float64 from the word w that ``dropout`` reads. Xu, Wang, Chen and Li, Empirical
+    Evaluation of Rectified Activations in Convolutional Network, 2015.
+
+    Parameters
+    ----------
+    x : (n, ..., c) float32 or float64, n samples
+    key : two integers in [0, 2**32)
+    lower, upper : floats, ``0 <= lower <= upper``
+    draw : int in [0, 2**32), default 0
+    first : int >= 0, default 0
+        As in ``dropout``.
+    out : shape and dtype of x, optional; receives the result and may be x itself
+
+    Returns
+    -------
+    y : (n, ..., c) dtype of x; ``out`` when given
+
+    Raises
+    ------
+    TypeError, ValueError
+        As ``dropout``.
+    """
+    low, high = slope_limits(lower, upper)
+    a = _drawn(x, key, draw, first, out)
+    _core.rrelu(a.x, None, a.rows, low, high, *a.place, False)
+    return a.y
+
+
+def rrelu_backward(
+    y: ArrayLike,
+    dy: ArrayLike,
+    key: tuple[int, int],
+    lower: float = 1 / 8,
+    upper: float = 1 / 3,
+    *,
+    draw: int = 0,
+    first: int = 0,
+    out: Array | None = None,
+) -> Array:
+    """Return the input's gradient of ``rrelu``, which draws its slopes again.
+
+    Parameters
+    ----------
+    y : (n, ..., c) float32 or float64, what ``rrelu`` returned
+    dy : shape and dtype of y, its gradient
+    key, lower, upper, draw, first
+        Those of ``rrelu``. At 0 the derivative is the slope.
+    out : shape and dtype of y, optional; receives the result and may be y or dy itself
+
+    Returns
+    -------
+    dx : (n, ..., c) dtype of y; ``out`` when given
+
+    Raises
+    ------
+    TypeError, ValueError
+        As ``dropout``.
+    """
+    low, high = slope_limits(lower, upper)
+    y = _checks.floats(y, "y")
+    dy = _checks.floats(dy, "dy", y, "y")
+    _checks.expect_shape(dy, "dy", y.shape, "as y")
+    a = _drawn(dy, key, draw, first, out, "dy", y=y)
+    _core.rrelu(a.x, _checks.input_rows(y), a.rows, low, high, *a.place, False)
+    return a.y
+
+
 @dataclass(frozen=True)
 class _Drawn:
     """Checked arrays and the place of their random words."""
@@ -207,15 +296,25 @@ class _Drawn:
     place: tuple[tuple[int, int], int, int, int]  # key, draw, first, rows of a sample
 
 
-def _drawn(given: ArrayLike, key: object, draw: object, first: object, out: object) -> _Drawn:
-    x = _checks.floats(given, "x")
+def _drawn(
+    given: ArrayLike,
+    key: object,
+    draw: object,
+    first: object,
+    out: object,
+    name: str = "x",
+    **others: Array,
+) -> _Drawn:
+    x = _checks.floats(given, name)
     if x.ndim < 2:
-        raise ValueError(f"x must have at least 2 dimensions, samples first, got shape {x.shape}")
+        raise ValueError(
+            f"{name} must have at least 2 dimensions, samples first, got shape {x.shape}"
+        )
     if not isinstance(key, tuple) or len(key) != 2:
         raise TypeError(f"key must be a tuple of two integers, got {key!r}")
     words = _integer(key[0], "key[0]", _WORD), _integer(key[1], "key[1]", _WORD)
     number, start = _integer(draw, "draw", _WORD), _integer(first, "first", 1 << 62)
-    y, rows = _checks.output(out, "out", x.shape, x.dtype, {"x": x}, in_place=True)
+    y, rows = _checks.output(out, "out", x.shape, x.dtype, {name: x, **others}, in_place=True)
     per_sample = max(1, len(rows) // max(1, len(x)))
     return _Drawn(_checks.input_rows(x), y, rows, (words, number, start, per_sample))
 

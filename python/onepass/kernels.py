@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from onepass import _checks, _core
+from onepass._circle_kernels import circle
 from onepass._combine_kernels import (
     combine,
     combine_backward,
@@ -42,7 +43,14 @@ from onepass._normalization_kernels import (
     unit_norm_backward,
     unit_norm_forward,
 )
-from onepass._random_kernels import alpha_dropout, dropout, gaussian_dropout, gaussian_noise
+from onepass._random_kernels import (
+    alpha_dropout,
+    dropout,
+    gaussian_dropout,
+    gaussian_noise,
+    rrelu,
+    rrelu_backward,
+)
 from onepass._regularizing_kernels import constrain_, penalty
 from onepass._row_kernels import gather_rows, loss, weighted_sum
 from onepass._rowwise_kernels import (
@@ -63,6 +71,7 @@ __all__ = [
     "batch_norm_backward",
     "batch_norm_forward",
     "batch_norm_inference",
+    "circle",
     "clip_by_global_norm_",
     "clip_by_norm_",
     "clip_by_value_",
@@ -94,6 +103,8 @@ __all__ = [
     "rms_norm_backward",
     "rms_norm_forward",
     "row_accuracy",
+    "rrelu",
+    "rrelu_backward",
     "scaled_copy",
     "scaled_sum",
     "softmax",

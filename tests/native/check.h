@@ -256,6 +256,8 @@ double dot(int64_t n, F&& term) {
 }
 
 template <class T>
+void circles(const onepass::KernelTable<T>& table);  // check_circle.cpp
+template <class T>
 void losses_and_metrics(const onepass::KernelTable<T>& table);  // check_losses.cpp
 template <class T>
 void metrics_and_rows(const onepass::KernelTable<T>& table);  // check_metrics.cpp

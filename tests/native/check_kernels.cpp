@@ -335,6 +335,7 @@ void all_kernels(const KernelTable<T>& table) {
   activations(table);
   softmax(table);
   losses_and_metrics(table);
+  circles(table);
   metrics_and_rows(table);
   gather_from<float>(table, SourceType::kFloat32, 0.01);
   gather_from<double>(table, SourceType::kFloat64, 1.0);

@@ -68,17 +68,19 @@ void constraints(const KernelTable<T>& table) {
   }
 }
 
-// The deviate of a unit, by the generator as scalars and the C library.
+// The word of a unit, by the generator as scalars.
+uint32_t word(const NoiseKey& key, int64_t place, int64_t unit) {
+  const auto run = static_cast<uint64_t>(16 * (unit / 64) + unit % 16);
+  const math::PhiloxWords<uint64_t> counter{{run, static_cast<uint64_t>(place), key.draw, 0}};
+  const auto four = math::philox(counter, key.words[0], key.words[1], math::Multiply{});
+  return static_cast<uint32_t>(four.at[unit % 64 / 16]);
+}
+
+// The deviate of a unit, by the C library.
 double deviate(const NoiseKey& key, int64_t place, int64_t unit) {
-  const auto word = [&](int64_t of) {
-    const auto run = static_cast<uint64_t>(16 * (of / 64) + of % 16);
-    const math::PhiloxWords<uint64_t> counter{{run, static_cast<uint64_t>(place), key.draw, 0}};
-    const auto four = math::philox(counter, key.words[0], key.words[1], math::Multiply{});
-    return static_cast<uint32_t>(four.at[of % 64 / 16]);
-  };
   const int64_t first = unit / 64 * 64 + unit % 32;
-  const double radius = std::sqrt(-2.0 * std::log((word(first) + 0.5) / 4294967296.0));
-  const uint32_t turn = word(first + 32);
+  const double radius = std::sqrt(-2.0 * std::log((word(key, place, first) + 0.5) / 4294967296.0));
+  const uint32_t turn = word(key, place, first + 32);
   const double place_in_it = static_cast<int32_t>(turn << 2) / 17179869184.0;
   const double angle = 2.0 * std::acos(-1.0) * ((turn >> 30) / 4.0 + place_in_it);
   return radius * (unit % 64 < 32 ? std::cos(angle) : std::sin(angle));
@@ -103,6 +105,30 @@ void noises(const KernelTable<T>& table) {
   }
 }
 
+template <class T>
+void random_slopes(const KernelTable<T>& table) {
+  for (const auto& shape : kShapes) {
+    for (const Layout layout : kLayouts) {
+      for (const bool gradient : {false, true}) {
+        Grid<T> x(shape[0], shape[1], layout), value(shape[0], shape[1], layout),
+            y(shape[0], shape[1], layout);
+        const RandomRelu<T> a{x.read(), gradient ? value.read() : Matrix<const T>{},
+                              y.view(), 0.125,
+                              0.5,      {{0x12345678u, 0x9abcdef0u}, 3},
+                              7,        1,
+                              gradient};
+        expect(
+            named("rrelu", shape), [&](Team& team) { table.rrelu(a, team); },
+            Output(y, 4, [&](int64_t r, int64_t c) {
+              const double at = (word(a.key, a.first + r, c) + 0.5) / 4294967296.0;
+              const double slope = (gradient ? value : x)(r, c) > 0.0 ? 1.0 : 0.125 + 0.375 * at;
+              return (gradient ? y(r, c) : 0.0) + slope * x(r, c);
+            }));
+      }
+    }
+  }
+}
+
 }  // namespace
 
 template <class T>
@@ -110,6 +136,7 @@ void regularizing(const KernelTable<T>& table) {
   penalties(table);
   constraints(table);
   noises(table);
+  random_slopes(table);
 }
 template void regularizing(const KernelTable<float>&);
 template void regularizing(const KernelTable<double>&);

@@ -3,6 +3,7 @@
 #include "../../csrc/math/binary.h"
 #include "../../csrc/math/functions.h"
 #include "../../csrc/math/losses.h"
+#include "../../csrc/math/losses/circle.h"
 #include "../../csrc/math/rules.h"
 
 // A named namespace and no using directive: the host code that nvcc generates stands outside and
@@ -85,6 +86,16 @@ __global__ void summary_loss(const double* hyper, const T* y, const T* p, T* val
   slope[i] = F::gradient(y[i], p[i], row, h);
 }
 
+template <class T>
+__global__ void circle(T gamma, T margin, const T* s, T* value, T* slope) {
+  const math::Circle::Hyper<T> h{gamma, margin};
+  const int i = index();
+  value[2 * i] = math::Circle::positive(s[i], h);
+  value[2 * i + 1] = math::Circle::negative(s[i], h);
+  slope[2 * i] = math::Circle::positive_slope(s[i], h);
+  slope[2 * i + 1] = math::Circle::negative_slope(s[i], h);
+}
+
 template <class R, class T>
 __global__ void rule(const double* hyper, const T* g, T* p, T* s0, T* s1, T* s2, T* s3) {
   const auto h = math::hyper_from<R, T>(hyper);
@@ -112,6 +123,7 @@ void use_all() {
   math::RowLosses::each([](auto f) { use(row_loss<decltype(f), T>); });
   math::SummaryLosses::each([](auto f) { use(summary_loss<decltype(f), T>); });
   math::BatchLosses::each([](auto f) { use(summary_loss<decltype(f), T>); });
+  use(circle<T>);
   math::Rules::each([](auto f) { use(rule<decltype(f), T>); });
 }
 

@@ -77,8 +77,9 @@ CASES = [
     ("CosineSimilarity", {}, "small"),  # where lengths have their limit
 ]
 NOT_IN_KERAS = {"Loss", "FunctionLoss", "Quantile", "Perceptron"}
-NOT_THERE = {"circle", "ctc"}
-CLASSES = sorted({name for name, _, _ in CASES})
+NOT_THERE = {"ctc"}
+OF_PAIRS = {"Circle": "indices"}  # values and gradients: test_circle_parity.py
+CLASSES = sorted({name for name, _, _ in CASES} | OF_PAIRS.keys())
 
 
 @pytest.fixture
@@ -150,7 +151,7 @@ def test_keras_functions(keras, double_mean):
     """Functions have Keras's arguments and values: one a row."""
     from onepass.losses.functions import CLASS_OF
 
-    kinds = {name: kind for name, _, kind in CASES}
+    kinds = {**{name: kind for name, _, kind in CASES}, **OF_PAIRS}
     for function, cls in CLASS_OF.items():
         if cls.__name__ in NOT_IN_KERAS:
             continue

@@ -43,3 +43,16 @@ def normals(
     angle = 2 * np.longdouble("3.14159265358979323846264338327950288") * (quadrant / 4 + signed)
     pair = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=2)
     return pair.reshape(samples, groups * 64)[:, :units].reshape(shape)
+
+
+def slopes(
+    shape: tuple[int, ...],
+    lower: float,
+    upper: float,
+    key: tuple[int, int],
+    draw: int = 0,
+    first: int = 0,
+) -> Array:
+    """Return uniform slopes for samples of this shape."""
+    word = words(shape[0], int(np.prod(shape[1:])), key, draw, first)
+    return (lower + (upper - lower) * (word.astype(np.float64) + 0.5) / 2**32).reshape(shape)

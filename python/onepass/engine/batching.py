@@ -130,8 +130,7 @@ class StreamBatches:
             x, y, weight = unpacked(item)
             samples = self.model.checked_samples(x, y, weight, "batch ")
             if self.class_weight is not None:
-                outputs = self.model.graph().output_list
-                samples = samples.class_weighted(self.class_weight, outputs)
+                samples = self.model.class_weighted(samples, self.class_weight)
             plan = self.model.plan_for(self.mode, samples.weighted)
             steps = batches(len(samples), len(samples))
             draw = self.model.next_draw(epoch=False)  # each batch begins at place 0

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-Kind = Literal["rows", "index", "fixed", "view", "table", "doubles"]
+Kind = Literal["rows", "index", "fixed", "view", "table", "doubles", "square"]
 
 
 @dataclass(eq=False)
@@ -20,7 +20,8 @@ class Buffer:
     ``index``: int32 class indices; ``fixed``: an existing array (parameters, gradients);
     ``view``: another buffer's memory under another shape; ``table``: ``rows`` rows whatever the
     batch's; ``doubles``: ``cols`` float64 numbers, or so many for each of ``rows_per_sample`` rows
-    of each sample where that is not 0.
+    of each sample where that is not 0; ``square``: as many rows and columns as the batch has
+    samples.
     """
 
     name: str
@@ -60,7 +61,7 @@ class Call:
     @property
     def couples_rows(self) -> bool:
         """Whether a row's result depends on the other rows of the batch."""
-        return self.kernel == "batch_norm_forward"
+        return self.kernel in ("batch_norm_forward", "circle")
 
     @property
     def draws(self) -> bool:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from onepass._checks import number
+from onepass._checks import in_int32, number
 from onepass.engine.graph import Shape, SymbolicTensor
 from onepass.engine.structure import flatten
 
@@ -59,9 +59,14 @@ class Samples:
         return Samples([array[start:stop] for array in self.inputs], *parts)
 
     def class_weighted(
-        self, class_weight: Mapping[int, float], outputs: Sequence[SymbolicTensor]
+        self,
+        class_weight: Mapping[int, float],
+        outputs: Sequence[SymbolicTensor],
+        any_label: bool = False,
     ) -> Samples:
         """Return samples whose weights are multiplied by those of their classes.
+
+        With ``any_label`` these are any whole numbers, not numbers of columns.
 
         Raises
         ------
@@ -73,7 +78,8 @@ class Samples:
                 f"class_weight is for models of one output, this one has {len(outputs)}; "
                 "use sample_weight"
             )
-        weights = _class_weights(self.targets[0], class_weight, outputs[0])
+        count = None if any_label else max(2, outputs[0].shape[-1] or 0)
+        weights = _class_weights(self.targets[0], class_weight, outputs[0], count)
         if self.weights[0] is not None:
             weights = weights * self.weights[0]
         return Samples(self.inputs, self.targets, [np.ascontiguousarray(weights)])
@@ -205,8 +211,8 @@ def dense_target(y: Any, tensor: SymbolicTensor, name: str = "y") -> Array:
     return _readable(array, tensor.dtype)
 
 
-def index_target(y: Any, tensor: SymbolicTensor, name: str = "y") -> Array:
-    """Check class indices: whole numbers below the number of the output's columns."""
+def index_target(y: Any, tensor: SymbolicTensor, name: str = "y", any_label: bool = False) -> Array:
+    """Check class indices: whole numbers, below the number of the output's columns or any."""
     array = samples_of(y, name)
     if array.ndim == len(tensor.shape) and array.shape[-1] == 1:
         array = array[..., 0]
@@ -219,7 +225,9 @@ def index_target(y: Any, tensor: SymbolicTensor, name: str = "y") -> Array:
         )
     if array.dtype.kind == "f" and not np.array_equal(array, np.floor(array)):
         raise ValueError(f"{name} must hold whole class indices, got fractions or NaN")
-    if array.size and not (array.min() >= 0 and array.max() < classes):
+    if any_label:
+        in_int32(array, name)
+    elif array.size and not (array.min() >= 0 and array.max() < classes):
         worst = array.min() if array.min() < 0 else array.max()
         raise ValueError(
             f"{name} must hold class indices from 0 to {classes - 1} (the model has {classes} "
@@ -244,7 +252,9 @@ def sample_weights(y: Array, sample_weight: Any, tensor: SymbolicTensor) -> Arra
     return np.ascontiguousarray(np.broadcast_to(weights, rows), np.float64)
 
 
-def _class_weights(y: Array, class_weight: Mapping[int, float], tensor: SymbolicTensor) -> Array:
+def _class_weights(
+    y: Array, class_weight: Mapping[int, float], tensor: SymbolicTensor, count: int | None
+) -> Array:
     if not isinstance(class_weight, Mapping):
         raise TypeError(f"class_weight must be a dict, got {type(class_weight).__name__}")
     if y.dtype == np.int32:
@@ -253,17 +263,18 @@ def _class_weights(y: Array, class_weight: Mapping[int, float], tensor: Symbolic
         classes = y[..., 0].astype(np.int64)
     else:
         classes = np.argmax(y, axis=-1)
-    count = max(2, tensor.shape[-1] or 0)
-    table = np.ones(count)
+    known = {}
     for index, weight in class_weight.items():
         if isinstance(index, bool) or not isinstance(index, (int, np.integer)):
             raise TypeError(f"class_weight: classes must be ints, got {index!r}")
-        if not 0 <= index < count:
+        if count is not None and not 0 <= index < count:
             raise ValueError(f"class_weight names class {index}, the model knows 0 to {count - 1}")
-        table[index] = number(weight, f"class_weight[{index}]")
-    if classes.size and not 0 <= classes.min() <= classes.max() < count:
+        known[int(index)] = number(weight, f"class_weight[{index}]")
+    if count is not None and classes.size and not 0 <= classes.min() <= classes.max() < count:
         raise ValueError("class_weight needs targets that are class indices")
-    return table[classes]
+    labels, places = np.unique(classes, return_inverse=True)
+    table = np.array([known.get(int(label), 1.0) for label in labels])
+    return table[places.reshape(classes.shape)]
 
 
 def _shown(shape: Shape) -> str:

@@ -101,6 +101,10 @@ class Lowering:
         """Return a new buffer of as many rows, whatever the batch's."""
         return Buffer(name, "table", cols, padded(cols), rows=rows)
 
+    def square(self, name: str) -> Buffer:
+        """Return a new gapless buffer of as many rows and columns as the batch has samples."""
+        return Buffer(name, "square")
+
     def doubles(self, name: str, cols: int, rows_per_sample: int = 0) -> Buffer:
         """Return a new buffer of so many float64 numbers, or of so many a row."""
         return Buffer(name, "doubles", cols, cols, rows_per_sample)

@@ -47,6 +47,6 @@ def metric_plan(metric: Metric, cols: int, float64: bool, weighted: bool) -> Pla
 def add_rows(plan: Plan, arrays: Sequence[Any], sums: Floats) -> None:
     """Add rows, (n, cols) or (n,) each, to the sums of a metric's plan."""
     feed = Feed([(array, 1.0) for array in arrays], len(arrays[0]))
-    work = Pass(plan, feed, batches(feed.samples, _ROWS))
+    work = Pass(plan, feed, batches(feed.samples, feed.samples if plan.couples_rows else _ROWS))
     work.sums = sums
     work.run()

@@ -43,6 +43,12 @@ class Objective:
         return self.loss is not None and self.loss.sparse
 
     @property
+    def any_label(self) -> bool:
+        """Whether class indices may be any whole numbers, for the loss and all metrics."""
+        measures = [self.loss, *self.metrics, *self.weighted_metrics]
+        return all(measure is not None and measure.any_label for measure in measures)
+
+    @property
     def has_target(self) -> bool:
         """Whether anything reads a target."""
         return self.loss is not None or bool(self.metrics or self.weighted_metrics)
@@ -170,17 +176,8 @@ def _emit_compiled_loss(
         gradient, written_before = low.gradient_to_write(output)
         # The kernel does not add: another output's gradient may be there in the same memory.
         writes["gradient"] = low.like("d_loss", gradient) if written_before else gradient
-    low.emit(
-        "loss",
-        {"target": at.target, "prediction": at.prediction, **weights},
-        writes,
-        {
-            "loss": loss.formula,
-            "hyper": loss.hyper,
-            "mean": loss.reduction != "sum",
-            "factor": factor,
-        },
-    )
+    reads = {"target": at.target, "prediction": at.prediction, **weights}
+    loss.emit(low, reads, writes, mean=loss.reduction != "sum", factor=factor)
     if gradient is not None and written_before:
         low.add(writes["gradient"], gradient)
     return values

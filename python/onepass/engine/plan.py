@@ -230,6 +230,8 @@ def _buffer_id(plan: _core.Plan, ids: dict[Buffer, int], buffer: Buffer) -> int:
             ids[buffer] = plan.table_buffer(buffer.rows, buffer.cols, buffer.stride)
         elif buffer.kind == "doubles":
             ids[buffer] = plan.doubles_buffer(buffer.cols, buffer.rows_per_sample)
+        elif buffer.kind == "square":
+            ids[buffer] = plan.square_buffer()
         elif buffer.kind == "index":
             ids[buffer] = plan.index_buffer(buffer.rows_per_sample)
         elif buffer.base is not None:

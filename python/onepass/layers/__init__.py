@@ -22,7 +22,7 @@ from onepass.layers.merging import (
     multiply,
     subtract,
 )
-from onepass.layers.noise import AlphaDropout, Dropout, GaussianDropout, GaussianNoise
+from onepass.layers.noise import AlphaDropout, Dropout, GaussianDropout, GaussianNoise, RReLU
 from onepass.layers.normalization import (
     BatchNormalization,
     LayerNormalization,
@@ -66,6 +66,7 @@ __all__ = [
     "NumpyLayer",
     "PReLU",
     "RMSNormalization",
+    "RReLU",
     "ReLU",
     "Rescaling",
     "Reshape",

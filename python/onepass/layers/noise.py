@@ -15,9 +15,9 @@ import numpy as np
 
 from onepass import _random
 from onepass._checks import number
-from onepass._random_kernels import dropout_stddev, proper_rate
+from onepass._random_kernels import dropout_stddev, proper_rate, slope_limits
 from onepass.engine.graph import current_trace, record
-from onepass.engine.ops import DropoutOp, GaussianOp, Op
+from onepass.engine.ops import ActivationOp, DropoutOp, GaussianOp, Op, RandomReluOp
 from onepass.layers.layer import Layer
 
 _WORD = 1 << 32
@@ -232,3 +232,52 @@ class GaussianNoise(_Noise):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "stddev": self.stddev}
+
+
+class RReLU(_Noise):
+    """Leaky ReLU whose slopes are drawn in training; elsewhere they are ``(lower + upper) / 2``.
+
+    The slope of each element that is not above 0 is uniform in [lower, upper], drawn as ``Dropout``
+    draws its masks. As in torch; not in Keras. Xu, Wang, Chen and Li, Empirical Evaluation of
+    Rectified Activations in Convolutional Network, 2015.
+
+    Parameters
+    ----------
+    lower, upper : float, ``0 <= lower <= upper``
+        Limits of the slopes.
+    seed, **kwargs
+        As in ``Dropout``.
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of its range.
+    """
+
+    def __init__(
+        self,
+        lower: float = 0.125,
+        upper: float = 1 / 3,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(seed, **kwargs)
+        self._limits = slope_limits(lower, upper)
+
+    @property
+    def lower(self) -> float:
+        """Least slope; plans hold it, so it cannot be changed."""
+        return self._limits[0]
+
+    @property
+    def upper(self) -> float:
+        """Largest slope; plans hold it, so it cannot be changed."""
+        return self._limits[1]
+
+    def _op(self, training: bool | None, call: int) -> Op | None:
+        if self.lower == self.upper:
+            return ActivationOp("leaky_relu", {"negative_slope": self.lower})
+        return RandomReluOp(self.lower, self.upper, self._mask_key, training, call)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "lower": self.lower, "upper": self.upper}

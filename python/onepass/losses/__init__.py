@@ -1,5 +1,6 @@
 """Losses: objects and names for ``compile``, callables and functions on arrays."""
 
+from onepass.losses.circle import Circle
 from onepass.losses.classification import (
     BinaryCrossentropy,
     BinaryFocalCrossentropy,
@@ -21,6 +22,7 @@ from onepass.losses.functions import (
     categorical_focal_crossentropy,
     categorical_generalized_cross_entropy,
     categorical_hinge,
+    circle,
     cosine_similarity,
     dice,
     hinge,
@@ -71,6 +73,7 @@ __all__ = [
     "CategoricalFocalCrossentropy",
     "CategoricalGeneralizedCrossEntropy",
     "CategoricalHinge",
+    "Circle",
     "CosineSimilarity",
     "Dice",
     "FunctionLoss",
@@ -95,6 +98,7 @@ __all__ = [
     "categorical_focal_crossentropy",
     "categorical_generalized_cross_entropy",
     "categorical_hinge",
+    "circle",
     "cosine_similarity",
     "deserialize",
     "dice",

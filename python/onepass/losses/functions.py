@@ -10,6 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
+from onepass.losses import circle as circles
 from onepass.losses import classification, overlap, regression
 from onepass.losses.loss import Loss
 
@@ -189,6 +192,31 @@ def tversky(
     return _values(overlap.Tversky, y_true, y_pred, alpha=alpha, beta=beta, axis=axis)
 
 
+def circle(
+    y_true: Any,
+    y_pred: Any,
+    ref_labels: Any = None,
+    ref_embeddings: Any = None,
+    remove_diagonal: bool = True,
+    gamma: float = 80,
+    margin: float = 0.4,
+) -> Any:
+    """Return ``losses.Circle`` of each row, among all rows or the references given.
+
+    Parameters
+    ----------
+    y_true : (n,) or (n, 1) whole numbers
+    y_pred : (n, k) floats of length 1
+    ref_labels : (m,) or (m, 1) whole numbers, optional; default y_true
+    ref_embeddings : (m, k) floats of length 1, optional; default y_pred
+    """
+    embeddings = np.asarray(y_pred)
+    if embeddings.dtype.kind in "iub":
+        embeddings = embeddings.astype(np.float32)
+    options = {"remove_diagonal": remove_diagonal, "gamma": gamma, "margin": margin}
+    return circles.values_of(y_true, embeddings, ref_labels, ref_embeddings, **options)
+
+
 CLASS_OF: dict[Function, Callable[..., Loss]] = {
     mean_squared_error: regression.MeanSquaredError,
     mean_absolute_error: regression.MeanAbsoluteError,
@@ -212,6 +240,7 @@ CLASS_OF: dict[Function, Callable[..., Loss]] = {
     perceptron: classification.Perceptron,
     dice: overlap.Dice,
     tversky: overlap.Tversky,
+    circle: circles.Circle,
 }
 
 ALIASES: dict[str, Function] = {

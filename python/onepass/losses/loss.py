@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -12,6 +12,10 @@ from onepass._checks import HYPER_RANGES, number
 from onepass._names import to_snake_case
 from onepass.engine.graph import SymbolicTensor
 from onepass.engine.tracing import row_values
+
+if TYPE_CHECKING:
+    from onepass.engine.calls import Buffer
+    from onepass.engine.lowering import Lowering
 
 _REDUCTIONS = ("sum_over_batch_size", "mean", "sum", "none", None)
 
@@ -34,11 +38,14 @@ class Loss:
     ----------
     sparse : bool
         Whether targets are class indices, not rows like the prediction.
+    any_label : bool
+        Whether class indices may be any whole numbers: labels that no column stands for.
     whole_batch : bool
         Whether it is one value of all rows together, each of which then has it.
     """
 
     sparse = False
+    any_label = False
     whole_batch = False
     _from_probabilities = ""
 
@@ -90,6 +97,27 @@ class Loss:
             return None
         return row_values(self.call(y_true, y_pred), y_pred, self.name)
 
+    def emit(
+        self,
+        low: Lowering,
+        reads: dict[str, Buffer],
+        writes: dict[str, Buffer],
+        *,
+        mean: bool,
+        factor: float,
+    ) -> None:
+        """Emit the call of a loss of the compiled list.
+
+        Parameters
+        ----------
+        reads : target, prediction and, if there are any, weights
+        writes : values, and the gradient where one is wanted
+        mean : whether the gradient is that of a mean, not a sum
+        factor : of the gradient
+        """
+        attributes = {"loss": self.formula, "hyper": self.hyper, "mean": mean, "factor": factor}
+        low.emit("loss", reads, writes, attributes)
+
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
         """Return the loss of a batch of predictions.
 
@@ -112,12 +140,17 @@ class Loss:
             if (*target.shape, 1) == prediction.shape:
                 target = target[..., None]
         values = self._values(target, prediction)
+        rows = self._rows_of_mean(values)
         if sample_weight is not None:
             values = values * np.asarray(sample_weight, values.dtype)
         if self.reduction in ("none", None):
             return values[(0,) * values.ndim] if self.whole_batch and values.size else values
         total = float(np.sum(values, dtype=np.float64))
-        return total if self.reduction == "sum" else total / values.size
+        return total if self.reduction == "sum" else total / rows
+
+    def _rows_of_mean(self, values: Any) -> int:
+        """Return what the sum of the values is divided by."""
+        return int(values.size)
 
     def _values(self, target: Any, prediction: Any) -> Any:
         if type(self).call is not Loss.call:

@@ -171,19 +171,15 @@ class MeanLoss(MeanOfRows):
         loss = losses.get(loss)
         super().__init__(dtype, name or loss.name)
         self.loss = loss
-        self.reads_index = loss.sparse
+        self.reads_index, self.any_label = loss.sparse, loss.any_label
 
     def trace(self, y_true: SymbolicTensor, y_pred: SymbolicTensor) -> SymbolicTensor | None:
         """Return what a loss that is a function records; None for others."""
         return self.loss.trace(y_true, y_pred)
 
     def lower_rows(self, low: Lowering, at: ObjectiveBuffers, values: Buffer) -> None:
-        low.emit(
-            "loss",
-            {"target": at.target, "prediction": at.prediction},
-            {"values": values},
-            {"loss": self.loss.formula, "hyper": self.loss.hyper, "mean": True, "factor": 1.0},
-        )
+        reads = {"target": at.target, "prediction": at.prediction}
+        self.loss.emit(low, reads, {"values": values}, mean=False, factor=1.0)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "loss": losses.serialize(self.loss)}

@@ -44,6 +44,7 @@ class Metric:
     """
 
     reads_index = False
+    any_label = False
     elementwise = False
 
     def __init__(self, dtype: str | None = None, name: str | None = None) -> None:
@@ -151,7 +152,7 @@ class Metric:
     def _target(self, y_true: Any, prediction: Floats) -> Any:
         array = _numbers(y_true, "y_true")
         if self.reads_index:
-            return _indices(array, prediction)
+            return _indices(array, prediction, self.any_label)
         if _fits(array.shape, prediction.shape):
             return array.astype(prediction.dtype, copy=False)
         raise ValueError(
@@ -193,7 +194,7 @@ def _fits(given: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
     return given == wanted or (*given, 1) == wanted or given == (*wanted, 1)
 
 
-def _indices(array: Any, prediction: Floats) -> Any:
+def _indices(array: Any, prediction: Floats, any_label: bool) -> Any:
     shape = prediction.shape[:-1]
     if array.ndim == prediction.ndim and array.shape[-1] == 1:
         array = array[..., 0]
@@ -204,7 +205,10 @@ def _indices(array: Any, prediction: Floats) -> Any:
         )
     if array.dtype.kind == "f" and not np.array_equal(array, np.floor(array)):
         raise ValueError("y_true must hold whole class indices, got fractions or NaN")
-    _checks.in_range(array.astype(np.int64), "y_true", prediction.shape[-1])
+    if any_label:
+        _checks.in_int32(array, "y_true")
+    else:
+        _checks.in_range(array.astype(np.int64), "y_true", prediction.shape[-1])
     return array.astype(np.int32)
 
 

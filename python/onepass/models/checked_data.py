@@ -57,6 +57,11 @@ class CheckedData(Compiled):
             raise ValueError(f"{prefix}x holds no samples")
         return Samples(inputs, targets, weights)
 
+    def class_weighted(self, samples: Samples, class_weight: Mapping[int, float]) -> Samples:
+        """Return samples whose weights are multiplied by those of their classes."""
+        any_label = self.objectives()[0].any_label
+        return samples.class_weighted(class_weight, self.graph().output_list, any_label)
+
     def input_arrays(self, x: Any, name: str = "x") -> list[Array]:
         """Return an array for each input, building the model for them if need be."""
         self.prepare_for(lambda: _shapes_of(x, name))
@@ -87,8 +92,12 @@ class CheckedData(Compiled):
         for given, tensor, objective, label in zip(
             y, graph.output_list, objectives, labels, strict=True
         ):
-            check = index_target if objective.sparse else dense_target
-            targets.append(check(given, tensor, label) if objective.has_target else None)
+            if not objective.has_target:
+                targets.append(None)
+            elif objective.sparse:
+                targets.append(index_target(given, tensor, label, objective.any_label))
+            else:
+                targets.append(dense_target(given, tensor, label))
         return targets
 
     def _weights(self, sample_weight: Any, targets: list[Array | None]) -> list[Array | None]:

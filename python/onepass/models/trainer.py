@@ -133,7 +133,7 @@ class Trainer(CheckedData):
                 if validation_data is None and split:
                     samples, held_out = _split(samples, split)
                 if class_weight is not None:  # of the training samples only
-                    samples = samples.class_weighted(class_weight, self.graph().output_list)
+                    samples = self.class_weighted(samples, class_weight)
                 rows = batch_rows(batch_size, per_epoch, len(samples))
                 training = ArrayBatches(self, "train", samples, rows, per_epoch, bool(shuffle))
             asked = batch_size if validation_batch_size is None else validation_batch_size
@@ -331,7 +331,7 @@ class Trainer(CheckedData):
         """
         samples = self.checked_samples(x, y, sample_weight)
         if class_weight is not None:
-            samples = samples.class_weighted(class_weight, self.graph().output_list)
+            samples = self.class_weighted(samples, class_weight)
         work = self._single_batch("train", samples)
         work.run(self.optimizer)
         return self._result(work.logs(), return_dict)

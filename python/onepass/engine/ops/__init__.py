@@ -10,7 +10,7 @@ from onepass.engine.ops.combine import CombineOp
 from onepass.engine.ops.dense import DenseOp
 from onepass.engine.ops.embedding import EmbeddingOp
 from onepass.engine.ops.host import HostOp
-from onepass.engine.ops.noise import DropoutOp, GaussianOp, NoiseOp
+from onepass.engine.ops.noise import DropoutOp, GaussianOp, NoiseOp, RandomReluOp
 from onepass.engine.ops.normalization import BatchNormOp, RowNormOp
 from onepass.engine.ops.op import Op
 from onepass.engine.ops.reshape import IdentityOp, ReshapeOp
@@ -30,6 +30,7 @@ __all__ = [
     "IdentityOp",
     "NoiseOp",
     "Op",
+    "RandomReluOp",
     "ReshapeOp",
     "RowNormOp",
     "RowOp",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from onepass.engine.ops.activation import ActivationOp
 from onepass.engine.ops.op import Op
 
 if TYPE_CHECKING:
@@ -97,6 +98,61 @@ class DropoutOp(NoiseOp):
             "accumulate": accumulate,
         }
         low.emit("dropout", {"x": x}, {"y": y}, attributes)
+
+
+class RandomReluOp(NoiseOp):
+    """Leaky ReLU with random slopes, and with their mean where nothing is drawn.
+
+    Parameters
+    ----------
+    lower, upper : limits of the slopes, ``0 <= lower <= upper``
+    """
+
+    name = "rrelu"
+
+    def __init__(
+        self,
+        lower: float,
+        upper: float,
+        key: tuple[int, int],
+        training: bool | None = None,
+        call: int = 0,
+    ) -> None:
+        super().__init__(key, training, call)
+        self.lower, self.upper = lower, upper
+        self._mean = ActivationOp("leaky_relu", {"negative_slope": (lower + upper) / 2})
+
+    def shares_memory(self, training: bool) -> bool:
+        return False
+
+    def forward(self, low: Lowering, node: Node) -> None:
+        if self.active(low.training):
+            super().forward(low, node)
+        else:
+            self._mean.forward(low, node)
+
+    def backward(self, low: Lowering, node: Node) -> None:
+        if self.active(low.training):
+            super().backward(low, node)
+        else:
+            self._mean.backward(low, node)
+
+    def emit(self, low: Lowering, x: Buffer, y: Buffer) -> None:
+        self._emit(low, {"x": x}, y, False)
+
+    def emit_backward(
+        self, low: Lowering, node: Node, dy: Buffer, dx: Buffer, accumulate: bool
+    ) -> None:
+        self._emit(low, {"x": dy, "value": low.value(node.output)}, dx, accumulate)
+
+    def _emit(self, low: Lowering, reads: dict[str, Buffer], y: Buffer, accumulate: bool) -> None:
+        attributes = {
+            "lower": self.lower,
+            "upper": self.upper,
+            "key": self.key,
+            "accumulate": accumulate,
+        }
+        low.emit("rrelu", reads, {"y": y}, attributes)
 
 
 class GaussianOp(NoiseOp):
