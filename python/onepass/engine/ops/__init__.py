@@ -14,6 +14,7 @@ from onepass.engine.ops.noise import DropoutOp, GaussianOp, NoiseOp
 from onepass.engine.ops.normalization import BatchNormOp, RowNormOp
 from onepass.engine.ops.op import Op
 from onepass.engine.ops.reshape import IdentityOp, ReshapeOp
+from onepass.engine.ops.weight import FirstAxisSumOp, WeightOp
 
 __all__ = [
     "ActivationOp",
@@ -24,6 +25,7 @@ __all__ = [
     "DenseOp",
     "DropoutOp",
     "EmbeddingOp",
+    "FirstAxisSumOp",
     "GaussianOp",
     "GluOp",
     "HostOp",
@@ -35,4 +37,5 @@ __all__ = [
     "RowOp",
     "SliceOp",
     "SumOp",
+    "WeightOp",
 ]
