@@ -15,12 +15,18 @@ def names_of(classes: Sequence[type[Any]]) -> dict[str, type[Any]]:
 
 
 def meant(name: object, known: Iterable[str]) -> str:
-    """Return a question that names the nearest known name, for the end of a message, or nothing."""
+    """Return a question that names the nearest known name, to follow a wrong one, or nothing."""
     if not isinstance(name, str):
         return ""
     by_lower = {one.lower(): one for one in known}
     near = difflib.get_close_matches(name.lower(), by_lower, n=1)
-    return f"; did you mean {by_lower[near[0]]!r}?" if near else ""
+    return f" (did you mean {by_lower[near[0]]!r}?)" if near else ""
+
+
+def unknown(what: str, name: str, known: Iterable[str]) -> ValueError:
+    """Return the error that says that no ``what`` has this name."""
+    names = sorted(known)
+    return ValueError(f"unknown {what} {name!r}{meant(name, names)}; known: {names}")
 
 
 def made_of(identifier: object, known: Mapping[str, type[Any]], what: str) -> Any:

@@ -72,6 +72,12 @@ class Plan:
         """Zeroed float64 sums, which the readouts turn into numbers."""
         return np.zeros(self.n_sums)
 
+    def reset(self) -> None:
+        """Begin to count anew in metrics that keep their own sums."""
+        for readout in self.readouts:
+            if readout.reset is not None:
+                readout.reset()
+
 
 def build_plan(
     mode: Mode,
@@ -151,7 +157,7 @@ def _gather_targets(
             at.append(None)
             continue
         target = target_buffer(low, objective, output, own)
-        at.append(ObjectiveBuffers(low.value(output), target, None, own))
+        at.append(ObjectiveBuffers(low.value(output), target, None, own, output.shape))
     for buffers in at:
         if buffers is not None:
             low.emit("gather", {}, {"out": buffers.target}, {"source": source})

@@ -10,6 +10,7 @@ from onepass.engine.ops.combine import CombineOp
 from onepass.engine.ops.dense import DenseOp
 from onepass.engine.ops.embedding import EmbeddingOp
 from onepass.engine.ops.host import HostOp
+from onepass.engine.ops.loss import LossOp
 from onepass.engine.ops.noise import DropoutOp, GaussianOp, NoiseOp
 from onepass.engine.ops.normalization import BatchNormOp, RowNormOp
 from onepass.engine.ops.op import Op
@@ -30,6 +31,7 @@ __all__ = [
     "GluOp",
     "HostOp",
     "IdentityOp",
+    "LossOp",
     "NoiseOp",
     "Op",
     "ReshapeOp",
