@@ -36,7 +36,7 @@ class Constraint:
     """Base of all constraints: an instance called with an array returns a constrained copy.
 
     A subclass overrides ``__call__`` with NumPy, which a model calls behind each update, under
-    Python's lock, with a copy of the weight.
+    Python's lock, with a copy of the weight. Where it raises, training ends behind that update.
 
     Examples
     --------
