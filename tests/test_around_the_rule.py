@@ -49,9 +49,7 @@ def test_gradients_of_several_calls_make_one_step_with_their_mean(calls, clip):
             for part in (gradients[:calls], gradients[calls : 2 * calls])
         ]
         once = Adam(0.01, **clip)
-        expected, steps = trained(
-            once, [[m.astype(np.float32) for m in mean] for mean in means]
-        )
+        expected, steps = trained(once, [[m.astype(np.float32) for m in mean] for mean in means])
         for a, b in zip(got, expected, strict=True):
             np.testing.assert_allclose(a, b, rtol=2e-6, atol=2e-6)
         assert optimizer.iterations == 2
@@ -311,7 +309,9 @@ def test_bfloat16_of_ml_dtypes():
         optimizer.build(held)
         optimizer.apply(gradients)
     for a, b in zip(parameters, expected, strict=True):
-        np.testing.assert_array_equal(a.view(np.uint16), b.astype(ml_dtypes.bfloat16).view(np.uint16))
+        np.testing.assert_array_equal(
+            a.view(np.uint16), b.astype(ml_dtypes.bfloat16).view(np.uint16)
+        )
 
 
 def test_states_of_16_bit_parameters_are_float32_and_they_move_together():

@@ -83,9 +83,9 @@ ON_A_MODEL = {
     "built otherwise": (lambda m: m.build((None, 9)), ValueError, ["(None, 4)", "(None, 9)"]),
     "Dense typo": (lambda m: layers.Dense(3, activaton="relu"), TypeError, ["Dense", "activaton"]),
     "regularizer": (
-        lambda m: layers.Dense(3, kernel_regularizer=abs),
+        lambda m: layers.Dense(3, kernel_regularizer=3),
         ValueError,
-        ["regularizer", "not supported yet"],
+        ["regularizer", "callable"],
     ),
     "functional": (lambda m: onepass.Model(inputs=1), TypeError, ["inputs", "outputs"]),
     "a layer for layers": (lambda m: onepass.Sequential(3), TypeError, ["layers", "list", "3"]),

@@ -157,19 +157,11 @@ def test_bad_arguments():
                 make(bad)
     with pytest.raises(TypeError, match="l2 must be a number, got str"):
         regularizers.L2("0.1")
-    with pytest.raises(ValueError, match="one of L1, L2, L1L2, l1, l2, l1l2, got 'l3'"):
+    with pytest.raises(ValueError, match=r"one of L1, L2, L1L2, .*l1l2.*, got 'l3'"):
         regularizers.get("l3")
 
-    class Own(regularizers.Regularizer):
-        pass
-
-    class OwnSquares(regularizers.L2):
-        def __call__(self, x):
-            return 0.0
-
-    for own in (Own(), OwnSquares(), lambda w: 0.0, 3):
-        with pytest.raises(ValueError, match="not supported yet"):
-            layers.Dense(3, kernel_regularizer=own)
+    with pytest.raises(ValueError, match="a name, a configuration or a callable, got 3"):
+        layers.Dense(3, kernel_regularizer=3)
 
 
 # In models

@@ -51,14 +51,17 @@ class PlanObject {
 
   void phase() { program_.begin_phase(); }
 
-  // The same memory as a gapless buffer under another shape of the same size.
-  int view(int of, int64_t cols, int64_t rows_per_sample) {
+  // The same memory as a gapless buffer under another shape of the same size: so many rows a
+  // sample, or of a table so many in all.
+  int view(int of, int64_t cols, int64_t rows) {
     const BufferSpec& base = program_.buffer(of);
-    const bool gapless = base.stride == base.cols;
-    if (!gapless || base.rows_per_sample * base.cols != rows_per_sample * cols) {
+    const bool table = base.rows_per_sample == 0;
+    const int64_t base_rows = table ? base.rows : base.rows_per_sample;
+    if (base.stride != base.cols || base_rows * base.cols != rows * cols) {
       throw py::value_error("view: the buffer has gaps or another size");
     }
-    return program_.add_buffer({rows_per_sample, 0, cols, cols, base.item_size, base.fixed, of});
+    return program_.add_buffer(
+        {table ? 0 : rows, table ? rows : 0, cols, cols, base.item_size, base.fixed, of});
   }
 
   int fixed(py::array a) {

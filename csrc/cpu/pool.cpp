@@ -371,10 +371,14 @@ void set_team_thresholds(double awake, double asleep) {
 bool flush_denormals() { return flush.load(); }
 void set_flush_denormals(bool on) { flush.store(on); }
 
+// Whether this thread holds the helpers: its job may call the user's Python, which may ask for
+// another team.
+thread_local bool holds_helpers = false;
+
 void run_team(double work, const std::function<void(Team&)>& job) {
   DenormalGuard guard(flush.load(std::memory_order_relaxed));
   const int n = threads();
-  if (n > 1 && work >= work_awake.load(std::memory_order_relaxed)) {
+  if (n > 1 && !holds_helpers && work >= work_awake.load(std::memory_order_relaxed)) {
     Shared& holder = shared_pool();
     std::unique_lock own(holder.owner, std::try_to_lock);
     if (own.owns_lock()) {
@@ -382,7 +386,9 @@ void run_team(double work, const std::function<void(Team&)>& job) {
       const auto now = Clock::now();
       if (!pool.stands_back(now)) {
         if (work >= work_asleep.load(std::memory_order_relaxed) || pool.awake()) {
+          holds_helpers = true;
           pool.run(work, now, job);
+          holds_helpers = false;
           return;
         }
         pool.note_small_call(now);

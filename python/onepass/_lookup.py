@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 
@@ -11,6 +12,21 @@ def names_of(classes: Sequence[type[Any]]) -> dict[str, type[Any]]:
     """Return classes by their names as they are and in snake case."""
     snake = {re.sub(r"(?<=[a-z])(?=[A-Z])", "_", cls.__name__).lower(): cls for cls in classes}
     return {**{cls.__name__: cls for cls in classes}, **snake}
+
+
+def meant(name: object, known: Iterable[str]) -> str:
+    """Return a question that names the nearest known name, to follow a wrong one, or nothing."""
+    if not isinstance(name, str):
+        return ""
+    by_lower = {one.lower(): one for one in known}
+    near = difflib.get_close_matches(name.lower(), by_lower, n=1)
+    return f" (did you mean {by_lower[near[0]]!r}?)" if near else ""
+
+
+def unknown(what: str, name: str, known: Iterable[str]) -> ValueError:
+    """Return the error that says that no ``what`` has this name."""
+    names = sorted(known)
+    return ValueError(f"unknown {what} {name!r}{meant(name, names)}; known: {names}")
 
 
 def made_of(identifier: object, known: Mapping[str, type[Any]], what: str) -> Any:
@@ -25,17 +41,35 @@ def made_of(identifier: object, known: Mapping[str, type[Any]], what: str) -> An
     config: Mapping[str, Any] = {}
     if isinstance(identifier, Mapping):
         name, config = identifier.get("class_name"), identifier.get("config", {})
-    elif isinstance(identifier, type) and identifier in known.values():
+    elif isinstance(identifier, type) and callable(getattr(identifier, "from_config", None)):
         return identifier()
     elif not isinstance(identifier, str):
         return identifier
     if not isinstance(name, str) or name not in known:
-        raise ValueError(f"{what} must be one of {', '.join(known)}, got {identifier!r}")
+        raise ValueError(
+            f"{what} must be one of {', '.join(known)}, got {identifier!r}{meant(name, known)}"
+        )
     return known[name](**config)
 
 
-def serialized(thing: Any) -> dict[str, Any] | None:
-    """Return the configuration that ``made_of`` makes this object from."""
-    if thing is None:
-        return None
+def callable_of(
+    identifier: object, known: Mapping[str, type[Any]], what: str
+) -> Callable[[Any], Any] | None:
+    """As ``made_of``, for what is called with one array; None stays None.
+
+    Raises
+    ------
+    ValueError
+        For an unknown name, or for anything that cannot be called.
+    """
+    found = made_of(identifier, known, what)
+    if found is None or (callable(found) and not isinstance(found, type)):
+        return found
+    raise ValueError(f"{what} must be a name, a configuration or a callable, got {identifier!r}")
+
+
+def serialized(thing: Any, known: Mapping[str, type[Any]]) -> Any:
+    """Return the configuration that ``made_of`` makes this object from; one's own as it is."""
+    if thing is None or type(thing) not in known.values():
+        return thing
     return {"class_name": type(thing).__name__, "config": thing.get_config()}

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from onepass import _checks, kernels
+from onepass import _checks, _lookup, kernels
 from onepass.engine.graph import SymbolicTensor, record
 from onepass.engine.ops import ActivationOp, GluOp, RowOp
 
@@ -318,7 +318,7 @@ def get(identifier: str | Mapping[str, Any] | Activation | None) -> Activation:
         return linear
     if isinstance(identifier, str):
         if identifier not in _BY_NAME:
-            raise ValueError(f"unknown activation {identifier!r}; known: {sorted(_BY_NAME)}")
+            raise _lookup.unknown("activation", identifier, _BY_NAME)
         return _BY_NAME[identifier]
     if isinstance(identifier, Mapping):
         return _layer_from(identifier)

@@ -5,7 +5,7 @@ They belong to a layer's weights: stepping plain arrays with an optimizer knows 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -29,10 +29,22 @@ __all__ = [
 ]
 
 
+Constrain = Callable[[Any], Any]
+
+
 class Constraint:
     """Base of all constraints: an instance called with an array returns a constrained copy.
 
-    Models train with the constraints below only; one of one's own is refused by layers.
+    A subclass overrides ``__call__`` with NumPy, which a model calls behind each update, under
+    Python's lock, with a copy of the weight. Where it raises, training ends behind that update.
+
+    Examples
+    --------
+    >>> import numpy as np, onepass
+    >>> class Symmetric(onepass.constraints.Constraint):
+    ...     def __call__(self, w):
+    ...         return (w + w.T) / 2
+    >>> layer = onepass.layers.Dense(4, kernel_constraint=Symmetric())
     """
 
     def __call__(self, w: Any) -> Any:
@@ -55,6 +67,11 @@ class Constraint:
 
 class Native(Constraint):
     """What ``kernels.constrain_`` does."""
+
+    @property
+    def native(self) -> bool:
+        """Whether kernels compute it: a subclass may say something else."""
+        return type(self).__call__ is Native.__call__
 
     def arguments(self, shape: Sequence[int]) -> dict[str, Any]:
         """Return the kernel's arguments for weights of this shape.
@@ -198,34 +215,29 @@ max_norm, non_neg, unit_norm, min_max_norm = MaxNorm, NonNeg, UnitNorm, MinMaxNo
 _BY_NAME = _lookup.names_of((MaxNorm, MinMaxNorm, NonNeg, UnitNorm))
 
 
-def get(identifier: Any) -> Native | None:
+def get(identifier: Any) -> Constrain | None:
     """Return the constraint that an identifier stands for.
 
     Parameters
     ----------
     identifier : str, dict, class, Constraint or None
         A class name as it is or in snake case ("MaxNorm", "max_norm"), ``{"class_name": ...,
-        "config": ...}``, a class, or an instance, returned unchanged; None stays None.
+        "config": ...}``, a class, or an instance or function ``f(w)``, returned unchanged; None
+        stays None.
 
     Raises
     ------
     ValueError
-        For an unknown name, and for functions and constraints of one's own.
+        For an unknown name or anything else.
     """
-    found = _lookup.made_of(identifier, _BY_NAME, "constraint")
-    if found is None or (isinstance(found, Native) and type(found).__call__ is Native.__call__):
-        return found
-    raise ValueError(
-        "constraint must be MaxNorm, MinMaxNorm, NonNeg or UnitNorm, a name or configuration of "
-        f"these, got {identifier!r}: constraints of one's own are not supported yet"
-    )
+    return _lookup.callable_of(identifier, _BY_NAME, "constraint")
 
 
-def serialize(constraint: Native | None) -> dict[str, Any] | None:
-    """Return what ``deserialize`` makes this constraint from."""
-    return _lookup.serialized(constraint)
+def serialize(constraint: Constrain | None) -> Any:
+    """Return what ``deserialize`` makes this constraint from; one's own as it is."""
+    return _lookup.serialized(constraint, _BY_NAME)
 
 
-def deserialize(config: Mapping[str, Any] | None) -> Native | None:
+def deserialize(config: Any) -> Constrain | None:
     """Make a constraint from what ``serialize`` returned."""
     return get(config)

@@ -2,7 +2,8 @@
 
 On symbolic tensors they are recorded with their gradients; on arrays they return arrays at once,
 float32 where whole numbers are given. The samples of a batch are independent in a model: no
-function sums up, joins or indexes its first axis.
+function sums up, joins or indexes its first axis. The weight that a regularizer is given has no
+batch, and all of its axes are free.
 """
 
 from __future__ import annotations
@@ -93,6 +94,7 @@ __all__ = [
     "swish",
     "tanh",
     "tanh_shrink",
+    "transpose",
     "true_divide",
 ]
 
@@ -231,7 +233,7 @@ def sum(x: Any, axis: int | Sequence[int] | None = None, keepdims: bool = False)
     ----------
     x : array or symbolic tensor
     axis : int or sequence of int, optional
-        None, all axes, is possible only for arrays; the batch of a tensor is refused.
+        None, all axes, is possible for arrays and weights; the batch of a tensor is refused.
     keepdims : bool
         Whether the axes stay, with size 1.
 
@@ -282,6 +284,8 @@ def reshape(x: Any, newshape: Sequence[int | None]) -> Any:
     """
     if not isinstance(x, SymbolicTensor):
         return np.reshape(np.asarray(x), [-1 if dim is None else dim for dim in newshape])
+    if not x.has_batch:
+        return arithmetic.reshape(x, newshape)
     if not newshape or newshape[0] not in (-1, None):
         raise ValueError(
             f"reshape: the first dimension of a symbolic tensor is the batch, -1; got {newshape}"
@@ -293,8 +297,8 @@ def expand_dims(x: Any, axis: int) -> Any:
     """Return the tensor with a new axis of size 1."""
     if not isinstance(x, SymbolicTensor):
         return np.expand_dims(np.asarray(x), axis)
-    at = arithmetic.axis_of(axis, x.ndim + 1, "expand_dims")
-    return arithmetic.reshape(x, (*x.shape[1:at], 1, *x.shape[at:]))
+    at = arithmetic.axis_of(axis, (*x.shape, 1), "expand_dims")
+    return arithmetic.reshape(x, (*x.shape[x.has_batch : at], 1, *x.shape[at:]))
 
 
 def squeeze(x: Any, axis: int | None = None) -> Any:
@@ -302,11 +306,11 @@ def squeeze(x: Any, axis: int | None = None) -> Any:
     if not isinstance(x, SymbolicTensor):
         return np.squeeze(np.asarray(x), axis)
     if axis is None:
-        return arithmetic.reshape(x, [dim for dim in x.shape[1:] if dim != 1])
-    at = arithmetic.axis_of(axis, x.ndim, "squeeze")
+        return arithmetic.reshape(x, [dim for dim in x.sample_shape if dim != 1])
+    at = arithmetic.axis_of(axis, x.shape, "squeeze")
     if x.shape[at] != 1:
         raise ValueError(f"squeeze: axis {axis} of a tensor of shape {x.shape} is not 1")
-    return arithmetic.reshape(x, (*x.shape[1:at], *x.shape[at + 1 :]))
+    return arithmetic.reshape(x, (*x.shape[x.has_batch : at], *x.shape[at + 1 :]))
 
 
 def matmul(x1: Any, x2: Any) -> Any:
@@ -314,3 +318,11 @@ def matmul(x1: Any, x2: Any) -> Any:
     if _any_symbolic(x1, x2):
         return arithmetic.matmul(x1, x2)
     return np.matmul(*_floats(x1, x2))
+
+
+def transpose(x: Any) -> Any:
+    """Return the array with its axes in reverse order; of symbolic tensors only weights can be.
+
+    That is in a regularizer, where a tensor is a weight and has no batch.
+    """
+    return arithmetic.transpose(x) if isinstance(x, SymbolicTensor) else np.transpose(x)

@@ -2,29 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Self
 
-from onepass import _checks, _lookup, kernels
+import numpy as np
+
+from onepass import _checks, _lookup, kernels, ops
+from onepass.engine.graph import SymbolicTensor
 
 __all__ = [
     "L1",
     "L1L2",
     "L2",
+    "OrthogonalRegularizer",
     "Regularizer",
     "deserialize",
     "get",
     "l1",
     "l1_l2",
     "l2",
+    "orthogonal_regularizer",
     "serialize",
 ]
 
 
-class Regularizer:
-    """Base of all penalties: an instance called with an array returns its penalty.
+Penalize = Callable[[Any], Any]
 
-    Models train with the penalties below only; one of one's own is refused by layers.
+
+class Regularizer:
+    """Base of all penalties: an instance called with a weight returns its penalty.
+
+    A subclass overrides ``__call__`` with operators and functions of ``onepass.ops``, which work on
+    arrays and are differentiated in models. A model calls it with a symbolic tensor of the weight's
+    shape, all of whose axes can be summed up, or of a layer's output, with the batch.
+
+    Examples
+    --------
+    >>> import onepass
+    >>> class Groups(onepass.regularizers.Regularizer):
+    ...     def __call__(self, x):
+    ...         norms = onepass.ops.sqrt(onepass.ops.sum(onepass.ops.square(x), axis=1))
+    ...         return 0.01 * onepass.ops.sum(norms)
+    >>> layer = onepass.layers.Dense(4, kernel_regularizer=Groups())
     """
 
     def __call__(self, x: Any) -> Any:
@@ -49,8 +68,16 @@ class Norms(Regularizer):
         """Those of the absolute values and of the squares."""
         raise NotImplementedError
 
+    @property
+    def native(self) -> bool:
+        """Whether kernels compute it: a subclass may say something else."""
+        return type(self).__call__ is Norms.__call__
+
     def __call__(self, x: Any) -> Any:
         """Return the penalty of a float32 or float64 array, a scalar of its dtype."""
+        if isinstance(x, SymbolicTensor):
+            l1, l2 = self.factors
+            return l1 * ops.sum(ops.absolute(x)) + l2 * ops.sum(ops.square(x))
         x = _checks.floats(x, "x")
         return x.dtype.type(kernels.penalty(x, *self.factors))
 
@@ -121,39 +148,71 @@ class L1L2(Norms):
         return {"l1": self.l1, "l2": self.l2}
 
 
+class OrthogonalRegularizer(Regularizer):
+    """``factor`` times the mean of ``|cosine|`` between all pairs of rows, or of columns.
+
+    Parameters
+    ----------
+    factor : float >= 0, default 0.01
+    mode : {"rows", "columns"}
+
+    Notes
+    -----
+    As in Keras; 0 where there is only one row.
+    """
+
+    def __init__(self, factor: float = 0.01, mode: str = "rows") -> None:
+        self.factor = _checks.number(factor, "factor", 0)
+        if mode not in ("rows", "columns"):
+            raise ValueError(f"mode must be 'rows' or 'columns', got {mode!r}")
+        self.mode = mode
+
+    def __call__(self, x: Any) -> Any:
+        """Return the penalty of a matrix."""
+        shape = tuple(x.shape)
+        if len(shape) != 2 or None in shape:
+            raise ValueError(f"OrthogonalRegularizer: a matrix is expected, got shape {shape}")
+        if self.mode == "columns":
+            x = ops.transpose(x)
+        squares = ops.sum(ops.square(x), axis=1, keepdims=True)
+        unit = x / ops.sqrt(ops.maximum(squares, 1e-24))
+        size = unit.shape[0]
+        pairs = max(1.0, size * (size - 1.0) / 2.0)
+        cosines = ops.matmul(unit, ops.transpose(unit)) * (1.0 - np.eye(size, dtype=x.dtype))
+        return self.factor * 0.5 * ops.sum(ops.absolute(cosines)) / pairs
+
+    def get_config(self) -> dict[str, Any]:
+        return {"factor": self.factor, "mode": self.mode}
+
+
 l1, l2, l1_l2 = L1, L2, L1L2
-_BY_NAME = _lookup.names_of((L1, L2, L1L2))
+orthogonal_regularizer = OrthogonalRegularizer
+_BY_NAME = _lookup.names_of((L1, L2, L1L2, OrthogonalRegularizer))
 
 
-def get(identifier: Any) -> Norms | None:
+def get(identifier: Any) -> Penalize | None:
     """Return the regularizer that an identifier stands for.
 
     Parameters
     ----------
     identifier : str, dict, class, Regularizer or None
-        "l1", "L1", "l2", "L2", "l1l2", "L1L2" (with that class's defaults), ``{"class_name": ...,
-        "config": ...}``, a class, or an instance, returned unchanged; None stays None.
+        "l1", "L1", "l2", "L2", "l1l2", "L1L2", "orthogonal_regularizer", "OrthogonalRegularizer"
+        (with that class's defaults), ``{"class_name": ..., "config": ...}``, a class, or an
+        instance or function ``f(x)``, returned unchanged; None stays None.
 
     Raises
     ------
     ValueError
-        For an unknown name, and for functions and regularizers of one's own: a model cannot
-        differentiate them.
+        For an unknown name or anything else.
     """
-    found = _lookup.made_of(identifier, _BY_NAME, "regularizer")
-    if found is None or (isinstance(found, Norms) and type(found).__call__ is Norms.__call__):
-        return found
-    raise ValueError(
-        f"regularizer must be L1, L2 or L1L2, a name or configuration of these, got {identifier!r}:"
-        " penalties of one's own are not supported yet"
-    )
+    return _lookup.callable_of(identifier, _BY_NAME, "regularizer")
 
 
-def serialize(regularizer: Norms | None) -> dict[str, Any] | None:
-    """Return what ``deserialize`` makes this regularizer from."""
-    return _lookup.serialized(regularizer)
+def serialize(regularizer: Penalize | None) -> Any:
+    """Return what ``deserialize`` makes this regularizer from; one's own as it is."""
+    return _lookup.serialized(regularizer, _BY_NAME)
 
 
-def deserialize(config: Mapping[str, Any] | None) -> Norms | None:
+def deserialize(config: Any) -> Penalize | None:
     """Make a regularizer from what ``serialize`` returned."""
     return get(config)

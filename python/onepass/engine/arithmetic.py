@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from math import prod
 from typing import Any, cast
 
 import numpy as np
@@ -13,6 +16,8 @@ from onepass.engine.ops import (
     CombineOp,
     ConcatenateOp,
     DenseOp,
+    FirstAxisSumOp,
+    HostOp,
     ReshapeOp,
     SliceOp,
     SumOp,
@@ -71,17 +76,42 @@ def power(x: Any, exponent: Any) -> SymbolicTensor:
 
 
 def matmul(x: Any, w: Any) -> SymbolicTensor:
-    """Return the product of a tensor with a weight of two dimensions."""
+    """Return the product of a tensor with a weight, or of two matrices that no batch is in."""
+    if _is_matrix(x) and _is_matrix(w):
+        return _matrix_product(x, w)
     if not isinstance(x, SymbolicTensor) or not isinstance(w, Variable) or len(w.shape) != 2:
         raise TypeError(
             "matmul: in a model only a tensor times a weight of two dimensions is possible, got "
             f"{_kind(x)} times {_kind(w)}"
         )
-    if x.ndim < 2 or x.shape[-1] != w.shape[0]:
+    if not x.has_batch or x.ndim < 2 or x.shape[-1] != w.shape[0]:
         raise ValueError(f"matmul: shapes {x.shape} and {w.shape} do not fit together")
     if w.dtype != x.dtype:
         raise TypeError(f"matmul: the variable {w.name!r} is {w.dtype}, the tensor {x.dtype}")
     return record(DenseOp(w, None), [x])
+
+
+def _is_matrix(value: Any) -> bool:
+    return isinstance(value, SymbolicTensor) and value.ndim == 2 and not value.has_batch
+
+
+def _matrix_product(a: SymbolicTensor, b: SymbolicTensor) -> SymbolicTensor:
+    if a.shape[1] != b.shape[0]:
+        raise ValueError(f"matmul: shapes {a.shape} and {b.shape} do not fit together")
+    shape = (a.shape[0], b.shape[1])
+    # For the penalties of weights, once a step: NumPy is fast enough.
+    op = HostOp("matmul", np.matmul, lambda x, _, dy: (dy @ x[1].T, x[0].T @ dy), shape)
+    return record(op, [a, b])
+
+
+def transpose(x: SymbolicTensor) -> SymbolicTensor:
+    """Return the transpose of a matrix that no batch is in."""
+    if not _is_matrix(x):
+        raise ValueError(
+            "transpose: in a model only a weight of two dimensions within its regularizer can be "
+            f"transposed, got a tensor of shape {x.shape}"
+        )
+    return record(HostOp("transpose", np.transpose, lambda x, y, dy: [dy.T], x.shape[::-1]), [x])
 
 
 def _kind(value: Any) -> str:
@@ -89,19 +119,33 @@ def _kind(value: Any) -> str:
     return type(value).__name__ + ("" if shape is None else f" of shape {shape}")
 
 
-def axis_of(axis: int, ndim: int, owner: str) -> int:
-    """Return an axis counted from 0, which is not the batch.
+_summing: ContextVar[bool] = ContextVar("summing", default=False)
+
+
+@contextmanager
+def batch_sums() -> Iterator[None]:
+    """Allow sums over the batch meanwhile: in what is one number of a batch."""
+    token = _summing.set(True)
+    try:
+        yield
+    finally:
+        _summing.reset(token)
+
+
+def axis_of(axis: int, shape: Shape, owner: str) -> int:
+    """Return an axis of a tensor of this shape counted from 0, which is not the batch.
 
     Raises
     ------
     TypeError, ValueError
         If it is no int, does not exist or is the batch.
     """
+    ndim = len(shape)
     if isinstance(axis, bool) or not isinstance(axis, (int, np.integer)):
         raise TypeError(f"{owner}: axis must be an int, got {axis!r}")
     if not -ndim <= axis < ndim:
         raise ValueError(f"{owner}: axis {axis} does not exist, there are {ndim} dimensions")
-    if axis % ndim == 0:
+    if shape[axis] is None:
         raise ValueError(
             f"{owner}: axis {axis} is the batch, whose samples are independent in a model; "
             "name another axis, such as axis=-1"
@@ -112,25 +156,47 @@ def axis_of(axis: int, ndim: int, owner: str) -> int:
 def total(
     name: str, x: SymbolicTensor, axis: int | Sequence[int] | None, keepdims: bool
 ) -> SymbolicTensor:
-    """Return the sum (or, by ``name``, the mean) over one or several axes, not the batch."""
-    if axis is None:
+    """Return the sum (or, by ``name``, the mean) over one or several axes.
+
+    Not over the batch, but within ``batch_sums``.
+    """
+    if axis is None and x.has_batch and not _summing.get():
         raise ValueError(
             f"{name}: axis=None would include the batch, whose samples are independent in a model; "
             "name the axes, such as axis=-1"
         )
+    if axis is None:
+        axis = tuple(range(x.ndim))
     given = axis if isinstance(axis, (tuple, list)) else [axis]
-    axes = sorted({axis_of(cast(int, one), x.ndim, name) for one in given}, reverse=True)
-    result = x
-    for one in axes:  # the last first: its sums are of neighbours
+    # Within `batch_sums` the batch is an axis like others.
+    known = tuple(dim or 1 for dim in x.shape) if _summing.get() else x.shape
+    axes = sorted({axis_of(cast(int, one), known, name) for one in given}, reverse=True)
+    result, first = x, 0 in axes
+    for one in [one for one in axes if one]:  # the last first: its sums are of neighbours
         scale = 1.0 if name == "sum" else 1.0 / (x.shape[one] or 1)
         result = record(SumOp(one, scale), [result])
-    if keepdims:
-        return result
-    return reshape(result, [dim for i, dim in enumerate(x.shape) if i and i not in axes])
+    if first:
+        result = _first_axis_total(result, name == "mean")
+    kept = [1 if i in axes else dim for i, dim in enumerate(x.shape)]
+    if not keepdims:
+        kept = [dim for i, dim in enumerate(x.shape) if i not in axes]
+    return reshape(result, kept[result.has_batch :])
+
+
+def _first_axis_total(x: SymbolicTensor, mean: bool) -> SymbolicTensor:
+    """Return the sum or mean over the first axis, the others in one."""
+    if x.ndim == 1 and not x.has_batch:  # neighbours
+        scale = 1.0 / (x.shape[0] or 1) if mean else 1.0
+        return record(SumOp(1, scale), [reshape(x, (1, *x.shape))])
+    size = prod(dim or 1 for dim in x.shape[1:])
+    matrix = reshape(x, (size,) if x.has_batch else (x.shape[0], size))
+    return record(FirstAxisSumOp(mean), [matrix])
 
 
 def reshape(x: SymbolicTensor, sample_shape: Sequence[int | None]) -> SymbolicTensor:
     """Return the same numbers with samples of another shape; one -1 is what remains.
+
+    Without a batch, ``sample_shape`` is all of the shape.
 
     Raises
     ------
@@ -142,19 +208,20 @@ def reshape(x: SymbolicTensor, sample_shape: Sequence[int | None]) -> SymbolicTe
     if shape.count(-1) == 1 and rest and x.sample_size % rest == 0:
         shape[shape.index(-1)] = x.sample_size // rest
     if min(shape, default=1) < 1 or np.prod(shape, dtype=np.int64) != x.sample_size:
-        raise ValueError(f"reshape: samples of {x.shape} cannot take the shape {(*sample_shape,)}")
-    if tuple(shape) == x.shape[1:]:
+        what = f"samples of {x.shape}" if x.has_batch else f"a tensor of shape {x.shape}"
+        raise ValueError(f"reshape: {what} cannot take the shape {(*sample_shape,)}")
+    if tuple(shape) == x.sample_shape:
         return x
     return record(ReshapeOp(tuple(shape)), [x])
 
 
 def _rows_from(x: SymbolicTensor, axis: int) -> SymbolicTensor:
     """Return the tensor with this axis and all behind it in one."""
-    return reshape(x, (*x.shape[1:axis], _size(x.shape[axis:])))
+    return reshape(x, (*x.shape[x.has_batch : axis], _size(x.shape[axis:])))
 
 
 def _size(shape: Shape) -> int:
-    return int(np.prod([dim or 1 for dim in shape], dtype=np.int64))
+    return prod(dim or 1 for dim in shape)
 
 
 def concatenate(tensors: Sequence[SymbolicTensor], axis: int) -> SymbolicTensor:
@@ -166,7 +233,7 @@ def concatenate(tensors: Sequence[SymbolicTensor], axis: int) -> SymbolicTensor:
         If another axis differs.
     """
     first = tensors[0]
-    axis = axis_of(axis, first.ndim, "concatenate")
+    axis = axis_of(axis, first.shape, "concatenate")
     others = {(*tensor.shape[:axis], *tensor.shape[axis + 1 :]) for tensor in tensors}
     if len(others) > 1 or len({tensor.ndim for tensor in tensors}) > 1:
         shown = " and ".join(str(tensor.shape) for tensor in tensors)
@@ -175,7 +242,7 @@ def concatenate(tensors: Sequence[SymbolicTensor], axis: int) -> SymbolicTensor:
         return first
     joined = record(ConcatenateOp(), [_rows_from(tensor, axis) for tensor in tensors])
     total = sum(tensor.shape[axis] or 0 for tensor in tensors)
-    return reshape(joined, (*first.shape[1:axis], total, *first.shape[axis + 1 :]))
+    return reshape(joined, (*first.shape[first.has_batch : axis], total, *first.shape[axis + 1 :]))
 
 
 def item(x: SymbolicTensor, key: Any) -> SymbolicTensor:
@@ -189,10 +256,10 @@ def item(x: SymbolicTensor, key: Any) -> SymbolicTensor:
         If the batch is indexed, or a place does not exist.
     """
     keys = _expanded(key, x.ndim)
-    if not (isinstance(keys[0], slice) and keys[0] == slice(None)):
+    if x.has_batch and not (isinstance(keys[0], slice) and keys[0] == slice(None)):
         raise IndexError(f"the batch of a symbolic tensor cannot be indexed, got {key!r}")
-    result, shape, axis = x, [], 1
-    for part in keys[1:]:
+    result, shape, axis = x, [], int(x.has_batch)
+    for part in keys[x.has_batch :]:
         if part is None:
             shape.append(1)
             continue
@@ -242,4 +309,4 @@ def _band(x: SymbolicTensor, axis: int, first: int, count: int) -> SymbolicTenso
         return x
     behind = _size(x.shape[axis + 1 :])
     taken = record(SliceOp(first * behind, count * behind), [_rows_from(x, axis)])
-    return reshape(taken, (*x.shape[1:axis], count, *x.shape[axis + 1 :]))
+    return reshape(taken, (*x.shape[x.has_batch : axis], count, *x.shape[axis + 1 :]))

@@ -18,10 +18,10 @@ class Buffer:
 
     ``rows``: ``rows_per_sample`` rows of ``cols`` for each sample, ``stride`` elements apart;
     ``index``: int32 class indices; ``fixed``: an existing array (parameters, gradients);
-    ``view``: another buffer's memory under another shape; ``table``: ``rows`` rows whatever the
-    batch's; ``doubles``: ``cols`` float64 numbers, or so many for each of ``rows_per_sample`` rows
-    of each sample where that is not 0; ``square``: as many rows and columns as the batch has
-    samples.
+    ``view``: another buffer's memory under another shape, of a table ``rows_per_sample`` rows in
+    all; ``table``: ``rows`` rows whatever the batch's; ``doubles``: ``cols`` float64 numbers, or so
+    many for each of ``rows_per_sample`` rows of each sample where that is not 0; ``square``: as
+    many rows and columns as the batch has samples.
     """
 
     name: str
@@ -41,6 +41,9 @@ class Buffer:
         return self.name
 
 
+_UPDATES = ("moving_statistics", "constrain", "constrain_host")
+
+
 @dataclass(eq=False)
 class Call:
     """One kernel call. ``reads`` and ``writes`` map the kernel's argument names to buffers.
@@ -56,7 +59,7 @@ class Call:
     @property
     def updates(self) -> bool:
         """Whether the call changes parameters or other weights."""
-        return "optimizer" in self.attributes or self.kernel in ("moving_statistics", "constrain")
+        return "optimizer" in self.attributes or self.kernel in _UPDATES
 
     @property
     def couples_rows(self) -> bool:

@@ -6,6 +6,7 @@ rows; anything else is converted once.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -98,7 +99,9 @@ def _readable(array: Array, dtype: str) -> Array:
     return array
 
 
-def arranged(given: Any, structure: Any, names: Sequence[str], what: str) -> list[Any]:
+def arranged(
+    given: Any, structure: Any, names: Sequence[str], what: str, spare: bool = False
+) -> list[Any]:
     """Return one item for each tensor of a model's inputs or outputs.
 
     Parameters
@@ -107,6 +110,7 @@ def arranged(given: Any, structure: Any, names: Sequence[str], what: str) -> lis
     structure : the tensors as the model has them
     names : their names, in the order of ``flatten``
     what : the argument, for messages
+    spare : whether a dict may hold more, which is warned about
 
     Raises
     ------
@@ -118,7 +122,9 @@ def arranged(given: Any, structure: Any, names: Sequence[str], what: str) -> lis
         known = sorted(structure) if nested else list(names)
         missing = [name for name in known if name not in given]
         unknown = [name for name in given if name not in known]
-        if missing or unknown:
+        if unknown and spare and not missing:
+            warnings.warn(f"{what} holds {unknown}, which the model does not read", stacklevel=2)
+        elif missing or unknown:
             raise ValueError(f"{what} must be a dict of {known}, got one of {list(given)}")
         items = [given[name] for name in known]
         if not nested:
@@ -129,7 +135,7 @@ def arranged(given: Any, structure: Any, names: Sequence[str], what: str) -> lis
             leaf
             for name, item, count, end in zip(known, items, counts, ends, strict=True)
             for leaf in arranged(
-                item, structure[name], names[end - count : end], f"{what}[{name!r}]"
+                item, structure[name], names[end - count : end], f"{what}[{name!r}]", spare
             )
         ]
     if len(names) == 1:

@@ -97,6 +97,8 @@ def _run(
     sums = None
     before = 0  # steps of earlier passes
     for work in passes:
+        if sums is None:
+            work.plan.reset()
         sums = work.sums = work.sums if sums is None else sums
 
         def after(work: Pass = work, before: int = before) -> None:

@@ -10,9 +10,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from math import prod
 from typing import TYPE_CHECKING, Any
 
-from onepass.engine.operators import Operators
+from onepass.engine.operators import NotRecordedError, Operators
 
 if TYPE_CHECKING:
     from onepass.engine.ops import Op
@@ -23,7 +24,10 @@ Shape = tuple[int | None, ...]
 
 @dataclass(eq=False)
 class SymbolicTensor(Operators):
-    """A tensor that only has a shape yet; the first dimension is the batch and always ``None``.
+    """A tensor that only has a shape yet; ``None`` as first dimension is the batch.
+
+    Without it, which only what regularizers make of weights is, all of the tensor is there at each
+    step.
 
     Operators such as ``+`` and ``x[:, :2]`` record operations; see ``onepass.ops`` for more.
     """
@@ -41,22 +45,28 @@ class SymbolicTensor(Operators):
         return len(self.shape)
 
     @property
+    def has_batch(self) -> bool:
+        """Whether the first dimension is the batch."""
+        return self.shape[:1] == (None,)
+
+    @property
+    def sample_shape(self) -> tuple[int, ...]:
+        """Shape of one sample; all of it where there is no batch."""
+        return tuple(dim for dim in self.shape if dim is not None)
+
+    @property
     def sample_size(self) -> int:
         """Elements of one sample."""
-        size = 1
-        for dim in self.shape[1:]:
-            assert dim is not None
-            size *= dim
-        return size
+        return prod(self.sample_shape)
 
     def __array__(self, *_: Any, **__: Any) -> Any:
-        raise TypeError(
+        raise NotRecordedError(
             "a symbolic tensor has no values: NumPy functions cannot be recorded in a model; "
             "use layers, activations and ops of onepass on it"
         )
 
     def __bool__(self) -> bool:
-        raise TypeError(
+        raise NotRecordedError(
             "a symbolic tensor has no value: Python cannot branch on it while a model is recorded"
         )
 

@@ -6,6 +6,7 @@ Called by ``plan``. Every call does one thing; the result is correct as it stand
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 from typing import Any
 
 from onepass.engine.calls import Buffer, Call
@@ -95,11 +96,14 @@ class Lowering:
 
     def like(self, name: str, buffer: Buffer) -> Buffer:
         """Return a new buffer of rows with another one's shape."""
-        return Buffer(name, "rows", buffer.cols, buffer.stride, buffer.rows_per_sample)
+        rows = buffer.rows_per_sample
+        if buffer.root().kind == "table":
+            return Buffer(name, "table", buffer.cols, buffer.stride, rows, rows=rows)
+        return Buffer(name, "rows", buffer.cols, buffer.stride, rows)
 
     def table(self, name: str, rows: int, cols: int) -> Buffer:
         """Return a new buffer of as many rows, whatever the batch's."""
-        return Buffer(name, "table", cols, padded(cols), rows=rows)
+        return Buffer(name, "table", cols, padded(cols), rows, rows=rows)
 
     def square(self, name: str) -> Buffer:
         """Return a new gapless buffer of as many rows and columns as the batch has samples."""
@@ -228,14 +232,15 @@ class Lowering:
 
 def _rows_buffer(name: str, tensor: SymbolicTensor, pad: bool) -> Buffer:
     cols, rows = _matrix_shape(tensor)
+    if not tensor.has_batch:
+        return Buffer(name, "table", cols, cols, rows, rows=rows)
     return Buffer(name, "rows", cols, padded(cols) if pad else cols, rows)
 
 
 def _matrix_shape(tensor: SymbolicTensor) -> tuple[int, int]:
     """Columns, and rows of one sample: the last dimension, and all between it and the batch."""
-    cols = tensor.shape[-1] if tensor.ndim > 1 else 1
-    assert cols is not None
-    return cols, tensor.sample_size // cols if cols else 1
+    *rows, cols = tensor.sample_shape or (1,)
+    return cols, prod(rows)
 
 
 def _memory_groups(nodes: Sequence[Node], training: bool) -> dict[int, list[SymbolicTensor]]:

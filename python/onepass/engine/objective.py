@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from onepass.engine.calls import Buffer
-from onepass.engine.graph import SymbolicTensor
+from onepass.engine.graph import Shape, SymbolicTensor
 from onepass.engine.lowering import Lowering
 from onepass.engine.storage import Floats
 from onepass.engine.tracing import Traced
@@ -62,6 +62,7 @@ class ObjectiveBuffers:
     target: Buffer
     weights: Buffer | None = None
     traced: Traced | None = None
+    shape: Shape = ()  # of a batch of predictions
 
     def values_of(self, measure: Loss | Metric) -> SymbolicTensor | None:
         """Return the rows' values where a loss or metric is a function."""
@@ -72,18 +73,22 @@ class ObjectiveBuffers:
 class Readout:
     """A number in the logs: ``result`` of ``size`` of a pass's sums, from number ``first`` on.
 
-    Metrics of several numbers give an array.
+    Metrics of several numbers give an array, or a dict of numbers by name. One of the user's own
+    counts in the metric itself, which is ``reset`` in front of an epoch.
     """
 
     name: str
     first: int
     size: int
     result: Callable[[Floats], Any]
+    reset: Callable[[], None] | None = None
 
     def of(self, sums: Floats) -> Any:
-        """Return the number, or the array."""
+        """Return the number, the array or the dict."""
         value = self.result(sums[self.first : self.first + self.size])
-        return value if np.ndim(value) else float(value)
+        if isinstance(value, Mapping):
+            return {name: float(one) for name, one in value.items()}
+        return np.array(value) if np.ndim(value) else float(value)
 
 
 def mean(sums: Floats) -> float:
@@ -199,20 +204,47 @@ def _emit_metrics(
     low: Lowering, objective: Objective, at: ObjectiveBuffers, several: bool
 ) -> list[Readout]:
     prefix = f"{objective.name}_" if several else ""
-    unweighted = ObjectiveBuffers(at.prediction, at.target, None, at.traced)
+    unweighted = replace(at, weights=None)
     readouts: list[Readout] = []
     for metrics, buffers, kind in (
         (objective.metrics, unweighted, ""),
         (objective.weighted_metrics, at, "weighted_"),
     ):
         for metric in metrics:
-            size = metric.state_size_for(buffers.prediction.cols)
-            first = low.sums(size)
-            metric.lower(low, buffers, first)
+            counted = _counted(low, metric, buffers)
             taken = any(readout.name == prefix + metric.name for readout in readouts)
             name = prefix + (kind if taken else "") + metric.name
-            readouts.append(Readout(name, first, size, metric.result_of))
+            readouts.append(replace(counted, name=name))
     return readouts
+
+
+def _counted(low: Lowering, metric: Metric, at: ObjectiveBuffers) -> Readout:
+    """Emit what counts a batch for a metric."""
+    if metric.on_host:
+        emit_own_metric(low, metric, at)
+        return Readout(metric.name, 0, 0, lambda _: metric.result(), metric.reset_state)
+    size = metric.state_size_for(at.prediction.cols)
+    first = low.sums(size)
+    metric.lower(low, at, first)
+    return Readout(metric.name, first, size, metric.result_of)
+
+
+def emit_own_metric(low: Lowering, metric: Metric, at: ObjectiveBuffers) -> None:
+    """Emit the call of a metric of the user's own with copies of a batch."""
+    sample, rows = at.shape[1:], at.shape[1:-1]
+    target = rows if at.target.kind == "index" else sample
+
+    def count(reads: list[Floats], _: list[Floats]) -> None:
+        batch = [
+            np.array(array).reshape(-1, *shape)
+            for array, shape in zip(reads, (target, sample, rows), strict=False)
+        ]
+        metric.update_state(*batch[:2], **dict(zip(["sample_weight"], batch[2:], strict=False)))
+
+    reads = {"y_true": at.target, "y_pred": at.prediction}
+    if at.weights is not None:
+        reads["sample_weight"] = at.weights
+    low.emit("host", reads, {}, {"function": count})
 
 
 def _distinct(readouts: Sequence[Readout]) -> list[Readout]:
@@ -224,5 +256,5 @@ def _distinct(readouts: Sequence[Readout]) -> list[Readout]:
         while name in names:
             repeat += 1
             name = f"{readout.name}_{repeat}"
-        result.append(Readout(name, readout.first, readout.size, readout.result))
+        result.append(replace(readout, name=name))
     return result

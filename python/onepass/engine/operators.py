@@ -8,6 +8,10 @@ if TYPE_CHECKING:
     from onepass.engine.graph import SymbolicTensor
 
 
+class NotRecordedError(TypeError):
+    """Raised where Python or NumPy asks a tensor for values that it has not got yet."""
+
+
 def _call(function: str, *arguments: Any) -> SymbolicTensor:
     from onepass.engine import arithmetic  # which is built on symbolic tensors
 
@@ -78,7 +82,7 @@ class Operators:
         raise TypeError("a symbolic tensor has no length: its batch has no size yet")
 
     def _not_comparable(self, _: Any) -> NoReturn:
-        raise TypeError(
+        raise NotRecordedError(
             "a symbolic tensor has no values to compare: use ops.maximum, ops.relu, ops.sign or "
             "activations such as heaviside"
         )

@@ -25,9 +25,12 @@ from onepass.engine.objective import (
     target_buffer,
 )
 from onepass.engine.penalties import (
+    OwnPenalty,
     emit_activity_penalties,
     emit_constraints,
+    emit_own_penalties,
     emit_weight_penalties,
+    own_penalties,
     with_penalties,
 )
 from onepass.engine.recording import Graph
@@ -69,6 +72,12 @@ class Plan:
         """Zeroed float64 sums, which the readouts turn into numbers."""
         return np.zeros(self.n_sums)
 
+    def reset(self) -> None:
+        """Begin to count anew in metrics that keep their own sums."""
+        for readout in self.readouts:
+            if readout.reset is not None:
+                readout.reset()
+
 
 def build_plan(
     mode: Mode,
@@ -99,7 +108,13 @@ def build_plan(
     learning = mode == "train"
     measured = [] if mode in ("predict", "sample") else traced(objectives, outputs)
     values = [column for own in measured for column in own.values.values()]
-    nodes = nodes_between([*inputs, *(own.target for own in measured)], [*outputs, *values])
+    sources, ends = [*inputs, *(own.target for own in measured)], [*outputs, *values]
+    nodes = nodes_between(sources, ends)
+    penalised: list[OwnPenalty] = []
+    if mode in ("train", "evaluate"):
+        penalised = own_penalties(nodes, trained)
+    if penalised:  # the weights' come first, so that their gradients come last
+        nodes = nodes_between(sources, [*(own.value for own in penalised), *ends])
     low = Lowering(nodes, trained if learning else (), training, learning)
     for source, tensor in enumerate(inputs):
         low.emit("gather", {}, {"out": low.value(tensor)}, {"source": source})
@@ -113,7 +128,7 @@ def build_plan(
         at = _gather_targets(low, objectives, outputs, measured, flags)
         low.forward()
         readouts = emit_objectives(low, objectives, outputs, at)
-        penalties = emit_activity_penalties(low)
+        penalties = [*emit_own_penalties(low, penalised), *emit_activity_penalties(low)]
         if mode == "train":
             low.backward()
         penalties += emit_weight_penalties(low, trained)
@@ -142,7 +157,7 @@ def _gather_targets(
             at.append(None)
             continue
         target = target_buffer(low, objective, output, own)
-        at.append(ObjectiveBuffers(low.value(output), target, None, own))
+        at.append(ObjectiveBuffers(low.value(output), target, None, own, output.shape))
     for buffers in at:
         if buffers is not None:
             low.emit("gather", {}, {"out": buffers.target}, {"source": source})
@@ -162,7 +177,7 @@ def _predictor(native: _core.Plan, calls: Sequence[Call], graph: Graph) -> _core
         return None
     if (first.kernel, last.kernel) != ("gather", "output"):
         return None
-    if any(call.draws or call.kernel == "host" for call in calls):
+    if any(call.draws or "function" in call.attributes for call in calls):
         return None  # draws at random, which needs a number; or calls Python
     (x,), (y,) = graph.input_list, graph.output_list
     if x.index_below is not None:  # numbers are looked at before they are fed
@@ -207,7 +222,7 @@ def _native(phases: Phases, float64: bool) -> _core.Plan:
 
 
 def _add_call(plan: _core.Plan, ids: dict[Buffer, int], call: Call) -> None:
-    if call.kernel == "host":
+    if "function" in call.attributes:
         reads, writes = (
             [_buffer_id(plan, ids, buffer) for buffer in part.values()]
             for part in (call.reads, call.writes)

@@ -91,7 +91,11 @@ class Pass:
 
     def logs(self) -> dict[str, float]:
         """Loss and metrics so far."""
-        return {readout.name: readout.of(self.sums) for readout in self.plan.readouts}
+        logs: dict[str, Any] = {}
+        for readout in self.plan.readouts:
+            value = readout.of(self.sums)
+            logs.update(value if isinstance(value, dict) else {readout.name: value})
+        return logs
 
     def run(
         self,

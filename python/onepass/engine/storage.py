@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from onepass import _core
 
 if TYPE_CHECKING:
-    from onepass.constraints import Native
-    from onepass.regularizers import Norms
+    from onepass.constraints import Constrain
+    from onepass.regularizers import Penalize
 
 Floats = NDArray[Any]
 
@@ -89,8 +89,8 @@ class Variable:
         dtype: str,
         initializer: Callable[..., Any],
         trainable: bool = True,
-        regularizer: Norms | None = None,
-        constraint: Native | None = None,
+        regularizer: Penalize | None = None,
+        constraint: Constrain | None = None,
     ) -> None:
         self.name = name
         self.shape = shape

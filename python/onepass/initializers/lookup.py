@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from onepass import _lookup
 from onepass.initializers.fixed import Constant, Identity, Ones, Zeros
 from onepass.initializers.initializer import Array, Initializer
 from onepass.initializers.random import Orthogonal, RandomNormal, RandomUniform, TruncatedNormal
@@ -72,7 +73,7 @@ def get(identifier: object) -> Callable[..., Array]:
         return identifier
     raise ValueError(
         f"initializer must be a callable, a configuration or one of {sorted(_SNAKE)}, "
-        f"got {identifier!r}"
+        f"got {identifier!r}{_lookup.meant(name, _SNAKE)}"
     )
 
 

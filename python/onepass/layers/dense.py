@@ -26,9 +26,10 @@ class Dense(Layer):
     use_bias : bool, default True
     kernel_initializer : str or Initializer, default "glorot_uniform"
     bias_initializer : str or Initializer, default "zeros"
-    kernel_regularizer, bias_regularizer, activity_regularizer : str, dict or Regularizer, optional
-        Penalties on the weights and on the output, which are added to the loss.
-    kernel_constraint, bias_constraint : str, dict or Constraint, optional
+    kernel_regularizer, bias_regularizer, activity_regularizer : optional
+        Names, configurations, regularizers or functions made of ``onepass.ops``: penalties on the
+        weights and on the output, which are added to the loss.
+    kernel_constraint, bias_constraint : str, dict, Constraint or function, optional
         What holds again behind each update.
     **kwargs
         See ``Layer``.

@@ -70,7 +70,7 @@ class Layer(HasWeights):
         Whether training changes the weights; takes effect at the next call.
     input_shape : sequence of int, optional
         Shape of one sample, on the first layer of a ``Sequential``.
-    activity_regularizer : str, dict or Regularizer, optional
+    activity_regularizer : str, dict, Regularizer or function, optional
         Its penalty on the layer's output, divided by the batch's samples, is added to the loss.
     """
 
@@ -128,7 +128,7 @@ class Layer(HasWeights):
             regularizers.get(regularizer),
             constraints.get(constraint),
         )
-        if variable.constraint is not None:
+        if isinstance(variable.constraint, constraints.Native):
             variable.constraint.arguments(size)  # raises where it does not fit
         self._variables.append(variable)
         return variable
@@ -336,10 +336,10 @@ class Layer(HasWeights):
         return {**vars(self), "_first_call": None, "eager_plans": {}}
 
     def _penalized(self, output: Any) -> Any:
-        if self.activity_regularizer is None or not any(self.activity_regularizer.factors):
+        penalty = self.activity_regularizer
+        if penalty is None or not any(getattr(penalty, "factors", (1.0,))):
             return output
-        factors = self.activity_regularizer.factors
-        return map_structure(lambda tensor: record(ActivityPenaltyOp(factors), [tensor]), output)
+        return map_structure(lambda tensor: record(ActivityPenaltyOp(penalty), [tensor]), output)
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

@@ -57,7 +57,7 @@ class PReLU(Layer):
     def build(self, input_shape: Shape) -> None:
         shape = [dim or 1 for dim in input_shape[1:]]
         for axis in self.shared_axes or ():
-            shape[arithmetic.axis_of(axis, len(input_shape), "PReLU: shared_axes") - 1] = 1
+            shape[arithmetic.axis_of(axis, (None, *shape), "PReLU: shared_axes") - 1] = 1
         self.alpha = self.add_weight(
             shape,
             self.alpha_initializer,

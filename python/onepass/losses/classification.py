@@ -42,7 +42,7 @@ class BinaryCrossentropy(_Crossentropy):
         dtype: str | None = None,
     ) -> None:
         _last_axis(axis, name)
-        super().__init__(reduction, name, dtype, from_logits, label_smoothing=label_smoothing)
+        super().__init__(name, reduction, dtype, from_logits, label_smoothing=label_smoothing)
 
 
 class BinaryFocalCrossentropy(Loss):
@@ -84,8 +84,8 @@ class BinaryFocalCrossentropy(Loss):
         self.alpha = number(alpha, f"{name}: alpha", 0.0, 1.0)
         weights = (self.alpha, 1.0 - self.alpha) if apply_class_balancing else (1.0, 1.0)
         super().__init__(
-            reduction,
             name,
+            reduction,
             dtype,
             from_logits,
             positive_weight=weights[0],
@@ -123,7 +123,7 @@ class CategoricalCrossentropy(_Crossentropy):
         dtype: str | None = None,
     ) -> None:
         _last_axis(axis, name)
-        super().__init__(reduction, name, dtype, from_logits, label_smoothing=label_smoothing)
+        super().__init__(name, reduction, dtype, from_logits, label_smoothing=label_smoothing)
 
 
 class CategoricalFocalCrossentropy(Loss):
@@ -156,8 +156,8 @@ class CategoricalFocalCrossentropy(Loss):
         _last_axis(axis, name)
         self.alpha = number(alpha, f"{name}: alpha", 0.0)
         super().__init__(
-            reduction,
             name,
+            reduction,
             dtype,
             from_logits,
             class_weight=self.alpha,
@@ -195,7 +195,7 @@ class CategoricalGeneralizedCrossEntropy(Loss):
     ) -> None:
         if not 0.0 < number(q, f"{name}: q") < 1.0:
             raise ValueError(f"{name}: q must be between 0 and 1, got {q}")
-        super().__init__(reduction, name, dtype, q=q)
+        super().__init__(name, reduction, dtype, q=q)
 
 
 class SparseCategoricalCrossentropy(_Crossentropy):
@@ -223,7 +223,7 @@ class SparseCategoricalCrossentropy(_Crossentropy):
         _last_axis(axis, name)
         if ignore_class is not None:
             raise ValueError(f"{name}: ignore_class must be None, got {ignore_class!r}")
-        super().__init__(reduction, name, dtype, from_logits, label_smoothing=0.0)
+        super().__init__(name, reduction, dtype, from_logits, label_smoothing=0.0)
 
     def get_config(self) -> dict[str, Any]:
         own = {"from_logits": self.from_logits, "ignore_class": None}
@@ -244,7 +244,7 @@ class KLDivergence(Loss):
         name: str = "kl_divergence",
         dtype: str | None = None,
     ) -> None:
-        super().__init__(reduction, name, dtype)
+        super().__init__(name, reduction, dtype)
 
 
 class Hinge(Loss):
@@ -262,7 +262,7 @@ class Hinge(Loss):
         name: str = "hinge",
         dtype: str | None = None,
     ) -> None:
-        super().__init__(reduction, name, dtype)
+        super().__init__(name, reduction, dtype)
 
 
 class SquaredHinge(Loss):
@@ -280,7 +280,7 @@ class SquaredHinge(Loss):
         name: str = "squared_hinge",
         dtype: str | None = None,
     ) -> None:
-        super().__init__(reduction, name, dtype)
+        super().__init__(name, reduction, dtype)
 
 
 class CategoricalHinge(Loss):
@@ -294,7 +294,7 @@ class CategoricalHinge(Loss):
         name: str = "categorical_hinge",
         dtype: str | None = None,
     ) -> None:
-        super().__init__(reduction, name, dtype)
+        super().__init__(name, reduction, dtype)
 
 
 class Perceptron(Loss):
@@ -314,4 +314,4 @@ class Perceptron(Loss):
         name: str = "perceptron",
         dtype: str | None = None,
     ) -> None:
-        super().__init__(reduction, name, dtype)
+        super().__init__(name, reduction, dtype)

@@ -35,7 +35,7 @@ class FunctionLoss(Loss):
         if not callable(function):
             raise TypeError(f"loss: a function is expected, got {type(function).__name__}")
         kind = getattr(function, "__name__", type(function).__name__)
-        super().__init__(reduction, name or kind)
+        super().__init__(name or kind, reduction)
         self.function = function
 
     def call(self, y_true: Any, y_pred: Any) -> Any:

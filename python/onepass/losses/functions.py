@@ -2,7 +2,9 @@
 
 Each returns one value a row, as Keras's functions do: `mean_squared_error` of targets and
 predictions of shape (n, k) has shape (n,). Given to ``compile``, a function stands for its class.
-Targets are converted to the predictions' float type; whole numbers count as float32.
+Targets are converted to the predictions' float type; whole numbers count as float32. On symbolic
+tensors, within losses, metrics and layers of one's own, those of rows of numbers work too; then
+only predictions have a gradient.
 """
 
 from __future__ import annotations

@@ -10,7 +10,9 @@ import numpy as np
 from onepass import kernels
 from onepass._checks import HYPER_RANGES, number
 from onepass._names import to_snake_case
-from onepass.engine.graph import SymbolicTensor
+from onepass.engine.arithmetic import reshape
+from onepass.engine.graph import SymbolicTensor, record
+from onepass.engine.ops import LossOp
 from onepass.engine.tracing import row_values
 
 if TYPE_CHECKING:
@@ -25,11 +27,11 @@ class Loss:
 
     Parameters
     ----------
+    name : str, optional
+        Key of a metric made of this loss; default the name of the class.
     reduction : {"sum_over_batch_size", "mean", "sum", "none", None}
         How row values become one number: ``sum(w * value) / rows`` (the first two), their sum, or
         not at all (only for calls on arrays).
-    name : str, optional
-        Key of a metric made of this loss; default the name of the class.
     dtype : {"float32", "float64"}, optional
         What predictions are converted to before they are compared; by default float32 and float64
         stay as they are. In a model the output's float type counts.
@@ -51,8 +53,8 @@ class Loss:
 
     def __init__(
         self,
-        reduction: str | None = "sum_over_batch_size",
         name: str | None = None,
+        reduction: str | None = "sum_over_batch_size",
         dtype: str | None = None,
         from_logits: bool = False,
         **hyper: float,
@@ -60,6 +62,8 @@ class Loss:
         name = name or to_snake_case(type(self).__name__)
         if dtype not in (None, "float32", "float64"):
             raise ValueError(f"{name}: dtype must be 'float32' or 'float64', got {dtype!r}")
+        if not isinstance(name, str):
+            raise TypeError(f"Loss: name must be a string, got {type(name).__name__}")
         if reduction not in _REDUCTIONS:
             raise ValueError(f"{name}: reduction must be one of {_REDUCTIONS}, got {reduction!r}")
         if not isinstance(from_logits, bool):
@@ -86,8 +90,8 @@ class Loss:
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """Return one number a row, from targets like the predictions; for subclasses.
 
-        Both are symbolic tensors in a model and arrays in calls on arrays: ``onepass.ops`` and
-        operators work on both.
+        Both are symbolic tensors in a model and arrays in calls on arrays: ``onepass.ops``,
+        operators and the functions of ``onepass.losses`` work on both.
         """
         raise NotImplementedError(f"{type(self).__name__} does not override call()")
 
@@ -118,6 +122,28 @@ class Loss:
         attributes = {"loss": self.formula, "hyper": self.hyper, "mean": mean, "factor": factor}
         low.emit("loss", reads, writes, attributes)
 
+    def of_tensors(self, y_true: Any, y_pred: Any) -> Any:
+        """Return what a loss makes of symbolic tensors: one number a row.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If only one is a tensor, shapes differ, or the loss is not one number for each row of
+            numbers.
+        """
+        if type(self).call is not Loss.call:
+            return self.call(y_true, y_pred)
+        if not (isinstance(y_true, SymbolicTensor) and isinstance(y_pred, SymbolicTensor)):
+            raise TypeError(f"{self.name}: y_true and y_pred must both be tensors, or both arrays")
+        if self.sparse or self.whole_batch or self.reduction not in ("none", None):
+            raise TypeError(
+                f"{self.name}: within a loss, metric or layer of your own only losses that are one "
+                "number for each row of numbers are possible: not those of class indices or of a "
+                "whole batch; as functions, or with reduction=None"
+            )
+        values = record(LossOp(self.formula, self.hyper), [y_true, y_pred])
+        return reshape(values, values.shape[1:-1])
+
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
         """Return the loss of a batch of predictions.
 
@@ -131,6 +157,8 @@ class Loss:
         -------
         loss : float, or (n,) array without reduction
         """
+        if isinstance(y_true, SymbolicTensor) or isinstance(y_pred, SymbolicTensor):
+            return self.of_tensors(y_true, y_pred)
         prediction = np.asarray(y_pred)
         if self._dtype is not None or prediction.dtype.kind in "iub":
             prediction = prediction.astype(self._dtype or np.float32)

@@ -35,7 +35,7 @@ class _Overlap(Loss):
         self.whole_batch = axis is None
         self._from_probabilities = "tversky_of_batch" if self.whole_batch else "tversky"
         super().__init__(
-            reduction, name, dtype, missed=missed, false_alarms=false_alarms, epsilon=epsilon
+            name, reduction, dtype, missed=missed, false_alarms=false_alarms, epsilon=epsilon
         )
 
 

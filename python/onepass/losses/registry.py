@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
+from onepass import _lookup
 from onepass.losses.function import FunctionLoss
 from onepass.losses.functions import ALIASES, CLASS_OF
 from onepass.losses.loss import Loss
@@ -48,7 +49,7 @@ def get(identifier: Any) -> Loss:
         return identifier
     if isinstance(identifier, str):
         if identifier not in _BY_NAME:
-            raise ValueError(f"unknown loss {identifier!r}; known: {sorted(_BY_NAME)}")
+            raise _lookup.unknown("loss", identifier, _BY_NAME)
         return _BY_NAME[identifier]()
     if isinstance(identifier, Mapping):
         return _from_configuration(identifier)

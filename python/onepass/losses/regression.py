@@ -19,7 +19,7 @@ class MeanSquaredError(Loss):
         name: str = "mean_squared_error",
         dtype: str | None = None,
     ) -> None:
-        super().__init__(reduction, name, dtype)
+        super().__init__(name, reduction, dtype)
 
 
 class MeanAbsoluteError(Loss):
@@ -33,7 +33,7 @@ class MeanAbsoluteError(Loss):
         name: str = "mean_absolute_error",
         dtype: str | None = None,
     ) -> None:
-        super().__init__(reduction, name, dtype)
+        super().__init__(name, reduction, dtype)
 
 
 class MeanAbsolutePercentageError(Loss):
@@ -47,7 +47,7 @@ class MeanAbsolutePercentageError(Loss):
         name: str = "mean_absolute_percentage_error",
         dtype: str | None = None,
     ) -> None:
-        super().__init__(reduction, name, dtype)
+        super().__init__(name, reduction, dtype)
 
 
 class MeanSquaredLogarithmicError(Loss):
@@ -64,7 +64,7 @@ class MeanSquaredLogarithmicError(Loss):
         name: str = "mean_squared_logarithmic_error",
         dtype: str | None = None,
     ) -> None:
-        super().__init__(reduction, name, dtype)
+        super().__init__(name, reduction, dtype)
 
 
 class Huber(Loss):
@@ -87,7 +87,7 @@ class Huber(Loss):
         name: str = "huber_loss",
         dtype: str | None = None,
     ) -> None:
-        super().__init__(reduction, name, dtype, delta=delta)
+        super().__init__(name, reduction, dtype, delta=delta)
 
 
 class LogCosh(Loss):
@@ -101,7 +101,7 @@ class LogCosh(Loss):
         name: str = "log_cosh",
         dtype: str | None = None,
     ) -> None:
-        super().__init__(reduction, name, dtype)
+        super().__init__(name, reduction, dtype)
 
 
 class Quantile(Loss):
@@ -126,7 +126,7 @@ class Quantile(Loss):
         dtype: str | None = None,
     ) -> None:
         number(gamma, f"{name}: gamma", 0.0, 1.0)
-        super().__init__(reduction, name, dtype, quantile=gamma)
+        super().__init__(name, reduction, dtype, quantile=gamma)
 
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()
@@ -147,7 +147,7 @@ class Poisson(Loss):
         name: str = "poisson",
         dtype: str | None = None,
     ) -> None:
-        super().__init__(reduction, name, dtype)
+        super().__init__(name, reduction, dtype)
 
 
 class CosineSimilarity(Loss):
@@ -171,4 +171,4 @@ class CosineSimilarity(Loss):
     ) -> None:
         if axis != -1:
             raise ValueError(f"{name}: axis must be -1, got {axis!r}")
-        super().__init__(reduction, name, dtype)
+        super().__init__(name, reduction, dtype)

@@ -89,6 +89,6 @@ def metric_of(function: Any, name: str | None = None, **arguments: Any) -> Metri
 
 def for_plan(metric: Metric) -> Metric:
     """Return the metric that a plan can count; a wrapped function of ours becomes its own."""
-    if isinstance(metric, MeanMetricWrapper):
+    if isinstance(metric, MeanMetricWrapper) and not metric.on_host:
         return metric_of(metric.fn, metric.name, **metric.arguments) or metric
     return metric

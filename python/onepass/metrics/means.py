@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from onepass import kernels, losses
+from onepass.engine.operators import NotRecordedError
 from onepass.metrics.metric import Metric, ratio
 
 if TYPE_CHECKING:
@@ -49,6 +50,12 @@ class _OfValues(Metric):
 
     def __init__(self, name: str | None, dtype: str | None = None) -> None:
         super().__init__(dtype, name)
+
+    def lower(self, low: Lowering, at: ObjectiveBuffers, sums: int) -> None:
+        raise NotImplementedError(
+            f"metric {self.name!r} of class {type(self).__name__} is of values, not of targets and "
+            "predictions; a subclass can override update_state(y_true, y_pred, sample_weight=None)"
+        )
 
     def update_state(self, values: Any, sample_weight: Any = None) -> None:  # type: ignore[override]
         """Add values.
@@ -175,7 +182,13 @@ class MeanLoss(MeanOfRows):
 
     def trace(self, y_true: SymbolicTensor, y_pred: SymbolicTensor) -> SymbolicTensor | None:
         """Return what a loss that is a function records; None for others."""
-        return self.loss.trace(y_true, y_pred)
+        try:
+            return self.loss.trace(y_true, y_pred)
+        except NotRecordedError as error:
+            raise TypeError(
+                f"metric {self.name!r}: {error}. Or make it a subclass of onepass.metrics.Metric, "
+                "whose update_state(y_true, y_pred, sample_weight=None) is given arrays"
+            ) from error
 
     def lower_rows(self, low: Lowering, at: ObjectiveBuffers, values: Buffer) -> None:
         reads = {"target": at.target, "prediction": at.prediction}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -10,6 +11,7 @@ from onepass import _checks, config
 from onepass._names import to_snake_case
 from onepass.engine.measuring import add_rows, metric_plan
 from onepass.layers.layer import unique_name
+from onepass.metrics.state import MetricVariable
 
 if TYPE_CHECKING:
     from onepass.engine.lowering import Lowering
@@ -23,9 +25,13 @@ _DTYPES = ("float32", "float64")
 class Metric:
     """A number, or a few, that batches of targets and predictions are summed up for.
 
-    A subclass says how many float64 sums it needs, emits the calls that add a batch to them, and
-    says what they mean. A model in which it is listed has sums of its own; called on arrays, the
-    metric makes the same calls.
+    A subclass of one's own overrides ``update_state`` and ``result`` with NumPy, and keeps what it
+    counts in variables made by ``add_weight``, which ``reset_state`` sets to 0. In a model it is
+    called with each batch under Python's lock, and reset in front of each epoch and evaluation.
+
+    Those of the library say how many float64 sums they need, emit the calls that add a batch to
+    them, and say what they mean. A model in which they are listed has sums of its own; called on
+    arrays, they make the same calls.
 
     Parameters
     ----------
@@ -41,6 +47,20 @@ class Metric:
         Whether targets are class indices, not rows like the prediction.
     elementwise : bool
         Whether each element of a prediction of one dimension is a sample, rather than all a row.
+
+    Examples
+    --------
+    >>> import numpy as np, onepass
+    >>> class Worst(onepass.metrics.Metric):
+    ...     def __init__(self, name="worst", **kwargs):
+    ...         super().__init__(name=name, **kwargs)
+    ...         self.worst = self.add_weight(name="worst", initializer="zeros")
+    ...     def update_state(self, y_true, y_pred, sample_weight=None):
+    ...         self.worst.assign(max(self.worst, np.abs(y_true - y_pred).max()))
+    ...     def result(self):
+    ...         return self.worst
+    >>> float(Worst()(np.array([1.0, 2.0]), np.array([1.5, 2.0])))
+    0.5
     """
 
     reads_index = False
@@ -60,6 +80,7 @@ class Metric:
         self._dtype = dtype
         self._sums: Floats | None = None
         self._plans: dict[tuple[int, bool, bool], Plan] = {}
+        self._own: list[MetricVariable] = []
 
     # -- what a subclass says ----------------------------------------------------------------------
 
@@ -70,13 +91,20 @@ class Metric:
     def lower(self, low: Lowering, at: ObjectiveBuffers, sums: int) -> None:
         """Emit the calls that add a batch to the sums, which begin at number ``sums``."""
         raise NotImplementedError(
-            f"metric {self.name!r} of class {type(self).__name__} does not say which kernels "
-            "count for it, so a model's plan cannot; call it on arrays instead"
+            f"metric {self.name!r} of class {type(self).__name__} must override "
+            "update_state(y_true, y_pred, sample_weight=None) and result()"
         )
 
     def result_of(self, sums: Floats) -> Any:
         """Return the metric's value, a number or an array, given its sums."""
         raise NotImplementedError(f"{type(self).__name__} must define result_of or result")
+
+    @property
+    def on_host(self) -> bool:
+        """Whether a subclass's own Python counts, and not the calls that ``lower`` emits."""
+        order = type(self).__mro__
+        own = next(i for i, cls in enumerate(order) if "lower" in vars(cls))
+        return any(name in vars(cls) for cls in order[:own] for name in ("update_state", "result"))
 
     # -- on arrays ---------------------------------------------------------------------------------
 
@@ -133,8 +161,50 @@ class Metric:
         return value if isinstance(value, np.ndarray) and value.ndim else np.float64(value)
 
     def reset_state(self) -> None:
-        """Forget all batches."""
+        """Forget all batches: variables become 0."""
         self._sums = None
+        for variable in self._own:
+            variable.assign(0)
+
+    # -- variables of one's own --------------------------------------------------------------------
+
+    def add_variable(
+        self,
+        shape: int | Sequence[int],
+        initializer: Any = "zeros",
+        dtype: str | None = None,
+        aggregation: str = "sum",
+        name: str | None = None,
+    ) -> MetricVariable:
+        """Return a new variable, which ``reset_state`` sets to 0.
+
+        Parameters
+        ----------
+        shape : int or sequence of int
+        initializer : str, dict or callable, default "zeros"
+        dtype : str, optional
+            Default float64, whatever the metric's: sums of many batches need it.
+        aggregation : Keras's, without effect
+        name : str, optional
+        """
+        name = name or f"variable_{len(self._own)}"
+        self._own.append(MetricVariable(shape, initializer, dtype or "float64", name))
+        return self._own[-1]
+
+    def add_weight(
+        self,
+        shape: int | Sequence[int] = (),
+        initializer: Any = "zeros",
+        dtype: str | None = None,
+        name: str | None = None,
+    ) -> MetricVariable:
+        """Return a new variable, by default one number; see ``add_variable``."""
+        return self.add_variable(shape, initializer, dtype, name=name)
+
+    @property
+    def variables(self) -> list[MetricVariable]:
+        """What ``add_weight`` and ``add_variable`` made, in order."""
+        return list(self._own)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Add a batch, as ``update_state``, and return the value for all so far."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from onepass import losses
+from onepass import _lookup, losses
 from onepass._names import to_snake_case
 from onepass.losses import Loss
 from onepass.metrics import accuracies, auc, columns, confusion, means
@@ -106,7 +106,7 @@ def get(identifier: Any) -> Metric:
             return made
         if identifier in losses.names():
             return means.MeanLoss(losses.get(identifier))
-        raise ValueError(f"unknown metric {identifier!r}; known: {names()}")
+        raise _lookup.unknown("metric", identifier, names())
     if isinstance(identifier, Mapping):
         return deserialize(identifier)
     if isinstance(identifier, type) and issubclass(identifier, Metric):
@@ -167,7 +167,7 @@ def of_output(identifier: Any, loss: Loss, cols: int) -> Metric:
         metric = for_plan(get(identifier))
         if isinstance(identifier, str):
             metric.name = identifier
-    if metric.reads_index != loss.sparse:
+    if metric.reads_index != loss.sparse and not metric.on_host:
         kind = {True: "class indices", False: "a row of numbers"}
         raise ValueError(
             f"metric {metric.name!r} reads {kind[metric.reads_index]} as targets, "

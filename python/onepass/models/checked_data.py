@@ -35,6 +35,7 @@ class CheckedData(Compiled):
                 f"{prefix}x must hold samples here, got a {type(x).__name__} of batches"
             )
         if y is None:
+            _check_no_batches(x, f"{prefix}x")
             raise ValueError(f"{prefix}y is missing: this model needs targets")
         if self.loss is None:
             raise ValueError(NO_LOSS.format(self.name))
@@ -70,7 +71,7 @@ class CheckedData(Compiled):
         if len(tensors) == 1 and not isinstance(x, Mapping):
             return [input_array(x, tensors[0], name)]
         names = [tensor.name for tensor in tensors]
-        arrays = arranged(x, inputs, names, name)
+        arrays = arranged(x, inputs, names, name, spare=True)
         labels = [f"{name}[{i}]" for i in range(len(arrays))]
         return [
             input_array(array, tensor, label)
@@ -110,6 +111,19 @@ class CheckedData(Compiled):
             None if target is None else sample_weights(target, weight, tensor)
             for target, weight, tensor in zip(targets, given, tensors, strict=True)
         ]
+
+
+def _check_no_batches(x: Any, name: str) -> None:
+    """Raise TypeError for what was meant to bring batches but does not."""
+    if callable(x) and not hasattr(x, "__array__"):
+        kind = getattr(x, "__name__", type(x).__name__)
+        raise TypeError(f"{name} is a function: call it, {kind}(), to pass on what it generates")
+    items = x if isinstance(x, (list, tuple)) else ()
+    if items and all(isinstance(item, tuple) and len(item) in (2, 3) for item in items):
+        raise TypeError(
+            f"{name} is a {type(x).__name__} of batches (x, y): pass iter(...) of it for one "
+            "epoch, a generator for several, or join the batches with np.concatenate"
+        )
 
 
 def _shapes_of(x: Any, name: str) -> Any:

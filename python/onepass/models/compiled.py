@@ -154,6 +154,13 @@ class Compiled(Layer):
             self._objectives = graph, objectives_of(graph, *given)
         return self._objectives[1]
 
+    @property
+    def metrics_names(self) -> list[str]:
+        """Names of what ``evaluate`` returns, in its order; none before the model is compiled."""
+        if self.loss is None or not self.built:
+            return []
+        return [readout.name for readout in self.plan_for("evaluate").readouts]
+
     def plan_for(self, mode: Mode, weighted: tuple[bool, ...] = ()) -> Plan:
         """Return the plan of a mode, recorded when it is first needed.
 

@@ -351,6 +351,7 @@ class Trainer(CheckedData):
     def _single_batch(self, mode: Mode, samples: Samples) -> Pass:
         count = len(samples)
         plan = self.plan_for(mode, samples.weighted)
+        plan.reset()
         draw = self.next_draw(epoch=False)
         return Pass(plan, samples.feed, batches(count, count), draw=draw)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from onepass import _lookup
 from onepass.optimizers.adam import Adam, AdamW
 from onepass.optimizers.optimizer import Optimizer
 from onepass.optimizers.sgd import SGD
@@ -38,5 +39,5 @@ def get(identifier: str | Mapping[str, Any] | Optimizer) -> Optimizer:
         return _BY_NAME[name.lower()].from_config(config)
     raise ValueError(
         f"optimizer must be an Optimizer instance, a configuration or one of {sorted(_BY_NAME)}, "
-        f"got {identifier!r}"
+        f"got {identifier!r}{_lookup.meant(name, _BY_NAME)}"
     )

@@ -10,10 +10,12 @@ from onepass.engine.ops.combine import CombineOp
 from onepass.engine.ops.dense import DenseOp
 from onepass.engine.ops.embedding import EmbeddingOp
 from onepass.engine.ops.host import HostOp
+from onepass.engine.ops.loss import LossOp
 from onepass.engine.ops.noise import DropoutOp, GaussianOp, NoiseOp, RandomReluOp
 from onepass.engine.ops.normalization import BatchNormOp, RowNormOp
 from onepass.engine.ops.op import Op
 from onepass.engine.ops.reshape import IdentityOp, ReshapeOp
+from onepass.engine.ops.weight import FirstAxisSumOp, WeightOp
 
 __all__ = [
     "ActivationOp",
@@ -24,10 +26,12 @@ __all__ = [
     "DenseOp",
     "DropoutOp",
     "EmbeddingOp",
+    "FirstAxisSumOp",
     "GaussianOp",
     "GluOp",
     "HostOp",
     "IdentityOp",
+    "LossOp",
     "NoiseOp",
     "Op",
     "RandomReluOp",
@@ -36,4 +40,5 @@ __all__ = [
     "RowOp",
     "SliceOp",
     "SumOp",
+    "WeightOp",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from onepass.engine.ops.op import Op
 
@@ -16,13 +16,13 @@ class ActivityPenaltyOp(Op):
 
     Parameters
     ----------
-    factors : of the sums of absolute values and of squares
+    regularizer : callable
     """
 
     name = "activity_penalty"
 
-    def __init__(self, factors: tuple[float, float]) -> None:
-        self.factors = factors
+    def __init__(self, regularizer: Any) -> None:
+        self.regularizer = regularizer
 
     def shares_memory(self, training: bool) -> bool:
         return True

@@ -37,7 +37,8 @@ class CombineOp(Op):
         given: list[Shape] = self._with_fixed(shapes, [getattr(f, "shape", ()) for f in self.fixed])
         names = [_name_of(fixed) for fixed in self.fixed]
         shape = result_shape(given, names, self.name)
-        short = any(len(own) < len(shape) for own in shapes)  # its batch would meet another axis
+        # Its batch would meet another axis.
+        short = any(None in own and len(own) < len(shape) for own in shapes)
         if short or None in shape[1:]:
             raise misfit(given, names, self.name)
         for own, name in zip(given, names, strict=True):

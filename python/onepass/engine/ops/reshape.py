@@ -22,7 +22,8 @@ class ReshapeOp(Op):
         self.sample_shape = sample_shape
 
     def output_shape(self, shapes: Sequence[Shape]) -> Shape:
-        return (shapes[0][0], *self.sample_shape)
+        batch = shapes[0][:1] if None in shapes[0] else ()
+        return (*batch, *self.sample_shape)
 
     def shares_memory(self, training: bool) -> bool:
         return True

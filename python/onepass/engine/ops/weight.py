@@ -1,0 +1,71 @@
+"""What regularizers are made of: a weight as a tensor, and sums over all rows of a tensor."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from onepass.engine.graph import Node, Shape, SymbolicTensor
+from onepass.engine.ops.op import Op
+from onepass.engine.storage import Variable
+
+if TYPE_CHECKING:
+    from onepass.engine.lowering import Lowering
+
+
+class WeightOp(Op):
+    """A weight as a tensor without a batch."""
+
+    name = "weight"
+
+    def __init__(self, variable: Variable) -> None:
+        self.variable = variable
+
+    def tensor(self) -> SymbolicTensor:
+        """Return the tensor, the output of a node without inputs."""
+        tensor = SymbolicTensor(self.variable.shape, self.variable.dtype, self.variable.name)
+        tensor.node = Node(self, (), tensor, self.name)
+        return tensor
+
+    def variables(self) -> list[Variable]:
+        return [self.variable]
+
+    def forward(self, low: Lowering, node: Node) -> None:
+        low.copy(low.parameter(self.variable), low.value(node.output))
+
+    def backward(self, low: Lowering, node: Node) -> None:
+        if low.is_trained(self.variable):
+            dw, accumulate = low.parameter_gradient(self.variable)
+            low.copy(low.gradient(node.output)[0], dw, accumulate=accumulate)
+
+
+class FirstAxisSumOp(Op):
+    """The sum over the rows of a matrix, or of all samples of a batch: a vector without a batch.
+
+    Parameters
+    ----------
+    mean : whether it is divided by their number
+    """
+
+    name = "first_axis_sum"
+
+    def __init__(self, mean: bool) -> None:
+        self.mean = mean
+
+    def output_shape(self, shapes: Sequence[Shape]) -> Shape:
+        return shapes[0][1:]
+
+    def forward(self, low: Lowering, node: Node) -> None:
+        x = low.value(node.inputs[0])
+        if self.mean:
+            part = low.like("part", x)
+            low.copy(x, part, mean=True)
+            x = part
+        sums = {"db": low.value(node.output)}
+        low.emit("dense_backward_weights", {"x": x, "dz": x}, sums, {"accumulate": False})
+
+    def backward(self, low: Lowering, node: Node) -> None:
+        (x,) = node.inputs
+        if low.needs_gradient(x):
+            dx, accumulate = low.gradient_to_write(x)
+            low.copy(low.gradient(node.output)[0], dx, mean=self.mean, accumulate=accumulate)
