@@ -123,7 +123,7 @@ void register_plan(py::module_& m) {
       .def("index_buffer", &PlanObject::index_buffer, arg("rows_per_sample"))
       .def("doubles_buffer", &PlanObject::doubles_buffer, arg("cols"), arg("rows_per_sample"))
       .def("phase", &PlanObject::phase)
-      .def("view", &PlanObject::view, arg("of"), arg("cols"), arg("rows_per_sample"))
+      .def("view", &PlanObject::view, arg("of"), arg("cols"), arg("rows"))
       .def("fixed", &PlanObject::fixed, arg("array"))
       .def("gather", &PlanObject::gather, arg("source"), arg("out"))
       .def("output", &PlanObject::output, arg("source"), arg("output"))
