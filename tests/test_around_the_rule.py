@@ -1,4 +1,4 @@
-"""What surrounds an update rule: averages, accumulation, skipped steps, other types, saved states."""
+"""Around an update rule: averages, accumulation, skipped steps, other types, saved states."""
 
 from __future__ import annotations
 
@@ -204,7 +204,8 @@ def test_clearing_needs_gradients_that_can_be_written():
         optimizer.apply([frozen])
     with pytest.raises(ValueError, match="C-contiguous"):
         optimizer.apply([np.ones((3, 4), np.float32).T])
-    assert (p == 1).all() and optimizer.iterations == 0
+    assert (p == 1).all()
+    assert optimizer.iterations == 0
 
 
 # Missing gradients
@@ -356,7 +357,8 @@ def test_a_state_holds_copies_and_counts_of_each_tensor():
     g = arrays(1)
     optimizer.apply([None, *g[1:]])
     saved = optimizer.state_dict()
-    assert saved["missed"] == [1, 0, 0, 0, 0] and saved["calls"] == 1
+    assert saved["missed"] == [1, 0, 0, 0, 0]
+    assert saved["calls"] == 1
     kept = copy.deepcopy(saved["states"])
     optimizer.apply(g)
     for a, b in zip(saved["states"], kept, strict=True):
@@ -418,4 +420,6 @@ def test_the_configuration_holds_them():
     optimizer = Adam(0.1, use_ema=True, gradient_accumulation_steps=2, skip_nonfinite=True)
     again = optimizers.Adam.from_config(optimizer.get_config())
     assert again.get_config() == optimizer.get_config()
-    assert again.use_ema and again.gradient_accumulation_steps == 2 and again.skip_nonfinite
+    assert again.use_ema
+    assert again.gradient_accumulation_steps == 2
+    assert again.skip_nonfinite
