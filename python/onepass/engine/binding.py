@@ -34,7 +34,9 @@ class BoundOptimizer:
     def _states_of(self, variable: Variable) -> list[Floats]:
         if variable not in self._states:
             shapes = [variable.shape] * self.optimizer.rule.states
-            self._states[variable] = allocate(shapes, variable.dtype)
+            states = allocate(shapes, variable.dtype)
+            self.optimizer.start_states(variable.array, states)
+            self._states[variable] = states
         return self._states[variable]
 
     @property

@@ -52,6 +52,10 @@ class ArraySteps(ABC):
         """Learning rate of the next step."""
 
     @abstractmethod
+    def start_states(self, p: Array, states: Sequence[Array]) -> None:
+        """Write what a parameter's new states start at, where that is not zero."""
+
+    @abstractmethod
     def create_native(self, float64: bool) -> _core.Optimizer:
         """Return a new native optimizer of these settings."""
 
@@ -74,7 +78,8 @@ class ArraySteps(ABC):
 
         Notes
         -----
-        The arrays are kept, not copied: they must not be resized. States start at zero.
+        The arrays are kept, not copied: they must not be resized. States start at zero, unless
+        the optimizer says otherwise.
         """
         parameters = checked_parameters(arrays)
         if self._bound:
@@ -85,7 +90,11 @@ class ArraySteps(ABC):
                 "make a new optimizer for these"
             )
         self._decayed = [i not in self._excluded(parameters) for i in range(len(parameters))]
-        states = [state_of(p) for p in parameters for _ in range(self.rule.states)]
+        states: list[Array] = []
+        for p in parameters:
+            new = [state_of(p) for _ in range(self.rule.states)]
+            self.start_states(p, new)
+            states += new
         self._bind(parameters, states)
 
     def _bind(self, parameters: list[Array], states: list[Array]) -> None:
