@@ -75,7 +75,8 @@ struct FtrlPower : FtrlOptions {
   }
   template <class T>
   ONEPASS_HD static void apply(const Hyper<T>& h, T g, T& p, T& n, T& z) {
-    step(h, g, math::power(n, h.power), math::power(n + g * g, h.power), p, n, z);
+    const T before = power_of_positive(n, h.power);
+    step(h, g, before, power_of_positive(n + g * g, h.power), p, n, z);
   }
 };
 

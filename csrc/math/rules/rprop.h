@@ -31,8 +31,7 @@ struct Rprop {
 
   template <class T>
   ONEPASS_HD static void apply(const Hyper<T>& h, T g, T& p, T& before, T& size) {
-    // Of the signs, which do not underflow.
-    const T turn = math::sign(g) * math::sign(before);
+    const T turn = g * math::sign(before);  // of the sign: two small gradients would underflow
     const T not_same = turn < T(0) ? h.eta_minus : T(1);
     size = clamp(size * (turn > T(0) ? h.eta_plus : not_same), h.smallest, h.largest);
     before = turn < T(0) ? T(0) : g;
