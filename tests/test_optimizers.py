@@ -219,14 +219,15 @@ def after_steps(optimizer, dtype):
 def test_every_argument_changes_the_result(kind, convention, argument, dtype):
     base = {"convention": convention} | BESIDE.get(argument, {})
     changed = base | {argument: CHANGED[argument]}
-    for a, b in zip(
-        after_steps(kind(**base), dtype), after_steps(kind(**changed), dtype), strict=True
-    ):
-        if (kind.__name__, argument, convention) in WITHOUT_EFFECT:
-            np.testing.assert_array_equal(a, b)
-        else:
-            differs = (a != b).mean()
-            assert differs > (0.0 if kind.__name__.lower() in SIGNS else 0.3)
+    plain, other = (
+        np.concatenate([p.ravel() for p in after_steps(kind(**arguments), dtype)])
+        for arguments in (base, changed)
+    )
+    differs = (plain != other).mean()
+    if (kind.__name__, argument, convention) in WITHOUT_EFFECT:
+        assert differs == 0
+    else:
+        assert differs > (0.0 if kind.__name__.lower() in SIGNS else 0.3)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
