@@ -8,7 +8,7 @@ import pytest
 from onepass import _checks, _core, _formulas, kernels
 from reference.activations import ACTIVATIONS
 from reference.losses import LOSSES
-from reference.rules import RULES, Stepper
+from reference.rules import RULES, SLOTS, Stepper
 
 RANGES = _checks.HYPER_RANGES
 SECTIONS = ("Parameters\n----------", "Returns\n-------", "Raises\n------")
@@ -18,6 +18,9 @@ def test_every_formula_has_a_reference() -> None:
     assert list(ACTIVATIONS) == list(_formulas.ACTIVATIONS)
     assert list(LOSSES) == list(_formulas.LOSSES)
     assert list(RULES) == list(_formulas.RULES)
+    assert {name: len(SLOTS[name]) for name in RULES} == {
+        rule.name: rule.states for rule in _formulas.RULES.values()
+    }
 
 
 def test_ids_are_places_in_the_lists() -> None:
@@ -77,26 +80,45 @@ def test_hyper_parameter_of_a_loss_changes_it(name, hyper) -> None:
         assert (default != other).any(axis=-1).all()
 
 
+OPTIONS = {
+    **{"momentum": 0.9, "dampening": 0.1, "beta_1": 0.9, "beta_2": 0.9, "rho": 0.9, "epsilon": 0.1},
+    **{"epsilon_inside_sqrt": 0.0, "momentum_decay": 1.0, "warmup_steps": 0.0, "lr_decay": 0.0},
+    **{"l1_regularization_strength": 0.0, "l2_regularization_strength": 0.0, "beta": 0.0},
+    **{"l2_shrinkage_regularization_strength": 0.0, "learning_rate_power": -0.7},
+    **{"eta_minus": 0.4, "eta_plus": 1.2, "smallest": 1e-6, "largest": 0.016},
+}
+OTHERS = {"warmup_steps": 20.0, "learning_rate_power": -0.25}  # 0.5 where nothing is said
+
+
+def has_an_effect(name: str, option: str, convention: str) -> bool:
+    """Keras has no dampening, and its epsilon is inside these roots anyway."""
+    inside = name == "adagrad" or name.startswith("rmsprop")
+    without = {"dampening", "epsilon_inside_sqrt" if inside else ""}
+    return convention == "torch" or option not in without
+
+
 @pytest.mark.parametrize("convention", ["keras", "torch"])
 @pytest.mark.parametrize("name", list(RULES))
 def test_every_option_changes_the_reference_of_a_rule(name, convention) -> None:
     def after(**changed: float) -> np.ndarray:
-        options = {"momentum": 0.9, "dampening": 0.1, "beta_1": 0.9, "beta_2": 0.9, "epsilon": 0.1}
-        around = {k: changed.pop(k) for k in list(changed) if k not in options}
-        mine = {k: changed.get(k, options[k]) for k in _formulas.RULES[name].options}
-        stepper = Stepper(name, [np.ones(3)], convention, mine, **around)
-        for t in range(3):
-            stepper.step([np.arange(1.0, 4.0) + t], 0.01)
+        around = {k: changed.pop(k) for k in list(changed) if k not in OPTIONS}
+        mine = {k: changed.get(k, OPTIONS[k]) for k in _formulas.RULES[name].options}
+        start = {"size": 0.015} if name == "rprop" else {}
+        stepper = Stepper(name, [np.ones(3)], convention, mine, start=start, **around)
+        for t in range(8):
+            turn = -1.0 if t % 4 > 1 else 1.0
+            stepper.step([turn * np.arange(1.0, 4.0) + t / 8], 0.01)
         return stepper.params[0]
 
     plain = after()
     for option in _formulas.RULES[name].options:
-        changes = (after(**{option: 0.5}) != plain).all()
-        assert changes == (option != "dampening" or convention == "torch")
+        changes = (after(**{option: OTHERS.get(option, 0.5)}) != plain).any()
+        assert changes == has_an_effect(name, option, convention), option
     for around in ("weight_decay", "clipvalue", "clipnorm", "global_clipnorm"):
-        if name in ("adam", "adamw") and around != "weight_decay":
-            continue  # scaling all gradients alike moves Adam by little; clips have their own tests
-        assert (after(**{around: 0.5}) != plain).all()
+        if name not in ("sgd", "momentum", "nesterov") and around != "weight_decay":
+            continue  # scaling all gradients alike moves others by little; clips have own tests
+        if convention == "keras" or name not in ("lion", "rprop"):
+            assert (after(**{around: 0.5}) != plain).any()
 
 
 @pytest.mark.parametrize("name", kernels.__all__)

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+import rule_cases
 from onepass import Input, Sequential, _core, losses, optimizers, regularizers, utils
 from onepass.engine.binding import BoundOptimizer
 from onepass.engine.calls import Buffer, Call
@@ -107,12 +108,10 @@ def test_norms_of_gradients_keep_the_update_apart(rule):
     assert ("dense_update" in found) == ("norm" not in rule)
 
 
+AROUND = {"nesterov": {"weight_decay": 0.02}, "adam": {"clipvalue": 0.01}}
 RULES = {
-    "sgd": lambda: optimizers.SGD(),
-    "momentum": lambda: optimizers.SGD(momentum=0.9),
-    "nesterov": lambda: optimizers.SGD(momentum=0.9, nesterov=True, weight_decay=0.02),
-    "adam": lambda: optimizers.Adam(clipvalue=0.01),
-    "adamw": lambda: optimizers.AdamW(weight_decay=0.1),
+    rule: functools.partial(kind, **arguments, **AROUND.get(rule, {}))
+    for rule, (kind, arguments) in rule_cases.CASES.items()
 }
 STEPS = {"five small": (40, 8), "of several blocks": (2200, 1100)}  # samples, and those of a step
 

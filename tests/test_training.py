@@ -10,6 +10,7 @@ import time
 import numpy as np
 import pytest
 
+import rule_cases
 from onepass import (
     Input,
     Sequential,
@@ -35,20 +36,12 @@ F64 = {"dtype": "float64"}
 QUIET = {"verbose": 0, "shuffle": False}
 
 ADAM = {"rule": "adam", "options": {"beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7}}
-RULES = {
-    "sgd": (lambda: optimizers.SGD(0.1), {"rule": "sgd"}, 0.1),
-    "nesterov": (
-        lambda: optimizers.SGD(0.05, momentum=0.9, nesterov=True),
-        {"rule": "nesterov", "options": {"momentum": 0.9, "dampening": 0.0}},
-        0.05,
-    ),
-    "adam": (lambda: optimizers.Adam(0.01), ADAM, 0.01),
-    "adamw": (
-        lambda: optimizers.AdamW(0.01, weight_decay=0.1),
-        {**ADAM, "rule": "adamw", "weight_decay": 0.1},
-        0.01,
-    ),
-}
+RATES = {"sgd": 0.1, "nesterov": 0.05, "ftrl": 0.1, "ftrl_power": 0.1}  # 0.01 the others
+
+
+def new_optimizer(rule):
+    kind, arguments = rule_cases.CASES[rule]
+    return kind(**arguments, learning_rate=RATES.get(rule, 0.01), weight_decay=0.1)
 
 
 def make(optimizer="sgd", loss=SPARSE, output="softmax", dtype="float64", **compile_arguments):
@@ -150,13 +143,14 @@ def test_where_native_calls_end_does_not_matter(monkeypatch):
 # The reference
 
 
-@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("rule", rule_cases.CASES)
 @pytest.mark.parametrize("batch_size", [1, 7, 32, N, N + 9, None])
 def test_fit_is_the_epoch_loop(rule, batch_size):
-    new, reference, rate = RULES[rule]
-    model = make(new())
+    optimizer = new_optimizer(rule)
+    rate = optimizer.learning_rate
+    model = make(optimizer)
     x, y = data()
-    oracle = oracle_of(model, **reference)
+    oracle = oracle_of(model, **rule_cases.specification_of(optimizer))
     history = model.fit(x, y, batch_size=batch_size, epochs=3, **QUIET)
     expected = [oracle.epoch(x, y, batch_size or 32, rate) for _ in range(3)]
     np.testing.assert_allclose(history.history["loss"], expected, rtol=1e-10)

@@ -30,6 +30,7 @@ _VARIANTS: tuple[Mapping[str, Any], ...] = (
     {"amsgrad": True},
     {"centered": True},
     {"centered": True, "momentum": 0.9},
+    {"learning_rate_power": -0.7},
 )
 
 Settings = tuple[type[Optimizer], Mapping[str, Any]]

@@ -123,6 +123,13 @@ ONEPASS_HD T clamp(T x, T lo, T hi) {
   return hi < at_least ? hi : at_least;
 }
 
+// -1, 0 or 1; NaN stays NaN.
+template <class T>
+ONEPASS_HD T sign(T x) {
+  const T not_above = x < T(0) ? T(-1) : x;
+  return x > T(0) ? T(1) : not_above;
+}
+
 // Correctly rounded on both sides, whatever -prec-sqrt says.
 ONEPASS_HD float sqrt(float x) {
 #if defined(__CUDA_ARCH__)

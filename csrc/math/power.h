@@ -16,6 +16,13 @@ ONEPASS_HD bool is_whole(T x) {
   return (abs(x) >= Elementary<T>::kPow2Mantissa) | (rounded == x);
 }
 
+// For a >= 0 and finite b: what loops over many numbers need of it.
+ONEPASS_HD double power_of_positive(double a, double b) { return b == 0.0 ? 1.0 : exp(b * log(a)); }
+
+ONEPASS_HD float power_of_positive(float a, float b) {
+  return static_cast<float>(power_of_positive(static_cast<double>(a), static_cast<double>(b)));
+}
+
 ONEPASS_HD double power(double a, double b) {
   const double size = abs(a);
   // 1^b is 1 whatever b is: log 1 times infinity would be NaN.

@@ -1,13 +1,25 @@
 // Every update rule, once. Adding one: its header in rules/, its name here.
 #pragma once
 
+#include "rules/adadelta.h"
+#include "rules/adagrad.h"
 #include "rules/adam.h"
+#include "rules/adamax.h"
+#include "rules/ftrl.h"
+#include "rules/lion.h"
+#include "rules/nadam.h"
+#include "rules/radam.h"
+#include "rules/rmsprop.h"
+#include "rules/rprop.h"
+#include "rules/schedule_free.h"
 #include "rules/sgd.h"
 
 namespace onepass::math {
 namespace {
 
-using Rules = List<Sgd, Momentum, Nesterov, Adam, AdamW>;
+using Rules = List<Sgd, Momentum, Nesterov, Adam, AdamW, AmsGrad, Adamax, Nadam, RAdam,
+                   ScheduleFreeAdamW, Rmsprop, RmspropCentered, RmspropMomentum,
+                   RmspropCenteredMomentum, Adagrad, Adadelta, Lion, Ftrl, FtrlPower, Rprop>;
 
 }  // namespace
 }  // namespace onepass::math

@@ -31,7 +31,9 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--data", metavar="FOLDER", help="folder with Fashion-MNIST's IDX files")
     train.add_argument("--epochs", type=_positive, help="default: 10 (digits: 30)")
     train.add_argument("--batch-size", type=_positive, default=32, help="default: 32")
-    train.add_argument("--optimizer", default="adam", help="sgd, adam or adamw; default: adam")
+    train.add_argument(
+        "--optimizer", default="adam", help="sgd, rmsprop, adamw, ...; default: adam"
+    )
     train.add_argument("--learning-rate", type=float, help="default: the optimizer's own")
     train.add_argument("--seed", type=int, default=42, help="default: 42")
     train.add_argument(

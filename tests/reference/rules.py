@@ -5,6 +5,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -53,17 +54,209 @@ def nesterov(p: Array, g: Array, state: State, at: At, momentum: float, dampenin
     return p - at.learning_rate * (g + momentum * m)
 
 
+def mean(state: State, name: str, x: Array, beta: float) -> Array:
+    """Return the new value of a running mean that began at zero."""
+    state[name] = beta * state.get(name, np.zeros_like(x)) + (1.0 - beta) * x
+    return state[name]
+
+
+def over_root(x: Array, v: Array, epsilon: float, inside: bool) -> Array:
+    """Return x over the root of v, with epsilon on one of the two sides of the root."""
+    return x / np.sqrt(v + epsilon) if inside else x / (np.sqrt(v) + epsilon)
+
+
 def adam(
+    p: Array,
+    g: Array,
+    state: State,
+    at: At,
+    beta_1: float,
+    beta_2: float,
+    epsilon: float,
+    epsilon_inside_sqrt: float = 0.0,
+    amsgrad: bool = False,
+) -> Array:
+    m, v = mean(state, "m", g, beta_1), mean(state, "v", g**2, beta_2)
+    if amsgrad:
+        v = state["largest"] = np.maximum(state.get("largest", v), v)
+    m_hat = m / (1.0 - beta_1**at.t)
+    correction = 1.0 - beta_2**at.t
+    if at.convention == "keras":
+        scaled = at.learning_rate * np.sqrt(correction) * m_hat
+        return p - over_root(scaled, v, epsilon, bool(epsilon_inside_sqrt))
+    scaled = at.learning_rate * m_hat
+    return p - over_root(scaled, v / correction, epsilon, bool(epsilon_inside_sqrt))
+
+
+def adamax(
     p: Array, g: Array, state: State, at: At, beta_1: float, beta_2: float, epsilon: float
 ) -> Array:
-    zero = np.zeros_like(g)
-    m = state["m"] = beta_1 * state.get("m", zero) + (1.0 - beta_1) * g
-    v = state["v"] = beta_2 * state.get("v", zero) + (1.0 - beta_2) * g**2
-    m_hat = m / (1.0 - beta_1**at.t)
-    correction_2 = np.sqrt(1.0 - beta_2**at.t)
+    m_hat = mean(state, "m", g, beta_1) / (1.0 - beta_1**at.t)
+    before = beta_2 * state.get("u", np.zeros_like(g))
     if at.convention == "keras":
-        return p - at.learning_rate * correction_2 * m_hat / (np.sqrt(v) + epsilon)
-    return p - at.learning_rate * m_hat / (np.sqrt(v) / correction_2 + epsilon)
+        state["u"] = np.maximum(before, np.abs(g))
+        return p - at.learning_rate * m_hat / (state["u"] + epsilon)
+    state["u"] = np.maximum(before, np.abs(g) + epsilon)
+    return p - at.learning_rate * m_hat / state["u"]
+
+
+def nadam(
+    p: Array,
+    g: Array,
+    state: State,
+    at: At,
+    beta_1: float,
+    beta_2: float,
+    epsilon: float,
+    momentum_decay: float,
+    epsilon_inside_sqrt: float = 0.0,
+) -> Array:
+    m, v = mean(state, "m", g, beta_1), mean(state, "v", g**2, beta_2)
+
+    def momentum(t: int) -> float:
+        return beta_1 * (1.0 - 0.5 * 0.96 ** (t * momentum_decay))
+
+    now, coming = momentum(at.t), momentum(at.t + 1)
+    product = np.prod([momentum(t) for t in range(1, at.t + 1)])
+    looked_ahead = coming * m / (1.0 - product * coming) + (1.0 - now) * g / (1.0 - product)
+    v_hat = v / (1.0 - beta_2**at.t)
+    return p - at.learning_rate * over_root(looked_ahead, v_hat, epsilon, bool(epsilon_inside_sqrt))
+
+
+def radam(
+    p: Array,
+    g: Array,
+    state: State,
+    at: At,
+    beta_1: float,
+    beta_2: float,
+    epsilon: float,
+    epsilon_inside_sqrt: float = 0.0,
+) -> Array:
+    m, v = mean(state, "m", g, beta_1), mean(state, "v", g**2, beta_2)
+    m_hat = m / (1.0 - beta_1**at.t)
+    correction = 1.0 - beta_2**at.t
+    limit = 2.0 / (1.0 - beta_2) - 1.0
+    length = limit - 2.0 * at.t * beta_2**at.t / correction
+    if length <= 5.0:
+        return p - at.learning_rate * m_hat
+    rectified = (length - 4.0) * (length - 2.0) * limit
+    rectified /= (limit - 4.0) * (limit - 2.0) * length
+    step = at.learning_rate * np.sqrt(rectified * correction)
+    return p - step * over_root(m_hat, v, epsilon, bool(epsilon_inside_sqrt))
+
+
+def schedule_free_adamw(
+    p: Array,
+    g: Array,
+    state: State,
+    at: At,
+    beta_1: float,
+    beta_2: float,
+    epsilon: float,
+    epsilon_inside_sqrt: float = 0.0,
+    warmup_steps: float = 0.0,
+) -> Array:
+    v_hat = mean(state, "v", g**2, beta_2) / (1.0 - beta_2**at.t)
+    rate = at.learning_rate * min(at.t / warmup_steps if warmup_steps else 1.0, 1.0)
+    average = (p - (1.0 - beta_1) * state["z"]) / beta_1
+    state["z"] = state["z"] - rate * over_root(g, v_hat, epsilon, bool(epsilon_inside_sqrt))
+    average = average + (state["z"] - average) / at.t
+    return state["z"] + beta_1 * (average - state["z"])
+
+
+def rmsprop(
+    p: Array,
+    g: Array,
+    state: State,
+    at: At,
+    rho: float,
+    epsilon: float,
+    epsilon_inside_sqrt: float = 0.0,
+    momentum: float = 0.0,
+    centered: bool = False,
+) -> Array:
+    variance = mean(state, "v", g**2, rho)
+    if centered:
+        variance = variance - mean(state, "a", g, rho) ** 2
+    inside = at.convention == "keras" or bool(epsilon_inside_sqrt)
+    change = over_root(g, np.maximum(variance, 0.0), epsilon, inside)
+    buffer = momentum * state.get("b", np.zeros_like(g))
+    if at.convention == "keras":
+        state["b"] = buffer + at.learning_rate * change
+        return p - state["b"]
+    state["b"] = buffer + change
+    return p - at.learning_rate * state["b"]
+
+
+def adagrad(
+    p: Array,
+    g: Array,
+    state: State,
+    at: At,
+    epsilon: float,
+    epsilon_inside_sqrt: float = 0.0,
+    lr_decay: float = 0.0,
+) -> Array:
+    state["a"] = state.get("a", np.zeros_like(g)) + g**2
+    rate = at.learning_rate / (1.0 + (at.t - 1) * lr_decay)
+    inside = at.convention == "keras" or bool(epsilon_inside_sqrt)
+    return p - rate * over_root(g, state["a"], epsilon, inside)
+
+
+def adadelta(p: Array, g: Array, state: State, at: At, rho: float, epsilon: float) -> Array:
+    v = mean(state, "v", g**2, rho)
+    change = np.sqrt(state.get("s", np.zeros_like(g)) + epsilon) / np.sqrt(v + epsilon) * g
+    mean(state, "s", change**2, rho)
+    return p - at.learning_rate * change
+
+
+def lion(p: Array, g: Array, state: State, at: At, beta_1: float, beta_2: float) -> Array:
+    direction = np.sign(beta_1 * state.get("m", np.zeros_like(g)) + (1.0 - beta_1) * g)
+    mean(state, "m", g, beta_2)
+    return p - at.learning_rate * direction
+
+
+def ftrl(
+    p: Array,
+    g: Array,
+    state: State,
+    at: At,
+    l1_regularization_strength: float,
+    l2_regularization_strength: float,
+    l2_shrinkage_regularization_strength: float,
+    beta: float,
+    learning_rate_power: float = -0.5,
+) -> Array:
+    if at.learning_rate == 0.0:
+        return p
+    l1, power, rate = l1_regularization_strength, -learning_rate_power, at.learning_rate
+    before = state.get("n", np.zeros_like(g))
+    after = before + g**2
+    sigma = (after**power - before**power) / rate
+    z = state.get("z", np.zeros_like(g)) + g + 2.0 * l2_shrinkage_regularization_strength * p
+    z = z - sigma * p
+    state["n"], state["z"] = after, z
+    quadratic = after**power / rate + 2.0 * l2_regularization_strength + beta / rate
+    moved = (np.sign(z) * l1 - z) / np.where(quadratic == 0.0, 1.0, quadratic)
+    return np.where(np.abs(z) <= l1, 0.0, moved)
+
+
+def rprop(
+    p: Array,
+    g: Array,
+    state: State,
+    at: At,
+    eta_minus: float,
+    eta_plus: float,
+    smallest: float,
+    largest: float,
+) -> Array:
+    same = np.sign(g) * np.sign(state.get("before", np.zeros_like(g)))
+    factor = np.select([same > 0.0, same < 0.0], [eta_plus, eta_minus], 1.0)
+    state["size"] = np.clip(state["size"] * factor, smallest, largest)
+    state["before"] = np.where(same < 0.0, 0.0, g)
+    return p - np.sign(state["before"]) * state["size"]
 
 
 RULES: dict[str, Callable[..., Array]] = {
@@ -72,11 +265,50 @@ RULES: dict[str, Callable[..., Array]] = {
     "nesterov": nesterov,
     "adam": adam,
     "adamw": adam,  # the decay, which makes the difference, is the stepper's
+    "amsgrad": partial(adam, amsgrad=True),
+    "adamax": adamax,
+    "nadam": nadam,
+    "radam": radam,
+    "schedule_free_adamw": schedule_free_adamw,
+    "rmsprop": rmsprop,
+    "rmsprop_centered": partial(rmsprop, centered=True),
+    "rmsprop_momentum": rmsprop,
+    "rmsprop_centered_momentum": partial(rmsprop, centered=True),
+    "adagrad": adagrad,
+    "adadelta": adadelta,
+    "lion": lion,
+    "ftrl": ftrl,
+    "ftrl_power": ftrl,
+    "rprop": rprop,
+}
+
+# The states that onepass keeps, in its order.
+SLOTS: dict[str, tuple[str, ...]] = {
+    "sgd": (),
+    "momentum": ("m",),
+    "nesterov": ("m",),
+    "adam": ("m", "v"),
+    "adamw": ("m", "v"),
+    "amsgrad": ("m", "v", "largest"),
+    "adamax": ("m", "u"),
+    "nadam": ("m", "v"),
+    "radam": ("m", "v"),
+    "schedule_free_adamw": ("z", "v"),
+    "rmsprop": ("v",),
+    "rmsprop_centered": ("v", "a"),
+    "rmsprop_momentum": ("v", "b"),
+    "rmsprop_centered_momentum": ("v", "a", "b"),
+    "adagrad": ("a",),
+    "adadelta": ("v", "s"),
+    "lion": ("m",),
+    "ftrl": ("n", "z"),
+    "ftrl_power": ("n", "z"),
+    "rprop": ("before", "size"),
 }
 
 
 def decay_is_decoupled(rule: str, convention: Convention) -> bool:
-    return convention == "keras" or rule == "adamw"
+    return convention == "keras" or rule in ("adamw", "schedule_free_adamw")
 
 
 @dataclass
@@ -88,14 +320,22 @@ class Stepper:
     convention: Convention = "keras"
     options: dict[str, float] = field(default_factory=dict)
     weight_decay: float = 0.0
+    decoupled: bool = False  # whatever the convention says
     clipvalue: float | None = None
     clipnorm: float | None = None
     global_clipnorm: float | None = None
+    start: dict[str, float] = field(default_factory=dict)  # of states that do not begin at 0
     t: int = 0
 
     def __post_init__(self) -> None:
         self.params = [np.array(p, np.float64) for p in self.params]
-        self.states: list[State] = [{} for _ in self.params]
+        self.states: list[State] = [
+            {name: np.full_like(p, value) for name, value in self.start.items()}
+            for p in self.params
+        ]
+        if self.rule == "schedule_free_adamw":
+            for state, p in zip(self.states, self.params, strict=True):
+                state["z"] = p.copy()
 
     def clipped(self, gradients: Sequence[Array]) -> list[Array]:
         if self.clipvalue is not None:
@@ -111,7 +351,7 @@ class Stepper:
         at = At(learning_rate, self.t, self.convention)
         clipped = self.clipped([np.asarray(g, np.float64) for g in gradients])
         for k, (p, g) in enumerate(zip(self.params, clipped, strict=True)):
-            if decay_is_decoupled(self.rule, self.convention):
+            if self.decoupled or decay_is_decoupled(self.rule, self.convention):
                 decayed = p - learning_rate * self.weight_decay * p
             else:
                 decayed = p

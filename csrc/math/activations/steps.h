@@ -29,8 +29,7 @@ struct Sign : NoHyper {
 
   template <class T>
   ONEPASS_HD static T value(T x, const Hyper<T>&) {
-    const T not_above = x < T(0) ? T(-1) : x;
-    return x > T(0) ? T(1) : not_above;
+    return math::sign(x);
   }
   template <class T>
   ONEPASS_HD static T derivative(T, T, const Hyper<T>&) {

@@ -11,12 +11,6 @@
 namespace onepass::math {
 namespace {
 
-// -1, 0 or 1; NaN of NaN.
-template <class T>
-ONEPASS_HD T sign(T x) {
-  return x > T(0) ? T(1) : x < T(0) ? T(-1) : x;
-}
-
 struct MeanAbsoluteError : NoHyper {
   static constexpr const char* kName = "mean_absolute_error";
   static constexpr const char* kPrediction = "linear";

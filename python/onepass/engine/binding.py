@@ -46,8 +46,11 @@ class BoundOptimizer:
 
     def _kept_for(self, variable: Variable) -> list[Floats]:
         if variable not in self._kept:
-            count = self.optimizer.rule.states + self._sums + self.optimizer.use_ema
-            self._kept[variable] = allocate([variable.shape] * count, variable.dtype)
+            states = self.optimizer.rule.states
+            count = states + self._sums + self.optimizer.use_ema
+            kept = allocate([variable.shape] * count, variable.dtype)
+            self.optimizer.start_states(variable.array, kept[:states])
+            self._kept[variable] = kept
         return self._kept[variable]
 
     def finalize(self, variables: Sequence[Variable]) -> None:

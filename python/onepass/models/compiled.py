@@ -93,7 +93,7 @@ class Compiled(Layer):
 
         Parameters
         ----------
-        optimizer : str or Optimizer
+        optimizer : str or Optimizer, default "rmsprop"
         loss : str or Loss, or list or dict of them by output
             None for an output that is not trained.
         loss_weights : float, or list or dict by output, optional
@@ -112,6 +112,8 @@ class Compiled(Layer):
         TypeError, ValueError
             If a name is unknown; nothing is changed then.
         """
+        if optimizer is None:
+            raise ValueError("compile: optimizer must be a name or an Optimizer, got None")
         new_optimizer = optimizers.get(optimizer)
         new_loss = losses_of(loss)
         for given, name in ((metrics, "metrics"), (weighted_metrics, "weighted_metrics")):

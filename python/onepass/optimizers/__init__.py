@@ -1,9 +1,38 @@
 """Update rules for models and for plain arrays, with Keras's names and defaults."""
 
+from onepass.optimizers.adadelta import Adadelta
+from onepass.optimizers.adagrad import Adagrad
 from onepass.optimizers.adam import Adam, AdamW
+from onepass.optimizers.adamax import Adamax
 from onepass.optimizers.array_steps import StepResult
+from onepass.optimizers.ftrl import Ftrl
+from onepass.optimizers.lion import Lion
+from onepass.optimizers.nadam import Nadam
 from onepass.optimizers.optimizer import Optimizer
-from onepass.optimizers.registry import get
+from onepass.optimizers.radam import RAdam
+from onepass.optimizers.registry import deserialize, get, serialize
+from onepass.optimizers.rmsprop import RMSprop
+from onepass.optimizers.rprop import Rprop
+from onepass.optimizers.schedule_free_adamw import ScheduleFreeAdamW
 from onepass.optimizers.sgd import SGD
 
-__all__ = ["SGD", "Adam", "AdamW", "Optimizer", "StepResult", "get"]
+__all__ = [
+    "SGD",
+    "Adadelta",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "Adamax",
+    "Ftrl",
+    "Lion",
+    "Nadam",
+    "Optimizer",
+    "RAdam",
+    "RMSprop",
+    "Rprop",
+    "ScheduleFreeAdamW",
+    "StepResult",
+    "deserialize",
+    "get",
+    "serialize",
+]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any, Generic, Literal, TypedDict, TypeVar, overload
 
@@ -136,6 +136,18 @@ def number(
         left, right = "(" if without_low else "[", ")" if without_high else "]"
         expected = f"in {left}{low:g}, {high:g}{right}"
     raise ValueError(f"{name} must be {expected}, got {value!r}")
+
+
+def fraction(name: str, value: object) -> float:
+    """Return a number in [0, 1): the part that a running mean keeps."""
+    return number(name, value, high=1.0, without_high=True)
+
+
+def pair(name: str, value: object) -> tuple[float, float]:
+    """Return two numbers >= 0."""
+    if not isinstance(value, Sequence) or isinstance(value, str) or len(value) != 2:
+        raise TypeError(f"{name} must be two numbers, got {value!r}")
+    return number(f"{name}[0]", value[0]), number(f"{name}[1]", value[1])
 
 
 def clip(name: str, value: object) -> float | None:

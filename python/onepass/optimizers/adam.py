@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Unpack
 
 from onepass._formulas import RULES, Rule
@@ -12,6 +11,7 @@ from onepass.optimizers._arguments import (
     Convention,
     Hyper,
     flag,
+    fraction,
     number,
 )
 from onepass.optimizers.optimizer import LearningRate, Optimizer
@@ -30,7 +30,7 @@ class Adam(Optimizer):
         p -= lr sqrt(1 - beta_2^t) / (1 - beta_1^t) * m / (sqrt(v) + e)
 
     with ``e = epsilon`` (keras, the paper's "epsilon hat") or ``epsilon sqrt(1 - beta_2^t)``
-    (torch, the paper's Algorithm 1).
+    (torch, the paper's Algorithm 1). AMSGrad has in place of v the largest v so far.
 
     Parameters
     ----------
@@ -38,8 +38,7 @@ class Adam(Optimizer):
         A callable receives the number of steps done so far, from 0.
     beta_1, beta_2 : float in [0, 1), default 0.9 and 0.999
     epsilon : float >= 0, default 1e-7 (torch: 1e-8)
-    amsgrad : bool
-        Accepted at its default False only.
+    amsgrad : bool, default False
     weight_decay : float >= 0 or None, default None
         keras: ``p -= lr * weight_decay * p`` before the rule; torch: ``g += weight_decay * p``.
     clipnorm : float > 0 or None, default None
@@ -49,6 +48,9 @@ class Adam(Optimizer):
     global_clipnorm : float > 0 or None, default None
         Largest norm of all gradients together. At most one of the three clips may be given.
     name : str, default "adam"
+    epsilon_inside_sqrt : bool, default False
+        True: ``sqrt(v + epsilon)`` (keras) or ``sqrt(v + epsilon (1 - beta_2^t))`` (torch) in place
+        of ``sqrt(v) + e``.
     convention : {"keras", "torch"}, default "keras"
         Whose formula, defaults and meaning of ``weight_decay``.
     **around
@@ -66,11 +68,14 @@ class Adam(Optimizer):
     References
     ----------
     Kingma and Ba, Adam: A Method for Stochastic Optimization, 2015, Algorithm 1 and section 2.
+    Reddi, Kale and Kumar, On the Convergence of Adam and Beyond, 2018 (AMSGrad).
     """
 
     beta_1 = Hyper[float]()
     beta_2 = Hyper[float]()
     epsilon = Hyper[float]()
+    amsgrad = Hyper[bool]()
+    epsilon_inside_sqrt = Hyper[bool]()
 
     def __init__(
         self,
@@ -85,11 +90,10 @@ class Adam(Optimizer):
         global_clipnorm: float | None = None,
         *,
         name: str = "adam",
+        epsilon_inside_sqrt: bool = False,
         convention: Convention = "keras",
         **around: Unpack[Around],
     ) -> None:
-        if flag("amsgrad", amsgrad):
-            raise ValueError("amsgrad=True is not supported yet")
         super().__init__(
             learning_rate,
             weight_decay,
@@ -100,17 +104,16 @@ class Adam(Optimizer):
             convention=convention,
             **around,
         )
-        self.beta_1 = number("beta_1", beta_1, high=1.0, without_high=True)
-        self.beta_2 = number("beta_2", beta_2, high=1.0, without_high=True)
+        self.beta_1 = fraction("beta_1", beta_1)
+        self.beta_2 = fraction("beta_2", beta_2)
         self.epsilon = number("epsilon", self._default(epsilon))
+        self.amsgrad = flag("amsgrad", amsgrad)
+        self.epsilon_inside_sqrt = flag("epsilon_inside_sqrt", epsilon_inside_sqrt)
 
     @property
     def rule(self) -> Rule:
         """The update rule."""
-        return RULES["adam"]
-
-    def _options(self) -> Mapping[str, float]:
-        return {"beta_1": self.beta_1, "beta_2": self.beta_2, "epsilon": self.epsilon}
+        return RULES["amsgrad" if self.amsgrad else "adam"]
 
 
 class AdamW(Adam):
@@ -121,7 +124,9 @@ class AdamW(Adam):
     learning_rate : float >= 0 or callable, default 0.001
     weight_decay : float >= 0, default 0.004 (torch: 0.01)
         Decoupled in both conventions.
-    beta_1, beta_2, epsilon, amsgrad, clipnorm, clipvalue, global_clipnorm, convention
+    beta_1, beta_2, epsilon, amsgrad, epsilon_inside_sqrt
+        As in :class:`Adam`.
+    clipnorm, clipvalue, global_clipnorm, convention
         As in :class:`Adam`.
     name : str, default "adamw"
     **around
@@ -150,6 +155,7 @@ class AdamW(Adam):
         global_clipnorm: float | None = None,
         *,
         name: str = "adamw",
+        epsilon_inside_sqrt: bool = False,
         convention: Convention = "keras",
         **around: Unpack[Around],
     ) -> None:
@@ -164,6 +170,7 @@ class AdamW(Adam):
             clipvalue,
             global_clipnorm,
             name=name,
+            epsilon_inside_sqrt=epsilon_inside_sqrt,
             convention=convention,
             **around,
         )
@@ -171,7 +178,7 @@ class AdamW(Adam):
     @property
     def rule(self) -> Rule:
         """The update rule."""
-        return RULES["adamw"]
+        return RULES["amsgrad" if self.amsgrad else "adamw"]
 
     @property
     def _decoupled_decay(self) -> bool:

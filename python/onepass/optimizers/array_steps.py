@@ -70,6 +70,10 @@ class ArraySteps(ABC):
         """Learning rate of the next step."""
 
     @abstractmethod
+    def start_states(self, p: Array, states: Sequence[Array]) -> None:
+        """Write what a parameter's new states start at, where that is not zero."""
+
+    @abstractmethod
     def create_native(self, float64: bool) -> _core.Optimizer:
         """Return a new native optimizer of these settings."""
 
@@ -93,7 +97,8 @@ class ArraySteps(ABC):
 
         Notes
         -----
-        The arrays are kept, not copied: they must not be resized. States start at zero.
+        The arrays are kept, not copied: they must not be resized. States start at zero, unless
+        the optimizer says otherwise.
         """
         parameters = checked_parameters(arrays)
         if self._bound:
@@ -105,10 +110,15 @@ class ArraySteps(ABC):
             )
         self._decayed = [i not in self._excluded(parameters) for i in range(len(parameters))]
         self._parameters = parameters
-        self._states = [state_of(p) for p in parameters for _ in range(self.rule.states)]
+        self._states = [state for p in parameters for state in self._new_states(p)]
         self._sums = [state_of(p) for p in parameters if self._calls_a_step > 1]
         self._averages = [state_of(p) for p in parameters if self.use_ema]
         self._bind()
+
+    def _new_states(self, p: Array) -> list[Array]:
+        states = [state_of(p) for _ in range(self.rule.states)]
+        self.start_states(p, states)
+        return states
 
     def _bind(self) -> None:
         """Make the native optimizer of the arrays."""

@@ -10,7 +10,7 @@ import inspect
 import math
 import re
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol, Self, Unpack
 
 import numpy as np
@@ -151,9 +151,12 @@ class Optimizer(ArraySteps):
     def rule(self) -> Rule:
         """The compiled update rule; ``rule.states`` arrays are kept for each parameter."""
 
-    @abstractmethod
     def _options(self) -> Mapping[str, float]:
-        """Return the values of ``rule.options``."""
+        """Return the values of ``rule.options``: here attributes of the same names."""
+        return {name: float(getattr(self, name)) for name in self.rule.options}
+
+    def start_states(self, p: Array, states: Sequence[Array]) -> None:
+        """Write what a parameter's new states, which are zero, start at instead."""
 
     @property
     def _decoupled_decay(self) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Unpack
 
 from onepass._formulas import RULES, Rule
@@ -112,8 +111,3 @@ class SGD(Optimizer):
         if not self.momentum:
             return RULES["sgd"]
         return RULES["nesterov" if self.nesterov else "momentum"]
-
-    def _options(self) -> Mapping[str, float]:
-        if not self.momentum:
-            return {}
-        return {"momentum": self.momentum, "dampening": self.dampening}

@@ -1,0 +1,85 @@
+"""Every update rule: the class and the arguments that choose it. New rules are added here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from onepass.optimizers import (
+    SGD,
+    Adadelta,
+    Adagrad,
+    Adam,
+    Adamax,
+    AdamW,
+    Ftrl,
+    Lion,
+    Nadam,
+    Optimizer,
+    RAdam,
+    RMSprop,
+    Rprop,
+    ScheduleFreeAdamW,
+)
+from reference.rules import Stepper
+from strategies import Array
+
+BETAS = {"beta_1": 0.85, "beta_2": 0.99, "epsilon": 1e-3}
+MEANS = {"rho": 0.8, "epsilon": 1e-3}
+PENALTIES = {
+    "l1_regularization_strength": 0.02,
+    "l2_regularization_strength": 0.03,
+    "l2_shrinkage_regularization_strength": 0.04,
+    "beta": 0.5,
+}
+CASES: dict[str, tuple[type[Optimizer], dict[str, Any]]] = {
+    "sgd": (SGD, {}),
+    "momentum": (SGD, {"momentum": 0.9}),
+    "nesterov": (SGD, {"momentum": 0.8, "nesterov": True}),
+    "adam": (Adam, BETAS),
+    "adamw": (AdamW, BETAS),
+    "amsgrad": (Adam, {"amsgrad": True, **BETAS}),
+    "adamax": (Adamax, BETAS),
+    "nadam": (Nadam, BETAS),
+    "radam": (RAdam, BETAS),
+    "schedule_free_adamw": (ScheduleFreeAdamW, {"warmup_steps": 3, **BETAS}),
+    "rmsprop": (RMSprop, MEANS),
+    "rmsprop_centered": (RMSprop, {"centered": True, **MEANS}),
+    "rmsprop_momentum": (RMSprop, {"momentum": 0.9, **MEANS}),
+    "rmsprop_centered_momentum": (RMSprop, {"momentum": 0.9, "centered": True, **MEANS}),
+    "adagrad": (Adagrad, {"epsilon": 1e-3}),
+    "adadelta": (Adadelta, MEANS),
+    "lion": (Lion, {"beta_1": 0.8, "beta_2": 0.9}),
+    "ftrl": (Ftrl, PENALTIES),
+    "ftrl_power": (Ftrl, {"learning_rate_power": -0.7, **PENALTIES}),
+    "rprop": (Rprop, {"etas": (0.4, 1.3), "step_sizes": (1e-3, 0.5)}),
+}
+SIGNS = ("lion", "rprop")  # what only looks at signs keeps infinities from the parameters
+
+
+def specification_of(optimizer: Optimizer) -> dict[str, Any]:
+    """Return the arguments of a reference that does what this optimizer should do from now on."""
+    accumulated = getattr(optimizer, "initial_accumulator_value", 0.0)
+    starts = {
+        "adagrad": {"a": accumulated},
+        "ftrl": {"n": accumulated},
+        "ftrl_power": {"n": accumulated},
+        "rprop": {"size": optimizer.learning_rate},
+    }
+    decoupled = isinstance(optimizer, AdamW) or getattr(optimizer, "decoupled_weight_decay", False)
+    return {
+        "rule": optimizer.rule.name,
+        "convention": optimizer.convention,
+        "options": dict(optimizer._options()),
+        "weight_decay": optimizer.weight_decay or 0.0,
+        "decoupled": decoupled,
+        "clipvalue": optimizer.clipvalue,
+        "clipnorm": optimizer.clipnorm,
+        "global_clipnorm": optimizer.global_clipnorm,
+        "start": starts.get(optimizer.rule.name, {}),
+    }
+
+
+def stepper_of(optimizer: Optimizer, start: Sequence[Array]) -> Stepper:
+    """Return the reference of an optimizer on these tensors."""
+    return Stepper(params=list(start), **specification_of(optimizer))
