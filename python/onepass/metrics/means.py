@@ -172,6 +172,8 @@ class MeanLoss(MeanOfRows):
         super().__init__(dtype, name or loss.name)
         self.loss = loss
         self.reads_index = loss.sparse
+        if not isinstance(loss, losses.FunctionLoss) and self._direction is None:
+            self._direction = "down"
 
     def trace(self, y_true: SymbolicTensor, y_pred: SymbolicTensor) -> SymbolicTensor | None:
         """Return what a loss that is a function records; None for others."""
@@ -289,6 +291,7 @@ class CategoricalHinge(_OneLoss):
 class CosineSimilarity(_OneLoss):
     """Mean cosine of the angle between target and output: ``-losses.CosineSimilarity``."""
 
+    _direction = "up"
     factor = -1.0
 
     def __init__(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 
@@ -43,6 +43,7 @@ class Metric:
         Whether each element of a prediction of one dimension is a sample, rather than all a row.
     """
 
+    _direction: Literal["up", "down"] | None = None  # which way is better, as in Keras
     reads_index = False
     elementwise = False
 

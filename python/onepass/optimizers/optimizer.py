@@ -174,12 +174,18 @@ class Optimizer(ArraySteps):
             self._takes_step = accepts(value, 0)
             self._learning_rate = value
             return
-        if isinstance(vars(self).get("_learning_rate"), LearningRateSchedule):
+        if "_learning_rate" in vars(self) and self.schedule is not None:
             raise TypeError(
-                f"learning_rate follows {self._learning_rate!r}, so it cannot be set to {value!r}: "
+                f"learning_rate follows {self.schedule!r}, so it cannot be set to {value!r}: "
                 "make the optimizer with a number, or set it to another schedule"
             )
         self._learning_rate = number("learning_rate", value)
+
+    @property
+    def schedule(self) -> LearningRateSchedule | None:
+        """The schedule that the learning rate follows, or None for a number or a callable."""
+        rate = self._learning_rate
+        return rate if isinstance(rate, LearningRateSchedule) else None
 
     def _learning_rate_at(self, step: int) -> float:
         if not callable(self._learning_rate):
@@ -325,8 +331,8 @@ class Optimizer(ArraySteps):
         A schedule is returned as its configuration, another callable as it is.
         """
         config = self._arguments()
-        if isinstance(self._learning_rate, LearningRateSchedule):
-            config["learning_rate"] = serialize(self._learning_rate)
+        if self.schedule is not None:
+            config["learning_rate"] = serialize(self.schedule)
         return config
 
     def _arguments(self) -> dict[str, Any]:
