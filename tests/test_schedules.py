@@ -205,6 +205,24 @@ def test_a_rate_does_not_depend_on_what_was_asked_before(steps):
     assert [schedule(s) for s in steps] == [schedules.CosineDecay(0.1, 700)(s) for s in steps]
 
 
+@given(st.lists(st.tuples(st.integers(0, 3000), st.integers(0, 1500)), min_size=1, max_size=4))
+def test_blocks_begin_at_the_same_steps(asked):
+    """A vector's rounding may depend on an element's place in it, so that must not move."""
+    blocks = {}
+
+    class Recorded(Formula):
+        def formula(self, steps):
+            size = blocks.setdefault("size", len(steps))
+            begin = steps[0] - steps[0] % size
+            np.testing.assert_array_equal(steps, np.arange(begin, begin + size))
+            return steps
+
+    schedule = Recorded("recorded")
+    for first, n in asked:
+        np.testing.assert_array_equal(schedule.rates(first, n), np.arange(first, first + n))
+        assert schedule(first) == first
+
+
 def test_numbers_that_count_steps():
     schedule = schedules.ExponentialDecay(0.1, 10, 0.5)
     for step in (7, np.int32(7), np.int64(7), np.uint8(7), 7.0, np.float32(7), np.array(7)):
