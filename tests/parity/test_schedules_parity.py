@@ -86,8 +86,8 @@ def test_keras_arguments_of_callbacks(keras, kind):
 @pytest.mark.filterwarnings("ignore:__array__ implementation")  # Keras's own conversion
 def test_keras_optimizer_with_schedule(keras):
     """The same rates at the same steps, and each reads the other's configuration."""
-    theirs = keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(0.1, 20))
-    ours = optimizers.Adam(schedules.CosineDecay(0.1, 20))
+    theirs = keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(0.1, 20), name="adam")
+    ours = optimizers.Adam(schedules.CosineDecay(0.1, 20), name="adam")
     start = np.random.default_rng(0).normal(size=5)
     variable, p = keras.Variable(start, dtype="float64"), start.copy()
     theirs.build([variable])
