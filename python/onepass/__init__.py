@@ -56,6 +56,6 @@ __all__ = [
 
 # So that ``from onepass.keras.layers import Dense`` finds these very modules.
 sys.modules[f"{__name__}.keras"] = keras
-for _name in __all__:
+for _name in (*__all__, "optimizers.schedules"):
     if f"{__name__}.{_name}" in sys.modules and _name != "keras":
         sys.modules[f"{__name__}.keras.{_name}"] = sys.modules[f"{__name__}.{_name}"]

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 
 class _Accuracy(MeanOfRows):
+    _direction = "up"
     kind = ""
     threshold = 0.5
     k = 1

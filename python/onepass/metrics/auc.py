@@ -48,6 +48,8 @@ class AUC(_AtThresholds):
         Whether outputs are logits, whose sigmoid then counts.
     """
 
+    _direction = "up"
+
     def __init__(
         self,
         num_thresholds: int = 200,

@@ -19,6 +19,7 @@ _EPSILON = 1e-7
 
 
 class _OfColumns(Metric):
+    _direction = "up"
     kind = ""
     quantities = 0
     threshold: float | None = None

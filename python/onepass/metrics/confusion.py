@@ -219,6 +219,8 @@ class FalseNegatives(_Count):
 
 
 class _PositiveShare(_Listed):
+    _direction = "up"
+
     def __init__(
         self,
         thresholds: Any = None,
@@ -262,6 +264,7 @@ class Recall(_PositiveShare):
 class _BestUnderConstraint(_AtThresholds):
     """The largest value of one share at thresholds where another is large enough."""
 
+    _direction = "up"
     limit_name = ""
 
     def __init__(

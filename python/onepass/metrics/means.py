@@ -179,6 +179,8 @@ class MeanLoss(MeanOfRows):
         super().__init__(dtype, name or loss.name)
         self.loss = loss
         self.reads_index, self.any_label = loss.sparse, loss.any_label
+        if not isinstance(loss, losses.FunctionLoss) and self._direction is None:
+            self._direction = "down"
 
     def trace(self, y_true: SymbolicTensor, y_pred: SymbolicTensor) -> SymbolicTensor | None:
         """Return what a loss that is a function records; None for others."""
@@ -298,6 +300,7 @@ class CategoricalHinge(_OneLoss):
 class CosineSimilarity(_OneLoss):
     """Mean cosine of the angle between target and output: ``-losses.CosineSimilarity``."""
 
+    _direction = "up"
     factor = -1.0
 
     def __init__(

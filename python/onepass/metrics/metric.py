@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 
@@ -63,6 +63,7 @@ class Metric:
     0.5
     """
 
+    _direction: Literal["up", "down"] | None = None  # which way is better, as in Keras
     reads_index = False
     any_label = False
     elementwise = False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from onepass import optimizers
 from onepass.callbacks import History
@@ -162,6 +162,16 @@ class Compiled(Layer):
         if self.loss is None or not self.built:
             return []
         return [readout.name for readout in self.plan_for("evaluate").readouts]
+
+    def direction_of(self, name: str) -> Literal["up", "down"] | None:
+        """Return which way the loss or metric of this name in the logs gets better, if known."""
+        for objective in self.objectives():
+            if name in ("loss", f"{objective.name}_loss"):
+                return "down"
+            for metric in (*objective.metrics, *objective.weighted_metrics):
+                if name in (metric.name, f"{objective.name}_{metric.name}"):
+                    return metric._direction
+        return None
 
     def plan_for(self, mode: Mode, weighted: tuple[bool, ...] = ()) -> Plan:
         """Return the plan of a mode, recorded when it is first needed.

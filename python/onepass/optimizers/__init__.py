@@ -1,5 +1,6 @@
 """Update rules for models and for plain arrays, with Keras's names and defaults."""
 
+from onepass.optimizers import schedules
 from onepass.optimizers.adadelta import Adadelta
 from onepass.optimizers.adagrad import Adagrad
 from onepass.optimizers.adam import Adam, AdamW
@@ -34,5 +35,6 @@ __all__ = [
     "StepResult",
     "deserialize",
     "get",
+    "schedules",
     "serialize",
 ]

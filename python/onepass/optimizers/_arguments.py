@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any, Generic, Literal, TypedDict, TypeVar, overload
 
@@ -169,3 +170,17 @@ def one_convention(value: object) -> Convention:
     if value == "torch":
         return "torch"
     raise ValueError(f"convention must be 'keras' or 'torch', got {value!r}")
+
+
+def accepts(function: Callable[..., object], *arguments: object, unknown: bool = True) -> bool:
+    """Whether a function can be called with these; ``unknown`` for one that does not say.
+
+    A plain callable of Keras's optimizers takes nothing, one of ours may take the step.
+    """
+    try:
+        inspect.signature(function).bind(*arguments)
+    except TypeError:
+        return False
+    except ValueError:  # a builtin without a signature
+        return unknown
+    return True

@@ -64,10 +64,9 @@ class ArraySteps(ABC):
     def rule(self) -> Rule:
         """The compiled update rule; ``rule.states`` arrays are kept for each parameter."""
 
-    @property
     @abstractmethod
-    def learning_rate(self) -> float:
-        """Learning rate of the next step."""
+    def _learning_rate_at(self, step: int) -> float:
+        """Return the learning rate of the step behind so many others."""
 
     @abstractmethod
     def start_states(self, p: Array, states: Sequence[Array]) -> None:
@@ -235,7 +234,8 @@ class ArraySteps(ABC):
         """
         native = self._native
         known = self._learning_rate
-        rate = self.learning_rate if callable(known) else known  # a callable is asked once
+        # A callable is asked once.
+        rate = self._learning_rate_at(self._calls) if callable(known) else known
         if native is None or not native.try_apply(grads, rate, self._calls + 1):
             self._apply_checked(list(grads), rate)
         self._calls += 1

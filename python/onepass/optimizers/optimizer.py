@@ -6,8 +6,6 @@ and `apply` do the same for NumPy arrays.
 
 from __future__ import annotations
 
-import inspect
-import math
 import re
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -24,6 +22,7 @@ from onepass.optimizers._arguments import (
     ByConvention,
     Convention,
     Hyper,
+    accepts,
     clip,
     number,
     one_convention,
@@ -31,6 +30,9 @@ from onepass.optimizers._arguments import (
 from onepass.optimizers._arguments import around as checked_around
 from onepass.optimizers._arrays import Array
 from onepass.optimizers.array_steps import ArraySteps
+from onepass.optimizers.rate import CurrentRate
+from onepass.optimizers.schedules.registry import deserialize, serialize
+from onepass.optimizers.schedules.schedule import Formula, LearningRateSchedule, checked_rate
 
 LearningRate = float | Callable[..., float]
 
@@ -50,7 +52,7 @@ class Optimizer(ArraySteps):
 
     Parameters
     ----------
-    learning_rate : float >= 0 or callable
+    learning_rate : float >= 0, LearningRateSchedule or other callable
     weight_decay : float >= 0 or None, default None
     clipnorm, clipvalue, global_clipnorm : float > 0 or None, default None
         At most one of them.
@@ -193,25 +195,42 @@ class Optimizer(ArraySteps):
         self._calls += more
 
     @property
-    def learning_rate(self) -> float:
-        """Learning rate of the next step. May be set to a number or a callable at any time."""
-        return self._learning_rate_at(self._calls)
+    def learning_rate(self) -> CurrentRate:
+        """Learning rate of the next step. May be set to a number or a callable at any time.
+
+        But a number does not replace a schedule: that raises a TypeError, as in Keras.
+        ``learning_rate.assign(value)`` does the same as ``learning_rate = value``.
+        """
+        return CurrentRate(self._learning_rate_at(self._calls), self)
 
     @learning_rate.setter
     def learning_rate(self, value: LearningRate) -> None:
+        if isinstance(value, type):
+            raise TypeError(
+                f"learning_rate is the class {value.__name__}; pass an instance of it, made with ()"
+            )
         if callable(value):
-            self._takes_step = _takes_argument(value)
+            self._takes_step = accepts(value, 0)
             self._learning_rate = value
-        else:
-            self._learning_rate = number("learning_rate", value)
+            return
+        if "_learning_rate" in vars(self) and self.schedule is not None:
+            raise TypeError(
+                f"learning_rate follows {self.schedule!r}, so it cannot be set to {value!r}: "
+                "make the optimizer with a number, or set it to another schedule"
+            )
+        self._learning_rate = number("learning_rate", value)
+
+    @property
+    def schedule(self) -> LearningRateSchedule | None:
+        """The schedule that the learning rate follows, or None for a number or a callable."""
+        rate = self._learning_rate
+        return rate if isinstance(rate, LearningRateSchedule) else None
 
     def _learning_rate_at(self, step: int) -> float:
         if not callable(self._learning_rate):
             return self._learning_rate
-        rate = float(self._learning_rate(step) if self._takes_step else self._learning_rate())
-        if not 0.0 <= rate < math.inf:
-            raise ValueError(f"learning_rate at step {step} must be finite and >= 0, got {rate}")
-        return rate
+        rate = self._learning_rate(step) if self._takes_step else self._learning_rate()
+        return checked_rate(float(rate), step)
 
     def step_learning_rates(self, first_t: int, n: int) -> npt.NDArray[np.float64]:
         """Return the learning rates of `n` coming calls.
@@ -228,6 +247,8 @@ class Optimizer(ArraySteps):
         """
         if not callable(self._learning_rate):
             return np.full(n, self._learning_rate)
+        if isinstance(self._learning_rate, Formula) and self._learning_rate.tabulated:
+            return self._learning_rate.rates(first_t - 1, n)
         rates = np.empty(n)
         before = self._calls
         try:
@@ -353,7 +374,16 @@ class Optimizer(ArraySteps):
     # Configuration.
 
     def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments. A callable learning rate is returned as it is."""
+        """Return the constructor's arguments.
+
+        A schedule is returned as its configuration, another callable as it is.
+        """
+        config = self._arguments()
+        if self.schedule is not None:
+            config["learning_rate"] = serialize(self.schedule)
+        return config
+
+    def _arguments(self) -> dict[str, Any]:
         names = dict.fromkeys(
             name
             for cls in type(self).__mro__
@@ -366,8 +396,20 @@ class Optimizer(ArraySteps):
         }
 
     @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> Self:
-        """Make an optimizer from what `get_config` returned."""
+    def from_config(
+        cls, config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None
+    ) -> Self:
+        """Make an optimizer from what `get_config` returned.
+
+        Parameters
+        ----------
+        config : mapping
+        custom_objects : mapping, optional
+            Classes of schedules of one's own by their names.
+        """
+        rate = config.get("learning_rate")
+        if isinstance(rate, Mapping):
+            config = {**config, "learning_rate": deserialize(rate, custom_objects)}
         return cls(**config)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -384,18 +426,7 @@ class Optimizer(ArraySteps):
         usual = {**AROUND, "name": self.name}
         given = (
             f"{k}={v!r}"
-            for k, v in self.get_config().items()
+            for k, v in self._arguments().items()
             if v is not None and not (k in usual and v == usual[k])
         )
         return f"{type(self).__name__}({', '.join(given)})"
-
-
-def _takes_argument(function: Callable[..., object]) -> bool:
-    """Whether a learning rate wants the step; Keras's plain callables take nothing."""
-    try:
-        inspect.signature(function).bind(0)
-    except TypeError:
-        return False
-    except ValueError:  # a builtin without a signature
-        return True
-    return True
