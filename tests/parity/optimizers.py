@@ -62,6 +62,8 @@ FTRL = (
 KERAS, TORCH = ("keras",), ("torch",)
 DECOUPLED = {"decoupled_weight_decay": True}
 CENTERED = {"centered": True}
+AVERAGES = {"use_ema": True, "ema_momentum": 0.8, "ema_overwrite_frequency": 4}
+ACCUMULATION = {"gradient_accumulation_steps": 3}
 
 CASES = {
     "sgd": Case("SGD", drawn=DECAY),
@@ -72,6 +74,11 @@ CASES = {
     "adam": Case("Adam", drawn=ADAM),
     "adam, clipvalue": Case("Adam", {"clipvalue": 0.3}, ADAM, libraries=KERAS),
     "adam, global_clipnorm": Case("Adam", {"global_clipnorm": 1.5}, ADAM, libraries=KERAS),
+    "adam, averages": Case("Adam", AVERAGES, ADAM, libraries=KERAS),
+    "sgd, averages, clipnorm": Case("SGD", {**AVERAGES, "clipnorm": 0.5}, libraries=KERAS),
+    "adamw, accumulation": Case("AdamW", {**ACCUMULATION, "clipnorm": 0.5}, ADAM, libraries=KERAS),
+    "sgd, accumulation, averages": Case("SGD", ACCUMULATION | AVERAGES, DECAY, libraries=KERAS),
+    "adam, loss scale": Case("Adam", {"loss_scale_factor": 64.0}, ADAM, libraries=KERAS),
     "amsgrad": Case("Adam", {"amsgrad": True}, ADAM),
     "adamw": Case("AdamW", drawn=ADAM),
     "adamw, amsgrad": Case("AdamW", {"amsgrad": True}, ADAM),
