@@ -1,0 +1,104 @@
+"""torch's CPU tensors as NumPy arrays over the same memory. Nothing here imports torch.
+
+Whoever has a tensor has imported torch; everyone else does not pay for it.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+Tensor = Any
+
+# The names of torch's types whose elements a step can read, in the order of the kernels' numbers,
+# and what NumPy is told: bfloat16 as its bits, as the native optimizer takes it.
+_TYPES = {
+    "float32": np.float32,
+    "float64": np.float64,
+    "float16": np.float16,
+    "bfloat16": np.uint16,
+}
+_NAMES = {f"torch.{name}": np.dtype(kind) for name, kind in _TYPES.items()}
+NUMBERS = {name: number for number, name in enumerate(_NAMES)}
+
+
+class _Lender:
+    """Keeps a tensor's memory while an array lies over it."""
+
+    def __init__(self, tensor: Tensor, kind: np.dtype[Any]) -> None:
+        self.tensor = tensor
+        self.__array_interface__ = {
+            "data": (tensor.data_ptr(), False),
+            "shape": tuple(tensor.shape),
+            "typestr": kind.str,
+            "version": 3,
+        }
+
+
+def is_tensor(value: object) -> bool:
+    """Whether this is a tensor of torch."""
+    kind = getattr(sys.modules.get("torch"), "Tensor", None)
+    return kind is not None and isinstance(value, kind)
+
+
+def check(t: Tensor, name: str) -> None:
+    """Refuse a tensor whose elements a step cannot reach as numbers in memory.
+
+    Raises
+    ------
+    TypeError
+        For another element type, layout or device.
+    """
+    if t.device.type != "cpu":
+        wait = "; CUDA comes with the GPU backend" if t.device.type == "cuda" else ""
+        raise TypeError(f"{name} must be on the CPU, got a tensor on {t.device}{wait}")
+    if str(t.layout) != "torch.strided":
+        raise TypeError(f"{name} must be dense, got a tensor of layout {t.layout}")
+    if str(t.dtype) not in _NAMES:
+        raise TypeError(f"{name} must be float32, float64, float16 or bfloat16, got {t.dtype}")
+    if t.numel() and not t.data_ptr():
+        raise TypeError(f"{name} must have memory of its own, got a {type(t).__name__} without")
+
+
+def is_dense(t: Tensor) -> bool:
+    """Whether the elements fill their memory without gaps, in some order of the dimensions."""
+    if t.is_neg():  # torch's mark that they stand there with the other sign
+        return False
+    if t.is_contiguous():
+        return True
+    # Of such a tensor, and of no other, torch takes over the strides.
+    return bool(_torch().empty_like(t, device="meta").stride() == t.stride())
+
+
+def flat(t: Tensor) -> Tensor:
+    """Return a dense tensor's memory as a tensor of one dimension."""
+    return t.detach().as_strided((t.numel(),), (1,))
+
+
+def array_over(t: Tensor) -> Array:
+    """Return an array over a contiguous tensor's memory; bfloat16 as bits."""
+    kind = _NAMES[str(t.dtype)]
+    if not t.numel():
+        return np.empty(tuple(t.shape), kind)
+    return np.asarray(_Lender(t.detach(), kind))
+
+
+def values_of(t: Tensor) -> Array:
+    """Return the elements as float64, or float32 if a step computes in that; a copy."""
+    torch = _torch()
+    kind = torch.float64 if t.dtype == torch.float64 else torch.float32
+    values: Array = t.detach().to(kind, copy=True).numpy()
+    return values
+
+
+def note_writes(tensors: list[Tensor]) -> None:
+    """Tell autograd that the elements have changed, so that it refuses a graph of older ones."""
+    _torch().autograd.graph.increment_version(tensors)
+
+
+def _torch() -> Any:
+    return sys.modules["torch"]
