@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onepass import Sequential, config, layers, optimizers
+from onepass import Sequential, layers, optimizers
 from onepass.optimizers import SGD, Adam
 from strategies import assert_same_bits, every_backend
 
@@ -200,7 +200,7 @@ def test_clearing_needs_gradients_that_can_be_written():
     optimizer.build([p])
     frozen = np.ones((4, 3), np.float32)
     frozen.flags.writeable = False
-    with pytest.raises(ValueError, match="writeable"):
+    with pytest.raises(ValueError, match="read-only"):
         optimizer.apply([frozen])
     with pytest.raises(ValueError, match="C-contiguous"):
         optimizer.apply([np.ones((3, 4), np.float32).T])
@@ -251,22 +251,17 @@ def test_no_gradient_at_all_is_refused():
 def test_every_number_of_16_bits_is_read_and_written_rightly():
     bits = np.arange(1 << 16, dtype=np.uint16)
     halves = bits.view(np.float16)
-    for isa in config.available_isas():
-        config.set_isa(isa)
-        try:
-            wide = np.zeros(1 << 16, np.float32)
-            optimizer = SGD(1.0)
-            optimizer.build([wide])
-            optimizer.apply([halves])
-            expected = halves.astype(np.float32)
-            np.testing.assert_array_equal(-wide, expected)
-            kept = halves.copy()
-            same = SGD(0.0)
-            same.build([kept])
-            same.apply([np.ones(1 << 16, np.float32)])
-            np.testing.assert_array_equal(kept, halves)
-        finally:
-            config.set_isa(None)
+    for _ in every_backend():
+        wide = np.zeros(1 << 16, np.float32)
+        optimizer = SGD(1.0)
+        optimizer.build([wide])
+        optimizer.apply([halves])
+        np.testing.assert_array_equal(-wide, halves.astype(np.float32))
+        kept = halves.copy()
+        same = SGD(0.0)
+        same.build([kept])
+        same.apply([np.ones(1 << 16, np.float32)])
+        np.testing.assert_array_equal(kept, halves)
 
 
 @given(st.lists(st.floats(width=32, allow_nan=True), min_size=1, max_size=40))

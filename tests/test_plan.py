@@ -945,7 +945,7 @@ def blocks_of(model):
     """Yield each memory block with the views that name its real elements."""
     arrays = {}
     for variable in model.variables:
-        for array in (variable.array, variable.gradient, *model._bound._states_of(variable)):
+        for array in (variable.array, variable.gradient, *model._bound._kept_for(variable)):
             block = array
             while isinstance(block.base, np.ndarray):
                 block = block.base

@@ -772,13 +772,13 @@ def test_freezing_takes_effect_at_the_next_fit():
     frozen.trainable = False
     assert [v.name for v in model.non_trainable_variables] == [v.name for v in frozen.variables]
     before = model.get_weights()
-    states = [s.copy() for v in frozen.variables for s in model._bound._states_of(v)]
+    states = [s.copy() for v in frozen.variables for s in model._bound._kept_for(v)]
     model.fit(x, y, epochs=2, **QUIET)
     model.train_on_batch(x, y)
     after = model.get_weights()
     assert_same_bits(before[:2], after[:2])
     assert not np.array_equal(before[2], after[2])
-    kept = [s for v in frozen.variables for s in model._bound._states_of(v)]
+    kept = [s for v in frozen.variables for s in model._bound._kept_for(v)]
     assert_same_bits(states, kept)
     assert all(np.abs(s).max() > 0 for s in states)
 

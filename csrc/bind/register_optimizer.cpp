@@ -62,6 +62,11 @@ std::optional<Number> OptimizerObject::known_number(PyObject* descr) const {
   for (int number = 0; number < 4; ++number) {
     if (dtypes_[number].ptr() == descr) return static_cast<Number>(number);
   }
+  // Pickled arrays come back with descriptions of their own.
+  const auto& api = py::detail::npy_api::get();
+  for (int number = 0; number < 4; ++number) {
+    if (api.PyArray_EquivTypes_(dtypes_[number].ptr(), descr)) return static_cast<Number>(number);
+  }
   return std::nullopt;
 }
 

@@ -47,7 +47,7 @@ class Circle(Loss):
         name: str = "circle",
         dtype: str | None = None,
     ) -> None:
-        super().__init__(reduction, name, dtype)
+        super().__init__(name, reduction, dtype)
         self.gamma = _checks.number(gamma, f"{name}: gamma", 0.0)
         self.margin = _checks.number(margin, f"{name}: margin")
         self.remove_diagonal = _checks.boolean(remove_diagonal, f"{name}: remove_diagonal")

@@ -413,14 +413,18 @@ class Optimizer(ArraySteps):
         return cls(**config)
 
     def __getstate__(self) -> dict[str, Any]:
-        state = {**vars(self), "_native": None}
+        native = self._native
+        state = {**vars(self), "_native": None, "_missed": native.missed if native else []}
         state.pop("_memory", None)
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
+        missed = state.pop("_missed")
         vars(self).update(state)
         if self._owner is None and self._bound:  # built on arrays, whose copies it now holds
             self._bind()
+            if self._native is not None:
+                self._native.missed = missed
 
     def __repr__(self) -> str:
         usual = {**AROUND, "name": self.name}
