@@ -87,6 +87,40 @@ def array_over(t: Tensor) -> Array:
     return np.asarray(_Lender(t.detach(), kind))
 
 
+def parameter_array(t: Tensor, name: str) -> Array:
+    """Return an array over a parameter; refuse one that does not lie in memory as it reads."""
+    check(t, name)
+    if not t.is_contiguous() or t.is_neg():
+        raise ValueError(
+            f"{name} must be contiguous, got shape {tuple(t.shape)} with strides {t.stride()}"
+        )
+    return array_over(t)
+
+
+def gradient_array(g: Tensor, name: str, in_place: bool) -> Array:
+    """Return an array over a gradient, or over a copy of one that is not contiguous."""
+    check(g, name)
+    if not g.is_contiguous() or g.is_neg():
+        if in_place:
+            raise ValueError(f"{name} must be contiguous for zero_grads=True")
+        g = g.detach().resolve_neg().contiguous()
+    return array_over(g)
+
+
+def lies_over(a: Array, t: Tensor) -> bool:
+    """Whether an array that was made over a tensor still is the tensor."""
+    place = a.__array_interface__["data"][0] if a.size else t.data_ptr()
+    kind = _NAMES.get(str(t.dtype))
+    return bool(t.data_ptr() == place and kind == a.dtype and tuple(t.shape) == a.shape)
+
+
+def assign(t: Tensor, values: Array) -> None:
+    """Write values into a tensor."""
+    torch = _torch()
+    with torch.no_grad():
+        t.copy_(torch.from_numpy(values))
+
+
 def values_of(t: Tensor) -> Array:
     """Return the elements as float64, or float32 if a step computes in that; a copy."""
     torch = _torch()

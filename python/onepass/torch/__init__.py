@@ -14,22 +14,9 @@ try:
 except ImportError as error:
     raise ImportError("onepass.torch needs torch: pip install torch") from error
 
+from onepass.torch.adam import Adam, Adamax, AdamW, NAdam, RAdam, ScheduleFreeAdamW
 from onepass.torch.optimizer import Optimizer
-from onepass.torch.rules import (
-    SGD,
-    Adadelta,
-    Adagrad,
-    Adam,
-    Adamax,
-    AdamW,
-    Ftrl,
-    Lion,
-    NAdam,
-    RAdam,
-    RMSprop,
-    Rprop,
-    ScheduleFreeAdamW,
-)
+from onepass.torch.rules import SGD, Adadelta, Adagrad, Ftrl, Lion, RMSprop, Rprop
 
 __all__ = [
     "SGD",

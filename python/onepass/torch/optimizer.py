@@ -14,6 +14,8 @@ from onepass.torch.binding import Binding, state_type
 
 Tensor = Any
 Group = dict[str, Any]
+Number = Any  # a number, or a tensor of one element
+Betas = tuple[Number, Number]
 NativeRule = tuple[int, bool, list[float], float, bool, bool]
 
 _KERAS_NAMES = {"eps": "epsilon", "alpha": "rho"}
@@ -212,7 +214,7 @@ class Optimizer(torch.optim.Optimizer):
             self.register_load_state_dict_post_hook(take, prepend=True),
         )
         try:
-            super().load_state_dict(state_dict)  # type: ignore[arg-type]
+            super().load_state_dict(state_dict)
         finally:
             for hook in hooks:
                 hook.remove()
@@ -230,7 +232,7 @@ class Optimizer(torch.optim.Optimizer):
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         self._binding = None
-        vars(self).setdefault("grad_norm", None)
+        self.__dict__.setdefault("grad_norm", None)
         self.watched = _watched(self.defaults)
         for group in self.param_groups:
             for name, value in self.defaults.items():
