@@ -103,10 +103,13 @@ class Memory:
 
     def owner(self, a: Array) -> str | None:
         """Return the name of an array that `a` overlaps."""
-        if not a.size:
+        return self.owner_of(a.ctypes.data, a.nbytes)
+
+    def owner_of(self, start: int, size: int) -> str | None:
+        """Return the name of an array that so many bytes from an address on overlap."""
+        if not size:
             return None
-        start, end = _range(a)
-        last = bisect_right(self._starts, end - 1) - 1
+        last = bisect_right(self._starts, start + size - 1) - 1
         if last >= 0 and self._ranges[last][1] > start:
             return self._ranges[last][2]
         return None

@@ -56,6 +56,7 @@ class ArraySteps(ABC):
     _bound: bool
     _native: _core.Optimizer | None
     _direct: _core.Optimizer | None  # the same, where nothing is a tensor of torch
+    _ready: _torch_tensors.Ready | None  # where all are tensors
     _given: list[Any]  # arrays or tensors
     _parameters: list[Array]  # the same as arrays
     _states: list[Array]
@@ -149,6 +150,8 @@ class ArraySteps(ABC):
             )
         self._native = native
         self._direct = None if any(map(is_tensor, self._given)) else native
+        only_tensors = self._direct is None and all(map(is_tensor, self._given))
+        self._ready = _torch_tensors.Ready(self._given) if only_tensors else None
         self._reports = bool(self.clipnorm or self.global_clipnorm or self.skip_nonfinite)
 
     @property
@@ -266,9 +269,16 @@ class ArraySteps(ABC):
             raise ValueError(
                 f"{type(self).__name__}.apply needs parameters: call build(arrays) first"
             )
-        gradients = self._usable(grads)
-        self._check_tensors()
-        self._native.apply(gradients, rate, self._calls + 1)
+        ready = self._ready.gradients(grads, self._memory.owner_of) if self._ready else None
+        if ready is not None:
+            self._native.apply_addresses(*ready, [rate], self._calls + 1)
+        else:
+            gradients = self._usable(grads)
+            self._check_tensors()
+            self._native.apply(gradients, rate, self._calls + 1)
+        self._note_writes(grads)
+
+    def _note_writes(self, grads: list[Any]) -> None:
         written = [
             p for p, g in zip(self._given, grads, strict=True) if g is not None and is_tensor(p)
         ]

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from onepass import _core
 from onepass._formulas import Rule, hyper_values
+from onepass.optimizers import _torch_tensors
 from onepass.optimizers._arguments import (
     AROUND,
     Around,
@@ -139,6 +140,7 @@ class Optimizer(ArraySteps):
         self._not_decayed_names: list[re.Pattern[str]] = []
         self._native: _core.Optimizer | None = None
         self._direct: _core.Optimizer | None = None
+        self._ready: _torch_tensors.Ready | None = None
         self._bound = False
         self._owner: HasStates | None = None
         self._given: list[Any] = []
@@ -417,7 +419,7 @@ class Optimizer(ArraySteps):
     def __getstate__(self) -> dict[str, Any]:
         native = self._native
         state = {**vars(self), "_missed": native.missed if native else []}
-        state |= {"_native": None, "_direct": None, "_parameters": []}
+        state |= {"_native": None, "_direct": None, "_ready": None, "_parameters": []}
         state.pop("_memory", None)
         return state
 
