@@ -83,6 +83,30 @@ def test_a_parameter_that_is_turned_where_it_lies():
     assert_same([p], [(matrix - 1).t() - matrix])
 
 
+def test_layouts_that_change_where_they_lie():
+    cube = torch.arange(27.0).reshape(3, 3, 3)
+    p = torch.nn.Parameter(cube.clone().permute(2, 0, 1))
+    optimizer = SGD([p], lr=1.0)
+    p.grad = torch.zeros_like(p)
+    optimizer.step()
+    p.data = p.data.permute(0, 2, 1)
+    p.grad = cube.clone().permute(2, 0, 1)  # laid out as the parameter was before
+    optimizer.step()
+    assert_same([p], [cube.permute(2, 1, 0) - cube.permute(2, 0, 1)])
+
+
+def test_a_gradient_of_the_parameters_former_size():
+    p = torch.nn.Parameter(torch.zeros(8))
+    whole = p.data
+    optimizer = SGD([p], lr=1.0)
+    p.grad = torch.ones(8)
+    optimizer.step()
+    p.data = whole[:4]
+    with pytest.raises(ValueError, match=r"gradient of parameter 0 has shape \(8,\), .* \(4,\)"):
+        optimizer.step()
+    assert_same([whole], [-torch.ones(8)])
+
+
 def test_memory_that_is_given_back():
     p = torch.nn.Parameter(torch.zeros(100_000))
     optimizer = SGD([p], lr=1.0)
@@ -115,6 +139,21 @@ def test_parameters_replaced_inside_a_group():
             optimizer.step()
         results.append([q, *optimizer.state[q].values()])
     assert_near(results[1], results[0])
+
+
+def test_a_rule_that_needs_one_more_state():
+    pairs = [parameters_of(tensors()), parameters_of(tensors())]
+    for parameters, later in zip(pairs, (False, True), strict=True):
+        optimizer = Adam(parameters)
+        walk(optimizer, parameters, range(3))
+        optimizer.param_groups[0]["amsgrad"] = later
+        walk(optimizer, parameters, range(3, 4))
+        for p in parameters:
+            pairs.append([optimizer.state[p][key] for key in ("step", "exp_avg", "exp_avg_sq")])
+    assert_same(pairs[1], pairs[0])  # the largest mean square so far is that of the one step
+    half = len(pairs) // 2 + 1
+    for without, with_it in zip(pairs[2:half], pairs[half:], strict=True):
+        assert_same(with_it, without)
 
 
 @pytest.mark.parametrize("how", ["cleared", "replaced", "count"])

@@ -136,14 +136,17 @@ def converted(p):
     p.data = p.data.half()
 
 
+@pytest.mark.parametrize("tensor", [False, True])
 @pytest.mark.parametrize("change", [moved, shortened, converted])
-def test_parameters_that_moved_are_refused(change):
+def test_parameters_that_moved_are_refused(change, tensor):
     parameters = parameters_of([torch.zeros(3), torch.zeros(4)])
     optimizer = optimizers.SGD(1.0)
     optimizer.build(parameters)
     old = parameters[1].data
     change(parameters[1])
-    gradients = [np.ones(3, np.float32), np.ones(4, np.float32)]
+    gradients: list = [np.ones(3, np.float32), np.ones(4, np.float32)]
+    if tensor:
+        gradients = [torch.from_numpy(g) for g in gradients]
     with pytest.raises(ValueError, match=r"parameters\[1\] was moved"):
         optimizer.apply(gradients)
     assert parameters[0].tolist() == [0.0] * 3

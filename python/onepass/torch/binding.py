@@ -72,8 +72,6 @@ class Part:
         if optimizer.counts_steps:
             self._count(found)
         self._facts = [_facts(p, kept) for p, kept in zip(self.parameters, self.kept, strict=True)]
-        written = [t for of in found for t in (of.p, *of.states.values())]
-        self._written = {t.data_ptr() for t in written} - {0}
         self._numbers = [_NUMBERS[of.p.dtype] for of in found]
 
     def _count(self, found: Sequence[Found]) -> None:
@@ -118,8 +116,6 @@ class Part:
             if not fits or g.is_neg():
                 g = gradients[-1] = _laid_out(g, p)
             addresses.append(g.data_ptr())
-        if not self._written.isdisjoint(addresses):
-            self._copy_aliases()
         return True
 
     def _takes_type(self, i: int, g: Tensor) -> bool:
@@ -127,13 +123,6 @@ class Part:
         self.numbers = [*self.numbers]
         self.numbers[i] = _NUMBERS.get(g.dtype, -1)
         return self.numbers[i] >= 0
-
-    def _copy_aliases(self) -> None:
-        """Copy gradients that lie where the step writes."""
-        for i, g in enumerate(self.gradients):
-            if g is not None and self.addresses[i] in self._written:
-                self.gradients[i] = copy = g.detach().clone()
-                self.addresses[i] = copy.data_ptr()
 
     def step(self, rates: list[float]) -> None:
         """Step from the gathered gradients, if there are any."""
