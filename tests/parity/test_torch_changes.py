@@ -142,18 +142,17 @@ def test_parameters_replaced_inside_a_group():
 
 
 def test_a_rule_that_needs_one_more_state():
-    pairs = [parameters_of(tensors()), parameters_of(tensors())]
-    for parameters, later in zip(pairs, (False, True), strict=True):
+    found = []
+    for later in (False, True):
+        parameters = parameters_of(tensors())
         optimizer = Adam(parameters)
         walk(optimizer, parameters, range(3))
         optimizer.param_groups[0]["amsgrad"] = later
         walk(optimizer, parameters, range(3, 4))
-        for p in parameters:
-            pairs.append([optimizer.state[p][key] for key in ("step", "exp_avg", "exp_avg_sq")])
-    assert_same(pairs[1], pairs[0])  # the largest mean square so far is that of the one step
-    half = len(pairs) // 2 + 1
-    for without, with_it in zip(pairs[2:half], pairs[half:], strict=True):
-        assert_same(with_it, without)
+        states = (optimizer.state[p] for p in parameters)
+        kept = [of[key] for of in states for key in ("step", "exp_avg", "exp_avg_sq")]
+        found.append([*parameters, *kept])
+    assert_same(found[1], found[0])  # the largest mean square so far is that of the one step
 
 
 @pytest.mark.parametrize("how", ["cleared", "replaced", "count"])

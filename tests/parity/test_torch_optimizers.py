@@ -102,6 +102,12 @@ def test_missing_gradients_leave_the_parameter_and_its_count_alone(case):
             assert mine.state[q]["step"] == reference.state[p]["step"]
 
 
+def test_every_rule_is_there():
+    found = {name.lower() for name in onepass.torch.__all__ if name != "Optimizer"}
+    assert found == set(onepass.optimizers.registry.names())
+    assert found == {name.lower() for name in (*CLASSES, *BEYOND)}
+
+
 @pytest.mark.parametrize("name", CLASSES)
 def test_arguments_are_torchs(name):
     known = inspect.signature(getattr(torch.optim, name).__init__).parameters
