@@ -276,6 +276,9 @@ def test_max_grad_norm_may_change():
     p.grad = torch.tensor([3.0, 4.0])
     optimizer.step()
     assert optimizer.grad_norm == 5.0
+    p.grad = None
+    optimizer.step()
+    assert optimizer.grad_norm == 0.0
     torch.testing.assert_close(p.detach(), torch.tensor([-0.6, -0.8]), rtol=1e-6, atol=0)
     assert copy.deepcopy(optimizer).max_grad_norm == 1.0
     with pytest.raises(ValueError, match="max_grad_norm must be"):

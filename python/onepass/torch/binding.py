@@ -124,21 +124,22 @@ class Part:
         self.numbers[i] = _NUMBERS.get(g.dtype, -1)
         return self.numbers[i] >= 0
 
-    def step(self, rates: list[float]) -> None:
-        """Step from the gathered gradients, if there are any."""
+    def step(self, rates: list[float]) -> bool:
+        """Step from the gathered gradients; False if there are none."""
         gradients, stepped = self.gradients, self.parameters
         present: Any = 1
         if not self.complete:
             present = [g is not None for g in gradients]
             stepped = [p for p, there in zip(stepped, present, strict=True) if there]
         if not stepped:
-            return
+            return False
         self.native.apply_addresses(self.addresses, self.numbers, rates, self.steps_done + 1)
         self.steps_done += 1
         if self.counts is not None:
             self.counts += present
         _torch_tensors.note_writes(stepped)
         self.gradients = []
+        return True
 
 
 class Binding:
@@ -245,11 +246,11 @@ class Binding:
 
     def step(self) -> float | None:
         """Step from what was gathered; return the norm of the gradients if they are clipped."""
+        norm = 0.0
         for part in self._parts:
-            part.step(self._rates)
-        if not self._clips:
-            return None
-        return self._parts[0].native.global_norm if self._parts else 0.0
+            if part.step(self._rates):
+                norm = part.native.global_norm
+        return norm if self._clips else None  # with a clip there is one part
 
 
 def _frozen(values: tuple[Any, ...]) -> tuple[Any, ...] | None:

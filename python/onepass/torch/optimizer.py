@@ -146,8 +146,8 @@ class Optimizer(torch.optim.Optimizer):
         TypeError, ValueError
             If a parameter, gradient or state cannot be stepped; then nothing has changed.
         """
-        if self._is_watched():
-            return self._watched_step(closure)
+        if self._is_watched():  # hooks are told the arguments that were given
+            return self._watched_step() if closure is None else self._watched_step(closure)
         return self._step(closure)
 
     # torch wraps each class's step to call hooks and the profiler, which takes 5 us even where
@@ -222,9 +222,9 @@ class Optimizer(torch.optim.Optimizer):
     def _take_states(self, given: Mapping[str, Any]) -> None:
         """Copy the states: torch's loading shares them, and rounds them to the parameters' type."""
         for saved, group in zip(given["param_groups"], self.param_groups, strict=True):
-            for number_of, p in zip(saved["params"], group["params"], strict=True):
-                if number_of in given["state"]:
-                    self.state[p] = _copied(given["state"][number_of], p)
+            for key, p in zip(saved["params"], group["params"], strict=True):
+                if key in given["state"]:
+                    self.state[p] = _copied(given["state"][key], p)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**super().__getstate__(), "_max_grad_norm": self._max_grad_norm}
