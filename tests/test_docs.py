@@ -27,11 +27,15 @@ def modules():
 
 @pytest.mark.parametrize("code", EXAMPLES)
 def test_example_in_documents(code):
+    if "import torch" in code:
+        pytest.importorskip("torch")
     exec(compile(code, "example", "exec"), {"__name__": "example"})
 
 
 @pytest.mark.parametrize("name", modules())
 def test_examples_in_docstrings(name):
+    if name.startswith("onepass.torch"):
+        pytest.importorskip("torch")
     results = doctest.testmod(importlib.import_module(name))
     assert results.failed == 0
 

@@ -2,6 +2,7 @@
 #include <pybind11/stl.h>
 
 #include <array>
+#include <cmath>
 #include <string>
 #include <vector>
 
@@ -93,6 +94,12 @@ void register_formulas(py::module_& m) {
         return result;
       },
       py::arg("counter"), py::arg("key"));
+  m.def(
+      "nadam_momentum_product",
+      [](double beta_1, double momentum_decay, int64_t t) {
+        return std::exp(math::log_momentum_product(beta_1, momentum_decay, t));
+      },
+      py::arg("beta_1"), py::arg("momentum_decay"), py::arg("t"));
   m.def("accuracies", [] {
     return py::dict(
         py::arg("binary") = static_cast<int>(Accuracy::kBinary),

@@ -322,7 +322,7 @@ void OptimizerObject::run(const std::vector<double>& learning_rates, int64_t t) 
 namespace {
 
 RuleSettings rule_settings(int rule, bool torch_convention, const std::vector<double>& options,
-                           double weight_decay, bool decoupled_decay) {
+                           double weight_decay, bool decoupled_decay, bool maximize) {
   RuleSettings settings;
   settings.rule = rule;
   settings.torch_convention = torch_convention;
@@ -330,6 +330,7 @@ RuleSettings rule_settings(int rule, bool torch_convention, const std::vector<do
   std::copy(options.begin(), options.end(), settings.options);
   settings.weight_decay = weight_decay;
   settings.decoupled_decay = decoupled_decay;
+  settings.maximize = maximize;
   return settings;
 }
 
@@ -337,11 +338,12 @@ std::shared_ptr<OptimizerObject> make_optimizer(bool float64, double clip_value,
                                                 double global_clip_norm, double unscale,
                                                 bool needs_finite, bool clears_gradients,
                                                 int64_t calls_a_step, double average_keep,
-                                                int64_t average_replaces) {
+                                                int64_t average_replaces, bool clips_as_torch) {
   if (calls_a_step < 1) throw py::value_error("calls_a_step must be at least 1");
   return std::make_shared<OptimizerObject>(
-      float64, OptimizerSettings{clip_value, clip_norm, global_clip_norm, unscale, needs_finite,
-                                 clears_gradients, calls_a_step, average_keep, average_replaces});
+      float64, OptimizerSettings{clip_value, clip_norm, global_clip_norm, clips_as_torch, unscale,
+                                 needs_finite, clears_gradients, calls_a_step, average_keep,
+                                 average_replaces});
 }
 
 }  // namespace
@@ -355,25 +357,25 @@ void register_optimizer(py::module_& m) {
       .def(py::init(&make_optimizer), arg("float64"), py::kw_only(), arg("clip_value") = 0.0,
            arg("clip_norm") = 0.0, arg("global_clip_norm") = 0.0, arg("unscale") = 1.0,
            arg("needs_finite") = false, arg("clears_gradients") = false, arg("calls_a_step") = 1,
-           arg("average_keep") = 0.0, arg("average_replaces") = 0)
+           arg("average_keep") = 0.0, arg("average_replaces") = 0, arg("clips_as_torch") = false)
       .def(
           "add_group",
           [](Self& self, int rule, bool torch_convention, const Options& options,
-             double weight_decay, bool decoupled_decay) {
-            return self.add_group(
-                rule_settings(rule, torch_convention, options, weight_decay, decoupled_decay));
+             double weight_decay, bool decoupled_decay, bool maximize) {
+            return self.add_group(rule_settings(rule, torch_convention, options, weight_decay,
+                                                decoupled_decay, maximize));
           },
           arg("rule"), arg("torch_convention"), arg("options"), arg("weight_decay"),
-          arg("decoupled_decay"))
+          arg("decoupled_decay"), arg("maximize") = false)
       .def(
           "set_group",
           [](Self& self, int group, int rule, bool torch_convention, const Options& options,
-             double weight_decay, bool decoupled_decay) {
+             double weight_decay, bool decoupled_decay, bool maximize) {
             self.set_group(group, rule_settings(rule, torch_convention, options, weight_decay,
-                                                decoupled_decay));
+                                                decoupled_decay, maximize));
           },
           arg("group"), arg("rule"), arg("torch_convention"), arg("options"), arg("weight_decay"),
-          arg("decoupled_decay"))
+          arg("decoupled_decay"), arg("maximize") = false)
       .def("add", &Self::add, arg("p"), arg("states"), arg("decays"), none("sum"), none("average"),
            arg("group") = 0, arg("missed") = 0)
       .def("set_gradients", &Self::set_gradients, arg("gradients"))

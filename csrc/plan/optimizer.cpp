@@ -19,6 +19,9 @@ double global_clip_factor(double clip, double norm) {
   return std::isfinite(norm) ? clip_factor(clip, norm) : std::numeric_limits<double>::quiet_NaN();
 }
 
+// As torch: the norm is taken a little larger, and an infinite one makes finite elements 0.
+double torch_clip_factor(double clip, double norm) { return clip_factor(clip, norm + 1e-6); }
+
 template <class T>
 constexpr Number kOwn = sizeof(T) == sizeof(float) ? Number::kFloat32 : Number::kFloat64;
 
@@ -122,7 +125,8 @@ class OptimizerOf final : public Optimizer {
         return clear_gradients(team);
       }
       if (settings_.global_clip_norm > 0.0) {
-        scale *= global_clip_factor(settings_.global_clip_norm, norm);
+        scale *= settings_.clips_as_torch ? torch_clip_factor(settings_.global_clip_norm, norm)
+                                          : global_clip_factor(settings_.global_clip_norm, norm);
       } else if (settings_.clip_norm > 0.0) {
         if (team.rank == 0) clip_each(learning_rates, scale);
         team.sync();
@@ -160,7 +164,8 @@ class OptimizerOf final : public Optimizer {
     const bool beside = std::any_of(tensors_.begin(), tensors_.end(), [&](const Tensor& tensor) {
       return needs_beside(tensor) || tensor.missed != 0;
     });
-    return !needs_norms() && !beside && groups() == 1 && settings_.unscale == 1.0;
+    return !needs_norms() && !beside && groups() == 1 && !groups_[0].maximize &&
+           settings_.unscale == 1.0;
   }
 
   void prepare(double learning_rate, int64_t t, double* scalars) const override {
@@ -289,7 +294,7 @@ class OptimizerOf final : public Optimizer {
     const RuleSettings& settings = groups_[group];
     const double decay = decays ? settings.weight_decay : 0.0;
     Around around;
-    around.scale = scale;
+    around.scale = settings.maximize ? -scale : scale;
     around.clip = settings_.clip_value;
     around.keep = settings.decoupled_decay ? 1.0 - learning_rate * decay : 1.0;
     around.l2 = settings.decoupled_decay ? 0.0 : decay;

@@ -16,6 +16,7 @@ struct RuleSettings {
   double options[kMaxScalars] = {};
   double weight_decay = 0.0;
   bool decoupled_decay = true;  // p *= 1 - lr * decay, else g += decay * p
+  bool maximize = false;        // steps against the gradient's sign
 };
 
 // What surrounds all rules. At most one of the three clips is set (0: none).
@@ -23,6 +24,7 @@ struct OptimizerSettings {
   double clip_value = 0.0;
   double clip_norm = 0.0;         // of each tensor's gradient
   double global_clip_norm = 0.0;  // of all gradients together
+  bool clips_as_torch = false;    // the latter as torch.nn.utils.clip_grad_norm_ does
   double unscale = 1.0;           // gradients are multiplied by this first
   bool needs_finite = false;      // a step with a gradient that is not finite is left out
   bool clears_gradients = false;

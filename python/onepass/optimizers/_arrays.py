@@ -11,6 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from onepass import _core
+from onepass.optimizers import _torch_tensors
+from onepass.optimizers._torch_tensors import is_tensor
 
 Array = npt.NDArray[Any]
 _LINE = 64
@@ -41,19 +43,14 @@ def computes_in_double(parameters: Sequence[Array]) -> bool:
     return len(parameters) > 0 and parameters[0].dtype == np.float64
 
 
-def checked_parameters(arrays: object) -> list[Array]:
-    """Return the parameters as a list; refuse what a step could not update in place."""
-    if not isinstance(arrays, Sequence) or isinstance(arrays, str | bytes):
+def checked_parameters(given: object) -> list[Array]:
+    """Return the parameters as arrays; refuse what a step could not update in place."""
+    if not isinstance(given, Sequence) or isinstance(given, str | bytes):
         raise TypeError(
-            f"parameters must be a list or tuple of NumPy arrays, got {type(arrays).__name__}"
+            f"parameters must be a list or tuple of NumPy arrays, got {type(given).__name__}"
         )
+    arrays = [_parameter(f"parameters[{i}]", a) for i, a in enumerate(given)]
     for i, a in enumerate(arrays):
-        if not isinstance(a, np.ndarray):
-            raise TypeError(f"parameters[{i}] must be a NumPy array, got {type(a).__name__}")
-        if not is_number(a):
-            raise TypeError(
-                f"parameters[{i}] must be float32, float64, float16 or bfloat16, got {a.dtype}"
-            )
         if (a.dtype == np.float64) != computes_in_double(arrays):
             raise TypeError(
                 "parameters must be all float64 or none: parameters[0] is "
@@ -68,7 +65,18 @@ def checked_parameters(arrays: object) -> list[Array]:
                 f"parameters[{i}] must be C-contiguous, got shape {a.shape} with strides "
                 f"{a.strides}"
             )
-    return list(arrays)
+    return arrays
+
+
+def _parameter(name: str, a: object) -> Array:
+    """Return an array, or one over the memory of a tensor."""
+    if is_tensor(a):
+        return _torch_tensors.parameter_array(a, name)
+    if not isinstance(a, np.ndarray):
+        raise TypeError(f"{name} must be a NumPy array, got {type(a).__name__}")
+    if not is_number(a):
+        raise TypeError(f"{name} must be float32, float64, float16 or bfloat16, got {a.dtype}")
+    return a
 
 
 def state_of(p: Array) -> Array:
@@ -95,10 +103,13 @@ class Memory:
 
     def owner(self, a: Array) -> str | None:
         """Return the name of an array that `a` overlaps."""
-        if not a.size:
+        return self.owner_of(a.ctypes.data, a.nbytes)
+
+    def owner_of(self, start: int, size: int) -> str | None:
+        """Return the name of an array that so many bytes from an address on overlap."""
+        if not size:
             return None
-        start, end = _range(a)
-        last = bisect_right(self._starts, end - 1) - 1
+        last = bisect_right(self._starts, start + size - 1) - 1
         if last >= 0 and self._ranges[last][1] > start:
             return self._ranges[last][2]
         return None

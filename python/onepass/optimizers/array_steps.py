@@ -10,6 +10,7 @@ import numpy as np
 
 from onepass import _core
 from onepass._formulas import Rule
+from onepass.optimizers import _torch_tensors
 from onepass.optimizers._arguments import Convention
 from onepass.optimizers._arrays import (
     Array,
@@ -21,6 +22,7 @@ from onepass.optimizers._arrays import (
     is_plain,
     state_of,
 )
+from onepass.optimizers._torch_tensors import is_tensor
 from onepass.optimizers.saved_state import FORMAT, LISTS, checked_state
 
 
@@ -53,7 +55,10 @@ class ArraySteps(ABC):
     convention: Convention
     _bound: bool
     _native: _core.Optimizer | None
-    _parameters: list[Array]
+    _direct: _core.Optimizer | None  # the same, where nothing is a tensor of torch
+    _ready: _torch_tensors.Ready | None  # where all are tensors
+    _given: list[Any]  # arrays or tensors
+    _parameters: list[Array]  # the same as arrays
     _states: list[Array]
     _sums: list[Array]
     _averages: list[Array]
@@ -77,7 +82,7 @@ class ArraySteps(ABC):
         """Return a new native optimizer of these settings."""
 
     @abstractmethod
-    def _excluded(self, parameters: list[Array]) -> set[int]:
+    def _excluded(self, parameters: list[Any]) -> set[int]:
         """Return the indices of parameters that do not decay."""
 
     def build(self, arrays: Sequence[Array]) -> None:
@@ -85,9 +90,10 @@ class ArraySteps(ABC):
 
         Parameters
         ----------
-        arrays : list or tuple of NumPy arrays
+        arrays : list or tuple of NumPy arrays or of torch's CPU tensors
             Of any shape; writeable, C-contiguous, not overlapping. All float64; or each float32,
-            float16 or ml_dtypes' bfloat16: then steps are computed, and states kept, in float32.
+            float16 or bfloat16 (of torch or ml_dtypes): then steps are computed, and states kept,
+            in float32.
 
         Raises
         ------
@@ -96,33 +102,38 @@ class ArraySteps(ABC):
 
         Notes
         -----
-        The arrays are kept, not copied: they must not be resized. States start at zero, unless
-        the optimizer says otherwise.
+        The arrays are kept, not copied: they must not be resized or moved. States start at zero,
+        unless the optimizer says otherwise.
         """
         parameters = checked_parameters(arrays)
         if self._bound:
-            if self._native is not None and _same(parameters, self._parameters):
+            if self._native is not None and _same(arrays, self._given):
                 return
             raise ValueError(
                 f"this {type(self).__name__} is already built for other parameters; "
                 "make a new optimizer for these"
             )
-        self._decayed = [i not in self._excluded(parameters) for i in range(len(parameters))]
-        self._parameters = parameters
-        self._states = [state for p in parameters for state in self._new_states(p)]
+        given = list(arrays)
+        self._decayed = [i not in self._excluded(given) for i in range(len(given))]
+        self._given = given
+        self._states = [
+            state
+            for p, given_as in zip(parameters, given, strict=True)
+            for state in self._new_states(p, given_as)
+        ]
         self._sums = [state_of(p) for p in parameters if self._calls_a_step > 1]
         self._averages = [state_of(p) for p in parameters if self.use_ema]
         self._bind()
 
-    def _new_states(self, p: Array) -> list[Array]:
+    def _new_states(self, p: Array, given: Any) -> list[Array]:
         states = [state_of(p) for _ in range(self.rule.states)]
-        self.start_states(p, states)
+        self.start_states(_torch_tensors.values_of(given) if is_tensor(given) else p, states)
         return states
 
     def _bind(self) -> None:
         """Make the native optimizer of the arrays."""
         slots = self.rule.states
-        parameters = self._parameters
+        parameters = self._parameters = checked_parameters(self._given)
         named = [(f"parameters[{i}]", p) for i, p in enumerate(parameters)]
         named += [(f"the state of parameters[{i // slots}]", s) for i, s in enumerate(self._states)]
         named += [(f"the sum of gradients[{i}]", s) for i, s in enumerate(self._sums)]
@@ -138,6 +149,9 @@ class ArraySteps(ABC):
                 self._averages[i] if self._averages else None,
             )
         self._native = native
+        self._direct = None if any(map(is_tensor, self._given)) else native
+        only_tensors = self._direct is None and all(map(is_tensor, self._given))
+        self._ready = _torch_tensors.Ready(self._given) if only_tensors else None
         self._reports = bool(self.clipnorm or self.global_clipnorm or self.skip_nonfinite)
 
     @property
@@ -209,16 +223,19 @@ class ArraySteps(ABC):
         var_list : list of arrays, optional
             Of the optimizer's parameters; by default all.
         """
-        for p, average in zip(self._parameters, self._averages, strict=False):
+        for p, average in zip(self._given, self._averages, strict=False):
             if self._calls and (var_list is None or any(p is v for v in var_list)):
-                np.copyto(p, average, casting="unsafe")
+                if is_tensor(p):
+                    _torch_tensors.assign(p, average)
+                else:
+                    np.copyto(p, average, casting="unsafe")
 
     def apply(self, grads: Iterable[Array | None]) -> StepResult:
         """Do one step on the arrays given to `build`, in place.
 
         Parameters
         ----------
-        grads : iterable of NumPy arrays
+        grads : iterable of NumPy arrays or torch's CPU tensors
             One a parameter, in order, of its shape, in any floating-point type. They are not
             written to, unless ``zero_grads`` says so; one that is not C-contiguous is copied first.
             None leaves its parameter alone.
@@ -230,9 +247,14 @@ class ArraySteps(ABC):
         Raises
         ------
         TypeError, ValueError
-            If a gradient does not fit its parameter or overlaps one; then nothing has changed.
+            If a gradient does not fit its parameter or overlaps one, or if a parameter has moved;
+            then nothing has changed.
+
+        Notes
+        -----
+        Of tensors the version counters advance, so that autograd refuses a graph of older values.
         """
-        native = self._native
+        native = self._direct
         known = self._learning_rate
         # A callable is asked once.
         rate = self._learning_rate_at(self._calls) if callable(known) else known
@@ -247,8 +269,28 @@ class ArraySteps(ABC):
             raise ValueError(
                 f"{type(self).__name__}.apply needs parameters: call build(arrays) first"
             )
-        gradients = self._usable(grads)
-        self._native.apply(gradients, rate, self._calls + 1)
+        ready = self._ready.gradients(grads, self._memory.owner_of) if self._ready else None
+        if ready is not None:
+            self._native.apply_addresses(*ready, [rate], self._calls + 1)
+        else:
+            gradients = self._usable(grads)
+            self._check_tensors()
+            self._native.apply(gradients, rate, self._calls + 1)
+        self._note_writes(grads)
+
+    def _note_writes(self, grads: list[Any]) -> None:
+        written = [
+            p for p, g in zip(self._given, grads, strict=True) if g is not None and is_tensor(p)
+        ]
+        if self.zero_grads:
+            written += filter(is_tensor, grads)
+        if written:
+            _torch_tensors.note_writes(written)
+
+    def _check_tensors(self) -> None:
+        for i, (p, a) in enumerate(zip(self._given, self._parameters, strict=True)):
+            if p is not a and not _torch_tensors.lies_over(a, p):
+                raise ValueError(f"parameters[{i}] was moved, resized or converted since build()")
 
     def _usable(self, grads: list[Array | None]) -> list[Array | None]:
         """Return gradients that a sweep can read; their shapes and dtypes are checked natively."""
@@ -256,10 +298,12 @@ class ArraySteps(ABC):
             raise ValueError("gradients holds None alone: no parameter would change")
         return [None if g is None else self._usable_one(i, g) for i, g in enumerate(grads)]
 
-    def _usable_one(self, i: int, g: Array) -> Array:
-        if not isinstance(g, np.ndarray):
+    def _usable_one(self, i: int, g: Any) -> Array:
+        if is_tensor(g):
+            g = _torch_tensors.gradient_array(g, f"gradients[{i}]", self.zero_grads)
+        elif not isinstance(g, np.ndarray):
             raise TypeError(f"gradients[{i}] must be a NumPy array, got {type(g).__name__}")
-        if not is_number(g):
+        elif not is_number(g):
             raise TypeError(
                 f"gradients[{i}] must be float32, float64, float16 or bfloat16, got {g.dtype}"
             )
@@ -287,5 +331,5 @@ class ArraySteps(ABC):
         return not skipped and self._calls % self._calls_a_step != 0
 
 
-def _same(a: list[Array], b: list[Array]) -> bool:
+def _same(a: Sequence[Any], b: list[Any]) -> bool:
     return len(a) == len(b) and all(x is y for x, y in zip(a, b, strict=True))

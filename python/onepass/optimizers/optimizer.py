@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from onepass import _core
 from onepass._formulas import Rule, hyper_values
+from onepass.optimizers import _torch_tensors
 from onepass.optimizers._arguments import (
     AROUND,
     Around,
@@ -138,8 +139,11 @@ class Optimizer(ArraySteps):
         self._not_decayed: list[object] = []
         self._not_decayed_names: list[re.Pattern[str]] = []
         self._native: _core.Optimizer | None = None
+        self._direct: _core.Optimizer | None = None
+        self._ready: _torch_tensors.Ready | None = None
         self._bound = False
         self._owner: HasStates | None = None
+        self._given: list[Any] = []
         self._parameters: list[Array] = []
         self._decayed: list[bool] = []
         self._states: list[Array] = []
@@ -301,7 +305,7 @@ class Optimizer(ArraySteps):
             return variable is None
         return not any(pattern.search(name) for pattern in self._not_decayed_names)
 
-    def _excluded(self, parameters: list[Array]) -> set[int]:
+    def _excluded(self, parameters: list[Any]) -> set[int]:
         if self._not_decayed_names:
             raise ValueError(
                 "var_names cannot exclude plain arrays, they have no names: use var_list"
@@ -414,7 +418,8 @@ class Optimizer(ArraySteps):
 
     def __getstate__(self) -> dict[str, Any]:
         native = self._native
-        state = {**vars(self), "_native": None, "_missed": native.missed if native else []}
+        state = {**vars(self), "_missed": native.missed if native else []}
+        state |= {"_native": None, "_direct": None, "_ready": None, "_parameters": []}
         state.pop("_memory", None)
         return state
 

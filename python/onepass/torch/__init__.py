@@ -1,0 +1,36 @@
+"""The update rules as optimizers of torch: change the import, and nothing else.
+
+``from onepass.torch import AdamW`` in place of ``from torch.optim import AdamW``. The classes have
+the arguments, defaults, parameter groups, hooks and state dictionaries of torch's classes of the
+same names, and step float32, float64, float16 and bfloat16 parameters on the CPU in one pass over
+memory. Rules that torch does not have follow the same manners.
+
+Every class also takes ``max_grad_norm``: gradients are clipped by their global norm on the way, as
+`torch.nn.utils.clip_grad_norm_` would do before the step; ``grad_norm`` is then the norm.
+"""
+
+try:
+    import torch as _torch  # noqa: F401
+except ImportError as error:
+    raise ImportError("onepass.torch needs torch: pip install torch") from error
+
+from onepass.torch.adam import Adam, Adamax, AdamW, NAdam, RAdam, ScheduleFreeAdamW
+from onepass.torch.optimizer import Optimizer
+from onepass.torch.rules import SGD, Adadelta, Adagrad, Ftrl, Lion, RMSprop, Rprop
+
+__all__ = [
+    "SGD",
+    "Adadelta",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "Adamax",
+    "Ftrl",
+    "Lion",
+    "NAdam",
+    "Optimizer",
+    "RAdam",
+    "RMSprop",
+    "Rprop",
+    "ScheduleFreeAdamW",
+]

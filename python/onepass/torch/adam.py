@@ -1,0 +1,266 @@
+"""Adam and its relatives under torch's names, with the arguments of torch's classes.
+
+What a rule computes, and where it comes from, stands with its class in `onepass.optimizers`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from onepass import _core, optimizers
+from onepass.torch.optimizer import Betas, Number, Optimizer
+
+
+class Adam(Optimizer):
+    """`torch.optim.Adam`, and with ``amsgrad=True`` AMSGrad.
+
+    Parameters
+    ----------
+    params : iterable of tensors, of (name, tensor) or of groups
+    lr, betas, eps, weight_decay, amsgrad, maximize, decoupled_weight_decay
+        As torch's.
+    foreach, fused
+        Accepted, without effect.
+    capturable, differentiable
+        Accepted at False.
+    max_grad_norm : float > 0, optional
+        Largest norm of all gradients together.
+    """
+
+    rule_class = optimizers.Adam
+    hypers = ("betas", "eps", "weight_decay", "amsgrad")
+    slots = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq")
+
+    def __init__(
+        self,
+        params: Any,
+        lr: Number = 1e-3,
+        betas: Betas = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0,
+        amsgrad: bool = False,
+        *,
+        foreach: bool | None = None,
+        maximize: bool = False,
+        capturable: bool = False,
+        differentiable: bool = False,
+        fused: bool | None = None,
+        decoupled_weight_decay: bool = False,
+        max_grad_norm: float | None = None,
+    ) -> None:
+        super().__init__(params, locals())
+
+
+class AdamW(Adam):
+    """`torch.optim.AdamW`: Adam with a weight decay that is not part of the gradient.
+
+    Parameters
+    ----------
+    params : iterable of tensors, of (name, tensor) or of groups
+    lr, betas, eps, weight_decay, amsgrad, maximize
+        As torch's.
+    foreach, fused, capturable, differentiable, max_grad_norm
+        As in :class:`Adam`.
+    """
+
+    def __init__(
+        self,
+        params: Any,
+        lr: Number = 1e-3,
+        betas: Betas = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 1e-2,
+        amsgrad: bool = False,
+        *,
+        maximize: bool = False,
+        foreach: bool | None = None,
+        capturable: bool = False,
+        differentiable: bool = False,
+        fused: bool | None = None,
+        max_grad_norm: float | None = None,
+    ) -> None:
+        super().__init__(
+            params,
+            lr,
+            betas,
+            eps,
+            weight_decay,
+            amsgrad,
+            foreach=foreach,
+            maximize=maximize,
+            capturable=capturable,
+            differentiable=differentiable,
+            fused=fused,
+            decoupled_weight_decay=True,
+            max_grad_norm=max_grad_norm,
+        )
+
+
+class Adamax(Optimizer):
+    """`torch.optim.Adamax`: Adam with the largest magnitude of the gradients below.
+
+    Parameters
+    ----------
+    params : iterable of tensors, of (name, tensor) or of groups
+    lr, betas, eps, weight_decay, maximize
+        As torch's.
+    foreach, capturable, differentiable, max_grad_norm
+        As in :class:`Adam`.
+    """
+
+    rule_class = optimizers.Adamax
+    hypers = ("betas", "eps", "weight_decay")
+    slots = ("exp_avg", "exp_inf")
+
+    def __init__(
+        self,
+        params: Any,
+        lr: Number = 2e-3,
+        betas: Betas = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0,
+        foreach: bool | None = None,
+        *,
+        maximize: bool = False,
+        differentiable: bool = False,
+        capturable: bool = False,
+        max_grad_norm: float | None = None,
+    ) -> None:
+        super().__init__(params, locals())
+
+
+class NAdam(Optimizer):
+    """`torch.optim.NAdam`: Adam with Nesterov's momentum.
+
+    Parameters
+    ----------
+    params : iterable of tensors, of (name, tensor) or of groups
+    lr, betas, eps, weight_decay, momentum_decay, decoupled_weight_decay, maximize
+        As torch's.
+    foreach, capturable, differentiable, max_grad_norm
+        As in :class:`Adam`.
+
+    Notes
+    -----
+    The product of all momenta is computed from the present ``betas`` and ``momentum_decay``. torch
+    keeps it as ``mu_product`` and so remembers earlier ones, if they changed. It is in state
+    dictionaries, for torch, but not in ``state``.
+    """
+
+    rule_class = optimizers.Nadam
+    hypers = ("betas", "eps", "weight_decay", "momentum_decay")
+    slots = ("exp_avg", "exp_avg_sq")
+
+    def __init__(
+        self,
+        params: Any,
+        lr: Number = 2e-3,
+        betas: Betas = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0,
+        momentum_decay: float = 4e-3,
+        decoupled_weight_decay: bool = False,
+        *,
+        foreach: bool | None = None,
+        maximize: bool = False,
+        capturable: bool = False,
+        differentiable: bool = False,
+        max_grad_norm: float | None = None,
+    ) -> None:
+        super().__init__(params, locals())
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state as torch's class has it."""
+        packed: dict[str, Any] = super().state_dict()
+        packed["state"] = dict(packed["state"])
+        for group in packed["param_groups"]:
+            given = self.arguments(group)
+            for number in group["params"]:
+                state = packed["state"].get(number)
+                if state:
+                    product = _core.nadam_momentum_product(
+                        given["beta_1"], given["momentum_decay"], int(state["step"])
+                    )
+                    tensor = state["step"].new_tensor(product)
+                    packed["state"][number] = {**state, "mu_product": tensor}
+        return packed
+
+    def _take_states(self, given: Any) -> None:
+        super()._take_states(given)
+        for state in self.state.values():
+            state.pop("mu_product", None)
+
+
+class RAdam(Optimizer):
+    """`torch.optim.RAdam`: Adam whose first steps go without its denominator.
+
+    Parameters
+    ----------
+    params : iterable of tensors, of (name, tensor) or of groups
+    lr, betas, eps, weight_decay, decoupled_weight_decay, maximize
+        As torch's.
+    foreach, capturable, differentiable, max_grad_norm
+        As in :class:`Adam`.
+    """
+
+    rule_class = optimizers.RAdam
+    hypers = ("betas", "eps", "weight_decay")
+    slots = ("exp_avg", "exp_avg_sq")
+
+    def __init__(
+        self,
+        params: Any,
+        lr: Number = 1e-3,
+        betas: Betas = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0,
+        decoupled_weight_decay: bool = False,
+        *,
+        foreach: bool | None = None,
+        maximize: bool = False,
+        capturable: bool = False,
+        differentiable: bool = False,
+        max_grad_norm: float | None = None,
+    ) -> None:
+        super().__init__(params, locals())
+
+
+class ScheduleFreeAdamW(Optimizer):
+    """Schedule-free AdamW, as `onepass.optimizers.ScheduleFreeAdamW` and Keras have it.
+
+    Parameters
+    ----------
+    params : iterable of tensors, of (name, tensor) or of groups
+    lr : float >= 0, default 0.0025
+    betas : pair of floats, default (0.9, 0.999)
+    eps : float >= 0, default 1e-8
+    weight_decay : float >= 0, default 0
+        Not part of the gradient.
+    warmup_steps : int >= 0, default 0
+    maximize : bool, default False
+    max_grad_norm : float > 0, optional
+        Largest norm of all gradients together.
+
+    Notes
+    -----
+    torch does not have it. Parameters always hold the points where gradients are taken: there is
+    no ``train`` and ``eval``.
+    """
+
+    rule_class = optimizers.ScheduleFreeAdamW
+    hypers = ("betas", "eps", "weight_decay", "warmup_steps")
+    slots = ("z", "exp_avg_sq")
+
+    def __init__(
+        self,
+        params: Any,
+        lr: Number = 0.0025,
+        betas: Betas = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+        warmup_steps: int = 0,
+        *,
+        maximize: bool = False,
+        max_grad_norm: float | None = None,
+    ) -> None:
+        super().__init__(params, locals())

@@ -1,0 +1,331 @@
+"""The native side of an optimizer of torch: which memory it steps, and whether that still holds.
+
+torch lets everything change between two steps: where a parameter lies, which tensors keep its
+state, what a group says. So each step looks at all of it, which takes about a microsecond a
+parameter, and the native side is made anew where something is not what it was.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
+from operator import is_, itemgetter
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import torch
+
+from onepass import _core, optimizers
+from onepass.optimizers import _torch_tensors
+from onepass.optimizers._arrays import Array, Memory
+from onepass.optimizers._torch_tensors import array_over, flat
+
+if TYPE_CHECKING:
+    from onepass.torch.optimizer import NativeRule, Optimizer
+
+Tensor = Any
+
+_NOTHING: dict[str, Tensor] = {}
+_NUMBERS = {getattr(torch, name[6:]): number for name, number in _torch_tensors.NUMBERS.items()}
+
+
+def state_type(p: Tensor) -> Any:
+    """Return the type in which a parameter's states are kept: float32 for one of 16 bits."""
+    return torch.float64 if p.dtype == torch.float64 else torch.float32
+
+
+class Found(NamedTuple):
+    """A parameter with what keeps its state, checked."""
+
+    p: Tensor
+    name: str
+    group: int
+    states: dict[str, Tensor]
+    steps: int  # that it has done
+
+
+class Part:
+    """A native optimizer and its parameters: those computed in float64, or all others."""
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        rules: Iterable[NativeRule],
+        found: Sequence[Found],
+    ) -> None:
+        double = found[0].p.dtype == torch.float64
+        self.native = _core.Optimizer(
+            double, global_clip_norm=optimizer.max_grad_norm or 0.0, clips_as_torch=True
+        )
+        for rule in rules:
+            self.native.add_group(*rule)
+        self.steps_done = max(of.steps for of in found)
+        for of in found:
+            states = [array_over(flat(t)) for t in of.states.values()]
+            missed = self.steps_done - of.steps
+            p = array_over(flat(of.p))
+            self.native.add(p, states, True, group=of.group, missed=missed)
+        self.parameters = [of.p for of in found]
+        self.kept = [of.states for of in found]
+        self.counts: Array | None = None
+        if optimizer.counts_steps:
+            self._count(found)
+        self._facts = [_facts(p, kept) for p, kept in zip(self.parameters, self.kept, strict=True)]
+        self._numbers = [_NUMBERS[of.p.dtype] for of in found]
+
+    def _count(self, found: Sequence[Found]) -> None:
+        """Put the steps done among the states: a tensor each, as torch has it, in one array."""
+        double = torch.get_default_dtype() == torch.float64
+        self.counts = np.array([of.steps for of in found], np.float64 if double else np.float32)
+        # One element of storage each: a pickle of a view would hold all of them.
+        steps = [torch.from_numpy(self.counts[i : i + 1]).view(()) for i in range(len(found))]
+        self.kept = [{"step": step, **of.states} for step, of in zip(steps, found, strict=True)]
+
+    def gather(self, states: Mapping[Tensor, Any]) -> bool:
+        """Take the addresses of the gradients; False if something is not what it was."""
+        self.addresses: list[int] = []
+        self.gradients: list[Tensor | None] = []
+        self.numbers = self._numbers
+        self.complete = True
+        addresses, gradients = self.addresses, self.gradients
+        for p, address, size, dtype, contiguous, strides, kept in self._facts:
+            g = p.grad
+            gradients.append(g)
+            if g is None:
+                self.complete = False
+                addresses.append(0)
+                continue
+            if kept:
+                state = states.get(p, _NOTHING)
+                for key, tensor in kept:
+                    if state.get(key) is not tensor:
+                        return False
+            if p.data_ptr() != address or p.dtype is not dtype:
+                return False
+            if p.numel() != size or p.is_contiguous() is not contiguous or g.numel() != size:
+                return False
+            if g.dtype is not dtype and not self._takes_type(len(addresses), g):
+                return False
+            if contiguous:
+                fits = g.is_contiguous()
+            elif p.stride() != strides:
+                return False
+            else:
+                fits = g.stride() == strides
+            if not fits or g.is_neg():
+                g = gradients[-1] = _laid_out(g, p)
+            addresses.append(g.data_ptr())
+        return True
+
+    def _takes_type(self, i: int, g: Tensor) -> bool:
+        """Note that a gradient is of another type than its parameter."""
+        self.numbers = [*self.numbers]
+        self.numbers[i] = _NUMBERS.get(g.dtype, -1)
+        return self.numbers[i] >= 0
+
+    def step(self, rates: list[float]) -> bool:
+        """Step from the gathered gradients; False if there are none."""
+        gradients, stepped = self.gradients, self.parameters
+        present: Any = 1
+        if not self.complete:
+            present = [g is not None for g in gradients]
+            stepped = [p for p, there in zip(stepped, present, strict=True) if there]
+        if not stepped:
+            return False
+        self.native.apply_addresses(self.addresses, self.numbers, rates, self.steps_done + 1)
+        self.steps_done += 1
+        if self.counts is not None:
+            self.counts += present
+        _torch_tensors.note_writes(stepped)
+        self.gradients = []
+        return True
+
+
+class Binding:
+    """What an optimizer's native side was made for.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a parameter, gradient or state cannot be stepped; then nothing has changed.
+    """
+
+    def __init__(self, optimizer: Optimizer) -> None:
+        groups = optimizer.param_groups
+        self._state = optimizer.state
+        self._lists = [list(group["params"]) for group in groups]
+        self._values_of = itemgetter(*optimizer.watched)
+        self._values = [_frozen(self._values_of(group)) for group in groups]
+        self._rules = [optimizer.rule(group) for group in groups]
+        found = self._find(optimizer)
+        self._parts = self._make_parts(optimizer, found)
+        self._clips = optimizer.max_grad_norm is not None
+        self._rates: list[float] = []
+        for part in self._parts:
+            for p, kept in zip(part.parameters, part.kept, strict=True):
+                if kept:
+                    optimizer.state[p].update(kept)
+
+    def _find(self, optimizer: Optimizer) -> list[Found]:
+        """Return all parameters that have a gradient or a state, with states."""
+        self._waiting: list[Tensor] = []  # others: they get states with their first gradient
+        found: list[Found] = []
+        for i, (params, rule) in enumerate(zip(self._lists, self._rules, strict=True)):
+            keys = optimizer.keys(rule)
+            for p in params:
+                old = optimizer.state.get(p) or {}
+                if p.grad is None and not old and not optimizer.eager:
+                    self._waiting.append(p)
+                    continue
+                name = f"parameter {len(found) + len(self._waiting)}"
+                _check(p, name)
+                states = _states(p, name, old, keys, rule)
+                if optimizer.counts_steps:
+                    steps = int(old.get("step", 0))
+                else:  # whether the first one is done is all that matters
+                    steps = int(all(old.get(key) is not None for key in keys))
+                found.append(Found(p, name, i, states, steps))
+        return found
+
+    def _make_parts(self, optimizer: Optimizer, found: list[Found]) -> list[Part]:
+        arrays = [
+            (what, array_over(flat(t)))
+            for of in found
+            for what, t in (
+                (of.name, of.p),
+                *((f"{key} of {of.name}", t) for key, t in of.states.items()),
+            )
+        ]
+        Memory(arrays)  # refuses those that overlap
+        doubles = [of for of in found if of.p.dtype == torch.float64]
+        others = [of for of in found if of.p.dtype != torch.float64]
+        if optimizer.max_grad_norm is not None and doubles and others:
+            raise ValueError(
+                "max_grad_norm needs parameters that are all float64 or none: "
+                f"{doubles[0].name} is float64, {others[0].name} is {others[0].p.dtype}"
+            )
+        rules = [
+            optimizer.native_rule(group, rule)
+            for group, rule in zip(optimizer.param_groups, self._rules, strict=True)
+        ]
+        return [Part(optimizer, rules, of) for of in (doubles, others) if of]
+
+    def gather(self, optimizer: Optimizer) -> bool:
+        """Take the gradients and learning rates; False if it must be made anew for them."""
+        groups = optimizer.param_groups
+        if optimizer.state is not self._state or len(groups) != len(self._lists):
+            return False
+        self._rates = rates = []
+        for i, group in enumerate(groups):
+            params, known = group["params"], self._lists[i]
+            if len(params) != len(known) or not all(map(is_, params, known)):
+                return False
+            if self._values_of(group) != self._values[i] and not self._set_group(optimizer, i):
+                return False
+            rate = float(group["lr"])
+            if not 0.0 <= rate < math.inf:
+                raise ValueError(f"lr of group {i} must be finite and >= 0, got {rate}")
+            rates.append(rate)
+        for p in self._waiting:
+            if p.grad is not None:
+                return False
+        return all(part.gather(self._state) for part in self._parts)
+
+    def _set_group(self, optimizer: Optimizer, i: int) -> bool:
+        """Take over a group's new numbers; False if they make another rule."""
+        group = optimizer.param_groups[i]
+        rule = optimizer.rule(group)
+        if rule.rule != self._rules[i].rule:
+            return False
+        self._rules[i] = rule
+        self._values[i] = _frozen(self._values_of(group))
+        for part in self._parts:
+            part.native.set_group(i, *optimizer.native_rule(group, rule))
+        return True
+
+    def step(self) -> float | None:
+        """Step from what was gathered; return the norm of the gradients if they are clipped."""
+        norm = 0.0
+        for part in self._parts:
+            if part.step(self._rates):
+                norm = part.native.global_norm
+        return norm if self._clips else None  # with a clip there is one part
+
+
+def _frozen(values: tuple[Any, ...]) -> tuple[Any, ...] | None:
+    """Return values to compare later ones with; None where some may change in place."""
+    single = chain.from_iterable(v if isinstance(v, tuple) else (v,) for v in values)
+    return values if all(isinstance(v, int | float) for v in single) else None
+
+
+def _facts(p: Tensor, kept: Mapping[str, Tensor]) -> tuple[Any, ...]:
+    """Return what a step compares a parameter with."""
+    contiguous = p.is_contiguous()
+    items = list(kept.items())
+    return p, p.data_ptr(), p.numel(), p.dtype, contiguous, p.stride(), items
+
+
+def _check(p: Tensor, name: str) -> None:
+    """Refuse a parameter that cannot be stepped, or a gradient that is not for it."""
+    _torch_tensors.check(p, name)
+    if not _torch_tensors.is_dense(p):
+        raise ValueError(
+            f"{name} must fill its memory, got shape {tuple(p.shape)} with strides {p.stride()}"
+        )
+    if p.grad is None:
+        return
+    _torch_tensors.check(p.grad, f"the gradient of {name}")
+    if p.grad.shape != p.shape:
+        raise ValueError(
+            f"the gradient of {name} has shape {tuple(p.grad.shape)}, "
+            f"the parameter {tuple(p.shape)}"
+        )
+
+
+def _states(
+    p: Tensor,
+    name: str,
+    old: Mapping[str, Any],
+    keys: Sequence[str],
+    rule: optimizers.Optimizer,
+) -> dict[str, Tensor]:
+    """Return a parameter's states: those there are, in its layout, and new ones for the others."""
+    states = {}
+    for key in keys:
+        known = old.get(key)
+        if known is None:
+            states[key] = torch.zeros_like(p, dtype=state_type(p)).detach()
+            continue
+        if not isinstance(known, torch.Tensor) or known.shape != p.shape:
+            shape = tuple(getattr(known, "shape", ()))
+            raise ValueError(
+                f"the state {key!r} of {name} must be a tensor of shape {tuple(p.shape)}, "
+                f"got a {type(known).__name__} of shape {shape}"
+            )
+        usable = known.dtype == state_type(p) and known.device.type == "cpu"
+        if not usable or known.stride() != p.stride() or known.is_neg():
+            known = torch.empty_like(p, dtype=state_type(p)).detach().copy_(known.detach())
+        states[key] = known
+    _start(p, old, states, rule)
+    return states
+
+
+def _start(
+    p: Tensor, old: Mapping[str, Any], states: Mapping[str, Tensor], rule: optimizers.Optimizer
+) -> None:
+    """Give new states their first values."""
+    if all(old.get(key) is not None for key in states):
+        return
+    values = _torch_tensors.values_of(flat(p))
+    starts = [np.zeros_like(values) for _ in states]
+    rule.start_states(values, starts)
+    for (key, state), start in zip(states.items(), starts, strict=True):
+        if old.get(key) is None:
+            array_over(flat(state))[...] = start
+
+
+def _laid_out(g: Tensor, p: Tensor) -> Tensor:
+    """Return a gradient in the memory layout of its parameter."""
+    _torch_tensors.check(g, "a gradient")
+    return torch.empty_like(p, dtype=g.dtype).detach().copy_(g.detach())

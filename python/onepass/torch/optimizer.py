@@ -1,0 +1,265 @@
+"""What all optimizers of `onepass.torch` share: torch's manners around a native optimizer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, ClassVar
+
+import torch
+from torch.optim import optimizer as torch_optimizer
+
+from onepass import optimizers
+from onepass.optimizers._arguments import clip, number
+from onepass.torch.binding import Binding, state_type
+
+Tensor = Any
+Group = dict[str, Any]
+Number = Any  # a number, or a tensor of one element
+Betas = tuple[Number, Number]
+NativeRule = tuple[int, bool, list[float], float, bool, bool]
+
+_KERAS_NAMES = {"eps": "epsilon", "alpha": "rho"}
+_NOT_DEFAULTS = {"self", "params", "max_grad_norm", "__class__"}
+
+
+class Optimizer(torch.optim.Optimizer):
+    """Base class: a subclass says how torch names its rule's hyper-parameters and states.
+
+    Parameters
+    ----------
+    params : iterable
+        Of tensors, of pairs of names and tensors, or of dictionaries (parameter groups).
+    defaults : dict
+        The other arguments of the subclass's constructor by their names, as ``locals()`` has them.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For hyper-parameters out of their range; then nothing has changed.
+    """
+
+    # The class of `onepass.optimizers` that has the rule, and what of a group it is made from.
+    rule_class: ClassVar[type[optimizers.Optimizer]]
+    hypers: ClassVar[tuple[str, ...]]
+    # What torch calls the states, in the rule's order.
+    slots: ClassVar[tuple[str, ...]] = ()
+    counts_steps: ClassVar[bool] = True  # whether ``step`` is among a parameter's states
+    eager: ClassVar[bool] = False  # whether states are made at construction
+    decoupled: ClassVar[bool] = False  # whether weight decay is not part of the gradient
+
+    def __init__(self, params: Any, defaults: Mapping[str, Any]) -> None:
+        self._binding: Binding | None = None
+        self._max_grad_norm = clip("max_grad_norm", defaults.get("max_grad_norm"))
+        self.grad_norm: float | None = None
+        known = {name: value for name, value in defaults.items() if name not in _NOT_DEFAULTS}
+        self.watched = _watched(known)
+        super().__init__(params, known)
+        if self.eager:
+            self._bind()
+
+    # What a subclass may say differently.
+
+    def arguments(self, group: Group) -> dict[str, Any]:
+        """Return a group's hyper-parameters as arguments of ``rule_class``."""
+        given: dict[str, Any] = {}
+        for name in self.hypers:
+            value = group[name]
+            if name == "betas":
+                if not isinstance(value, Sequence) or len(value) != 2:
+                    raise ValueError(f"betas must be a pair of numbers, got {value!r}")
+                given["beta_1"], given["beta_2"] = map(_plain, value)
+            else:
+                given[_KERAS_NAMES.get(name, name)] = _plain(value)
+        return given
+
+    def keys(self, rule: optimizers.Optimizer) -> tuple[str, ...]:
+        """Return what torch calls the states that this rule keeps."""
+        return self.slots[: rule.rule.states]
+
+    # The rules of groups.
+
+    def rule(self, group: Group) -> optimizers.Optimizer:
+        """Return the optimizer of `onepass.optimizers` that steps as a group says.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If a hyper-parameter is out of its range.
+        """
+        for name in ("capturable", "differentiable"):
+            if group.get(name):
+                raise ValueError(f"{name}=True is not supported: a step is no operation of torch")
+        rate = _plain(group["lr"])
+        try:
+            return self.rule_class(
+                learning_rate=number("learning_rate", rate),
+                convention="torch",
+                **self.arguments(group),
+            )
+        except (TypeError, ValueError) as error:
+            raise type(error)(self._in_torch_names(str(error))) from None
+
+    def _in_torch_names(self, message: str) -> str:
+        """Return a message, which begins with the name of an argument, under torch's name."""
+        theirs = {"learning_rate": "lr", "beta_1": "betas[0]", "beta_2": "betas[1]"}
+        theirs |= {_KERAS_NAMES.get(name, name): name for name in self.hypers}
+        name, space, rest = message.partition(" ")
+        return theirs.get(name, name) + space + rest
+
+    def native_rule(self, group: Group, rule: optimizers.Optimizer) -> NativeRule:
+        """Return a group's rule as a group of a native optimizer takes it."""
+        *head, decoupled = rule.native_rule()
+        decoupled = decoupled or self.decoupled or bool(group.get("decoupled_weight_decay"))
+        return (*head, decoupled, bool(group["maximize"]))  # type: ignore[return-value]
+
+    def add_param_group(self, param_group: Group) -> None:
+        """Add a group of parameters, whose hyper-parameters are the defaults or its own."""
+        if isinstance(param_group, dict):
+            self.rule({**self.defaults, **param_group})
+        super().add_param_group(param_group)
+        self._binding = None
+
+    # Clipping.
+
+    @property
+    def max_grad_norm(self) -> float | None:
+        """Largest norm of all gradients together, or None. May be set at any time."""
+        return self._max_grad_norm
+
+    @max_grad_norm.setter
+    def max_grad_norm(self, value: float | None) -> None:
+        self._max_grad_norm = clip("max_grad_norm", value)
+        self._binding = None
+
+    # Steps.
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Do one step; parameters whose ``grad`` is None are left alone.
+
+        Parameters
+        ----------
+        closure : callable, optional
+            Computes the loss and its gradients; called first, its value is returned.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If a parameter, gradient or state cannot be stepped; then nothing has changed.
+        """
+        if self._is_watched():  # hooks are told the arguments that were given
+            return self._watched_step() if closure is None else self._watched_step(closure)
+        return self._step(closure)
+
+    # torch wraps each class's step to call hooks and the profiler, which takes 5 us even where
+    # there are none: `step` does it where there are.
+    step.hooked = True  # type: ignore[attr-defined]
+
+    def _is_watched(self) -> bool:
+        return bool(
+            self._optimizer_step_pre_hooks
+            or self._optimizer_step_post_hooks
+            or torch_optimizer._global_optimizer_pre_hooks
+            or torch_optimizer._global_optimizer_post_hooks
+            or torch.autograd._profiler_enabled()
+        )
+
+    def _step(self, closure: Callable[[], Any] | None = None) -> Any:
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        binding = self._binding
+        if binding is None or not binding.gather(self):
+            binding = self._bind()
+            if not binding.gather(self):
+                raise RuntimeError("parameters or states changed during a step")
+        self.grad_norm = binding.step()
+        return loss
+
+    _watched_step = torch.optim.Optimizer.profile_hook_step(_step)
+
+    def _bind(self) -> Binding:
+        self._binding = None
+        self._binding = Binding(self)
+        return self._binding
+
+    # States.
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Go on from a state that this class's or torch's `state_dict` returned.
+
+        Parameters
+        ----------
+        state_dict : dict
+            Its tensors are copied.
+
+        Raises
+        ------
+        ValueError
+            If it is of other groups; then nothing has changed.
+        """
+        seen: list[Mapping[str, Any]] = []
+
+        def look(_: Any, given: Mapping[str, Any]) -> None:
+            for group in given["param_groups"]:
+                self.rule({**self.defaults, **group})
+            seen.append(given)
+
+        def take(_: Any) -> None:
+            self._take_states(seen[-1])
+
+        # Behind and before hooks of the user, who may change what is loaded or look at it.
+        hooks = (
+            self.register_load_state_dict_pre_hook(look),
+            self.register_load_state_dict_post_hook(take, prepend=True),
+        )
+        try:
+            super().load_state_dict(state_dict)
+        finally:
+            for hook in hooks:
+                hook.remove()
+
+    def _take_states(self, given: Mapping[str, Any]) -> None:
+        """Copy the states: torch's loading shares them, and rounds them to the parameters' type."""
+        for saved, group in zip(given["param_groups"], self.param_groups, strict=True):
+            for key, p in zip(saved["params"], group["params"], strict=True):
+                if key in given["state"]:
+                    self.state[p] = _copied(given["state"][key], p)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "_max_grad_norm": self._max_grad_norm}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._binding = None
+        self.__dict__.setdefault("grad_norm", None)
+        self.watched = _watched(self.defaults)
+        for group in self.param_groups:
+            for name, value in self.defaults.items():
+                group.setdefault(name, value)
+
+
+def _watched(names: Iterable[str]) -> tuple[str, ...]:
+    """Return what of a group says how to step: not what chooses one of torch's implementations."""
+    return tuple(name for name in names if name not in ("lr", "foreach", "fused"))
+
+
+def _plain(value: Any) -> Any:
+    """Return the number of a tensor of one element; anything else as it is."""
+    if not isinstance(value, torch.Tensor):
+        return value
+    if value.numel() != 1:
+        raise ValueError(f"a hyper-parameter must have one element, got {tuple(value.shape)}")
+    return value.item()
+
+
+def _copied(state: Mapping[str, Any], p: Tensor) -> dict[str, Any]:
+    """Return a copy of a parameter's state, in the type in which it is kept."""
+    copy: dict[str, Any] = {}
+    for key, value in state.items():
+        if isinstance(value, torch.Tensor):
+            counts = value.dim() == 0 and key == "step"
+            kind = value.dtype if counts else state_type(p)
+            value = value.detach().to("cpu", kind, copy=True)
+        copy[key] = value
+    return copy
