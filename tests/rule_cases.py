@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from onepass.optimizers import (
+    LARS,
     SGD,
     Adadelta,
     Adagrad,
@@ -13,6 +14,7 @@ from onepass.optimizers import (
     Adamax,
     AdamW,
     Ftrl,
+    Lamb,
     Lion,
     Nadam,
     Optimizer,
@@ -53,7 +55,10 @@ CASES: dict[str, tuple[type[Optimizer], dict[str, Any]]] = {
     "ftrl": (Ftrl, PENALTIES),
     "ftrl_power": (Ftrl, {"learning_rate_power": -0.7, **PENALTIES}),
     "rprop": (Rprop, {"etas": (0.4, 1.3), "step_sizes": (1e-3, 0.5)}),
+    "lars": (LARS, {"momentum": 0.8, "trust_coefficient": 0.5}),
+    "lamb": (Lamb, BETAS),
 }
+SCALED = ("lars", "lamb")  # by norms of whole tensors
 SIGNS = ("lion", "rprop")  # what only looks at signs keeps infinities from the parameters
 
 

@@ -84,6 +84,7 @@ OPTIONS = {
     **{"momentum": 0.9, "dampening": 0.1, "beta_1": 0.9, "beta_2": 0.9, "rho": 0.9, "epsilon": 0.1},
     **{"epsilon_inside_sqrt": 0.0, "momentum_decay": 1.0, "warmup_steps": 0.0, "lr_decay": 0.0},
     **{"l1_regularization_strength": 0.0, "l2_regularization_strength": 0.0, "beta": 0.0},
+    **{"trust_coefficient": 0.01},
     **{"l2_shrinkage_regularization_strength": 0.0, "learning_rate_power": -0.7},
     **{"eta_minus": 0.4, "eta_plus": 1.2, "smallest": 1e-6, "largest": 0.016},
 }

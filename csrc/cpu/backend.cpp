@@ -14,6 +14,7 @@
 #include "gather.h"
 #include "gaussian.h"
 #include "loss.h"
+#include "measure.h"
 #include "penalty.h"
 #include "reduce.h"
 #include "row_norm.h"
@@ -70,6 +71,7 @@ constexpr KernelTable<T> kTable = {
     .update = update<T>,
     .dense_update = dense_update<T>,
     .sum_of_squares = sum_of_squares<T>,
+    .measure = measure<T>,
     .scale_clip = scale_clip<T>,
     .penalty = penalty<T>,
     .constrain = constrain<T>,

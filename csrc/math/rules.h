@@ -6,6 +6,8 @@
 #include "rules/adam.h"
 #include "rules/adamax.h"
 #include "rules/ftrl.h"
+#include "rules/lamb.h"
+#include "rules/lars.h"
 #include "rules/lion.h"
 #include "rules/nadam.h"
 #include "rules/radam.h"
@@ -17,9 +19,10 @@
 namespace onepass::math {
 namespace {
 
-using Rules = List<Sgd, Momentum, Nesterov, Adam, AdamW, AmsGrad, Adamax, Nadam, RAdam,
-                   ScheduleFreeAdamW, Rmsprop, RmspropCentered, RmspropMomentum,
-                   RmspropCenteredMomentum, Adagrad, Adadelta, Lion, Ftrl, FtrlPower, Rprop>;
+using Rules =
+    List<Sgd, Momentum, Nesterov, Adam, AdamW, AmsGrad, Adamax, Nadam, RAdam, ScheduleFreeAdamW,
+         Rmsprop, RmspropCentered, RmspropMomentum, RmspropCenteredMomentum, Adagrad, Adadelta,
+         Lion, Ftrl, FtrlPower, Rprop, Lars, Lamb>;
 
 }  // namespace
 }  // namespace onepass::math

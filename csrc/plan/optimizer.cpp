@@ -7,6 +7,7 @@
 #include <type_traits>
 
 #include "../math/rules.h"
+#include "tensor_scales.h"
 
 namespace onepass {
 namespace {
@@ -91,6 +92,7 @@ class OptimizerOf final : public Optimizer {
     if (planned_) return;
     buckets_.clear();
     incomplete_ = false;
+    measures_ = false;
     for (Tensor& tensor : tensors_) {
       incomplete_ = incomplete_ || !tensor.present();
       if (!tensor.present()) continue;
@@ -102,6 +104,7 @@ class OptimizerOf final : public Optimizer {
       bucket.beside.push_back(tensor.beside);
       bucket.around.emplace_back();
       bucket.needs_beside = bucket.needs_beside || needs_beside(tensor);
+      measures_ = measures_ || scales_.measures(groups_[tensor.group].rule);
     }
     planned_ = true;
   }
@@ -128,20 +131,37 @@ class OptimizerOf final : public Optimizer {
         team.sync();
       }
     }
-    for (Bucket& bucket : buckets_) {
-      const double rate = learning_rates[bucket.group];
-      const Around around = around_of(bucket.group, bucket.decays, rate, scale);
-      Update<T> update{};
-      update.rule = groups_[bucket.group].rule;
-      prepare_group(bucket.group, rate, before + 1 - bucket.missed, update.scalars);
-      update.segments = bucket.segments.data();
-      update.n_segments = static_cast<int64_t>(bucket.segments.size());
-      update.shared_around = settings_.clip_norm <= 0.0;
-      update.around = update.shared_around ? &around : bucket.around.data();
-      update.beside = bucket.needs_beside ? bucket.beside.data() : nullptr;
-      update.beyond = beyond;
-      table.update(update, team);
+    const auto each_bucket = [&](auto&& use) {
+      for (const Bucket& bucket : buckets_) {
+        const double rate = learning_rates[bucket.group];
+        const Around around = around_of(bucket.group, bucket.decays, rate, scale);
+        const math::StepTime at{rate, before + 1 - bucket.missed};
+        Update<T> update{};
+        update.rule = groups_[bucket.group].rule;
+        prepare_group(bucket.group, at, update.scalars);
+        update.segments = bucket.segments.data();
+        update.n_segments = static_cast<int64_t>(bucket.segments.size());
+        update.shared_around = settings_.clip_norm <= 0.0;
+        update.around = update.shared_around ? &around : bucket.around.data();
+        update.beside = bucket.needs_beside ? bucket.beside.data() : nullptr;
+        update.beyond = beyond;
+        use(bucket, update, at);
+      }
+    };
+    const bool measures = measures_ && !beyond.waits;
+    if (measures) {
+      each_bucket([&](const Bucket& bucket, const Update<T>& update, math::StepTime) {
+        scales_.take(update, bucket.first_blocks.data(), table, team);
+      });
+      team.sync();
     }
+    each_bucket([&](const Bucket& bucket, const Update<T>& update, math::StepTime at) {
+      if (measures && scales_.measures(update.rule)) {
+        scales_.update(update, bucket.first_blocks.data(), at, table, team);
+      } else {
+        table.update(update, team);
+      }
+    });
   }
 
   void count_missing(int64_t t) override {
@@ -160,11 +180,12 @@ class OptimizerOf final : public Optimizer {
     const bool beside = std::any_of(tensors_.begin(), tensors_.end(), [&](const Tensor& tensor) {
       return needs_beside(tensor) || tensor.missed != 0;
     });
-    return !needs_norms() && !beside && groups() == 1 && settings_.unscale == 1.0;
+    return !needs_norms() && !beside && groups() == 1 && settings_.unscale == 1.0 &&
+           !scales_.measures(groups_[0].rule);
   }
 
   void prepare(double learning_rate, int64_t t, double* scalars) const override {
-    prepare_group(0, learning_rate, t, scalars);
+    prepare_group(0, {learning_rate, t}, scalars);
   }
 
   void dense_step(const DenseBackwardWeights<float>& gradient, int64_t w, int64_t b,
@@ -214,6 +235,7 @@ class OptimizerOf final : public Optimizer {
   void append(Tensor tensor) {
     tensor.first_block = static_cast<int64_t>(partials_.size());
     partials_.resize(partials_.size() + (tensor.segment.size + kNormBlock - 1) / kNormBlock);
+    scales_.resize(partials_.size());
     elements_ += tensor.segment.size;
     tensors_.push_back(tensor);
     planned_ = false;
@@ -252,12 +274,12 @@ class OptimizerOf final : public Optimizer {
     return beyond;
   }
 
-  void prepare_group(int group, double learning_rate, int64_t t, double* scalars) const {
+  void prepare_group(int group, math::StepTime at, double* scalars) const {
     const RuleSettings& settings = groups_[group];
     const auto convention =
         settings.torch_convention ? math::Convention::kTorch : math::Convention::kKeras;
     math::Rules::visit(settings.rule, [&](auto rule) {
-      decltype(rule)::prepare(settings.options, convention, {learning_rate, t}, scalars);
+      decltype(rule)::prepare(settings.options, convention, at, scalars);
     });
   }
 
@@ -352,7 +374,9 @@ class OptimizerOf final : public Optimizer {
   std::vector<Bucket> buckets_;
   bool planned_ = false;
   bool incomplete_ = false;  // some tensor has no gradient
+  bool measures_ = false;    // some rule does
   std::vector<double> partials_;
+  TensorScales<T> scales_;
   int64_t elements_ = 0;
   double global_norm_ = std::numeric_limits<double>::quiet_NaN();
   bool skipped_ = false;

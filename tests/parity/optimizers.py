@@ -97,6 +97,8 @@ CASES = {
     "ftrl, power": Case(
         "Ftrl", {"learning_rate_power": -0.7}, (*FTRL, "learning_rate_power"), libraries=KERAS
     ),
+    "lamb": Case("Lamb", drawn=ADAM, libraries=KERAS),
+    "lamb, clipnorm": Case("Lamb", {"clipnorm": 0.5}, ADAM, libraries=KERAS),
     "rprop": Case("Rprop", libraries=TORCH),
     "rprop, etas": Case("Rprop", {"etas": (0.3, 1.4), "step_sizes": (1e-3, 0.05)}, libraries=TORCH),
 }

@@ -25,6 +25,7 @@ class At:
     learning_rate: float
     t: int
     convention: Convention
+    weight_decay: float = 0.0  # of LARS, whose rule it is a part of
 
 
 def sgd(p: Array, g: Array, state: State, at: At) -> Array:
@@ -259,6 +260,33 @@ def rprop(
     return p - np.sign(state["before"]) * state["size"]
 
 
+def norm_quotient(p: Array, x: Array, more: float = 0.0) -> float:
+    """Return |p| / (|x| + more), or 1 where a norm is not positive."""
+    above, below = np.sqrt(np.sum(p**2)), np.sqrt(np.sum(x**2))
+    return float(above / (below + more)) if above > 0.0 and below > 0.0 else 1.0
+
+
+def lars(
+    p: Array, g: Array, state: State, at: At, momentum: float, trust_coefficient: float
+) -> Array:
+    length = np.sqrt(np.sum(p**2))
+    scaled = length > 0.0 and bool(np.sum(g**2) > 0.0)
+    trust = trust_coefficient if scaled else 1.0
+    rate = at.learning_rate * trust * norm_quotient(p, g, at.weight_decay * length)
+    decayed = g + at.weight_decay * p
+    state["m"] = momentum * state.get("m", np.zeros_like(g)) + rate * decayed
+    return p - state["m"]
+
+
+def lamb(
+    p: Array, g: Array, state: State, at: At, beta_1: float, beta_2: float, epsilon: float
+) -> Array:
+    m_hat = mean(state, "m", g, beta_1) / (1.0 - beta_1**at.t)
+    v_hat = mean(state, "v", g**2, beta_2) / (1.0 - beta_2**at.t)
+    u = m_hat / (np.sqrt(v_hat) + epsilon)
+    return p - at.learning_rate * norm_quotient(p, u) * u
+
+
 RULES: dict[str, Callable[..., Array]] = {
     "sgd": sgd,
     "momentum": momentum,
@@ -280,6 +308,8 @@ RULES: dict[str, Callable[..., Array]] = {
     "ftrl": ftrl,
     "ftrl_power": ftrl,
     "rprop": rprop,
+    "lars": lars,
+    "lamb": lamb,
 }
 
 # The states that onepass keeps, in its order.
@@ -304,6 +334,8 @@ SLOTS: dict[str, tuple[str, ...]] = {
     "ftrl": ("n", "z"),
     "ftrl_power": ("n", "z"),
     "rprop": ("before", "size"),
+    "lars": ("m",),
+    "lamb": ("m", "v"),
 }
 
 
@@ -348,10 +380,12 @@ class Stepper:
 
     def step(self, gradients: Sequence[Array], learning_rate: float) -> None:
         self.t += 1
-        at = At(learning_rate, self.t, self.convention)
+        at = At(learning_rate, self.t, self.convention, self.weight_decay)
         clipped = self.clipped([np.asarray(g, np.float64) for g in gradients])
         for k, (p, g) in enumerate(zip(self.params, clipped, strict=True)):
-            if self.decoupled or decay_is_decoupled(self.rule, self.convention):
+            if self.rule == "lars":
+                decayed = p
+            elif self.decoupled or decay_is_decoupled(self.rule, self.convention):
                 decayed = p - learning_rate * self.weight_decay * p
             else:
                 decayed = p

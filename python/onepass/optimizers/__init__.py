@@ -7,6 +7,8 @@ from onepass.optimizers.adam import Adam, AdamW
 from onepass.optimizers.adamax import Adamax
 from onepass.optimizers.array_steps import StepResult
 from onepass.optimizers.ftrl import Ftrl
+from onepass.optimizers.lamb import Lamb
+from onepass.optimizers.lars import LARS
 from onepass.optimizers.lion import Lion
 from onepass.optimizers.nadam import Nadam
 from onepass.optimizers.optimizer import Optimizer
@@ -18,6 +20,7 @@ from onepass.optimizers.schedule_free_adamw import ScheduleFreeAdamW
 from onepass.optimizers.sgd import SGD
 
 __all__ = [
+    "LARS",
     "SGD",
     "Adadelta",
     "Adagrad",
@@ -25,6 +28,7 @@ __all__ = [
     "AdamW",
     "Adamax",
     "Ftrl",
+    "Lamb",
     "Lion",
     "Nadam",
     "Optimizer",

@@ -11,6 +11,8 @@ from onepass.optimizers.adagrad import Adagrad
 from onepass.optimizers.adam import Adam, AdamW
 from onepass.optimizers.adamax import Adamax
 from onepass.optimizers.ftrl import Ftrl
+from onepass.optimizers.lamb import Lamb
+from onepass.optimizers.lars import LARS
 from onepass.optimizers.lion import Lion
 from onepass.optimizers.nadam import Nadam
 from onepass.optimizers.optimizer import Optimizer
@@ -22,7 +24,7 @@ from onepass.optimizers.sgd import SGD
 
 _CLASSES: tuple[type[Optimizer], ...] = (
     *(SGD, Adam, AdamW, Adamax, Nadam, RAdam, ScheduleFreeAdamW),
-    *(RMSprop, Adagrad, Adadelta, Lion, Ftrl, Rprop),
+    *(RMSprop, Adagrad, Adadelta, Lion, Ftrl, Rprop, LARS, Lamb),
 )
 _BY_NAME = {cls.__name__.lower(): cls for cls in _CLASSES}
 
