@@ -7,6 +7,7 @@
 #include <cstdint>
 
 #include "arguments/combine.h"
+#include "arguments/factored.h"
 #include "arguments/measure.h"
 #include "arguments/noise.h"
 #include "arguments/normalization.h"
@@ -236,6 +237,9 @@ struct KernelTable {
   void (*dense_update)(const DenseUpdate<T>&, Team&);
   void (*sum_of_squares)(const SumOfSquares<T>&, Team&);
   void (*measure)(const Measure<T>&, Team&);
+  void (*factor_moments)(const Factored<T>&, Team&);
+  void (*factor_measure)(const Factored<T>&, Team&);
+  void (*factor_update)(const Factored<T>&, Team&);
   void (*scale_clip)(const ScaleClip<T>&, Team&);
   void (*penalty)(const Penalty<T>&, Team&);
   void (*constrain)(const Constrain<T>&, Team&);

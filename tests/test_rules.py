@@ -7,7 +7,20 @@ import pytest
 
 import rule_cases
 from onepass import Input, Sequential, layers, optimizers, utils
-from onepass.optimizers import LARS, Adagrad, Adam, Ftrl, Lamb, Lion, Nadam, RAdam, RMSprop, Rprop
+from onepass.optimizers import (
+    ASGD,
+    LARS,
+    Adafactor,
+    Adagrad,
+    Adam,
+    Ftrl,
+    Lamb,
+    Lion,
+    Nadam,
+    RAdam,
+    RMSprop,
+    Rprop,
+)
 from onepass.optimizers import ScheduleFreeAdamW as ScheduleFree
 from strategies import assert_same_bits, results_by_isa, same_result
 
@@ -82,7 +95,7 @@ def test_lion_shows_nan(dtype):
 
 
 @pytest.mark.parametrize("convention", ["keras", "torch"])
-@pytest.mark.parametrize("case", sorted(set(rule_cases.CASES) - {"ftrl", "ftrl_power"}))
+@pytest.mark.parametrize("case", sorted(set(rule_cases.CASES) - {"ftrl", "ftrl_power", "asgd"}))
 def test_what_has_no_gradient_stands_still(case, convention):
     kind, arguments = rule_cases.CASES[case]
     p, _ = stepped(kind(convention=convention, **arguments | {"weight_decay": 0.0}), 0.5, [0.0] * 9)
@@ -90,8 +103,8 @@ def test_what_has_no_gradient_stands_still(case, convention):
 
 
 # Rules whose first step is the learning rate times the gradient, and the decoupled one.
-FIRST_STEP_ALIKE = ("sgd", "momentum", "radam", "adamw", "lars")
-OF_THEIR_OWN = ("ftrl", "ftrl_power", "schedule_free_adamw")  # which forget or average parameters
+FIRST_STEP_ALIKE = ("sgd", "momentum", "radam", "adamw", "lars", "adafactor")
+OF_THEIR_OWN = ("ftrl", "ftrl_power", "schedule_free_adamw", "asgd")  # which change parameters
 
 
 @pytest.mark.parametrize("case", sorted(set(rule_cases.CASES) - set(OF_THEIR_OWN)))
@@ -254,6 +267,75 @@ def test_weight_decay_of_lars_is_a_part_of_its_quotient():
     np.testing.assert_allclose(parameters[1], [3.0, 4.0 - 0.5 * 5.0], rtol=1e-15)
 
 
+@pytest.mark.parametrize("epsilon", [0.0, 1e-30])
+@pytest.mark.parametrize("convention", ["keras", "torch"])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_adafactor_stays_finite_where_rows_and_columns_are_zero(dtype, convention, epsilon):
+    """Keras's float32 divides 0 by 0 there: dead pixels of images."""
+    rng = np.random.default_rng(0)
+    start = rng.normal(size=(40, 70)).astype(dtype)
+    gradients = [rng.normal(size=(40, 70)) for _ in range(5)]
+    for g in gradients:
+        g[3], g[:, 5] = 0.0, 0.0
+    for of in (gradients, [np.zeros((40, 70))] * 3, [np.zeros((40, 70)), *gradients]):
+        optimizer = Adafactor(0.1, epsilon_1=epsilon, convention=convention)
+        p, _ = stepped(optimizer, start, of)
+        assert np.isfinite(p).all()
+        np.testing.assert_array_equal(p[3], start[3])
+        np.testing.assert_array_equal(p[:, 5], start[:, 5])
+        assert (p[:3, :5] == start[:3, :5]).all() == (of[-1] == 0.0).all()
+
+
+def test_adafactor_keeps_a_number_a_row_and_one_a_column():
+    shapes = [(30, 40), (5,), (), (2, 3, 4), (0, 3), (3, 0)]
+    optimizer = Adafactor()
+    optimizer.build([np.ones(s, np.float32) for s in shapes])
+    found = [a.shape for a in optimizer.variables]
+    expected = [(30,), (40,), (5,), (0,), (), (0,), (2, 3), (2, 4), (0,), (3,), (3,), (0,)]
+    assert found == expected
+    optimizer.apply([np.ones(s, np.float32) for s in shapes])
+    model = classifier(Adafactor(0.1))
+    model.fit(*digits_like(), verbose=0)
+    assert [a.shape for a in model.optimizer.variables] == [
+        *((6,), (80,), (80,), (0,)),
+        *((80,), (4,), (4,), (0,)),
+    ]
+
+
+def test_adafactor_goes_on_from_a_state():
+    start, gradients = np.ones((7, 9)), np.random.default_rng(0).normal(size=(4, 7, 9))
+    expected, _ = stepped(Adafactor(0.1), start, gradients)
+    first = Adafactor(0.1)
+    p, _ = stepped(first, start, gradients[:2])
+    second = Adafactor(0.1)
+    second.build([p])
+    second.load_state_dict(first.state_dict())
+    for g in gradients[2:]:
+        second.apply([g])
+    assert_same_bits(p, expected)
+
+
+def test_steps_of_asgd_take_the_rate_before():
+    optimizer = ASGD(0.25, lambd=0.0)
+    p, (average, eta) = stepped(optimizer, np.zeros(2), [])
+    optimizer.learning_rate = 5.0  # of the next step but one
+    optimizer.apply([np.array([1.0, -1.0])])
+    np.testing.assert_array_equal(p, [-0.25, 0.25])
+    np.testing.assert_array_equal(average, p)
+    np.testing.assert_array_equal(eta, 5.0)
+
+
+def test_the_average_of_asgd_begins_after_t0():
+    optimizer = ASGD(1.0, lambd=0.0, t0=2.0)
+    seen = []
+    p = np.zeros(1)
+    optimizer.build([p])
+    for _ in range(6):
+        optimizer.apply([np.ones(1)])
+        seen.append(float(optimizer.variables[0][0]))
+    np.testing.assert_allclose(seen, [-1.0, -2.0, -3.0, -4.0, -4.5, -5.0])
+
+
 AROUND = {
     "average": {"use_ema": True, "ema_momentum": 0.5},
     "accumulation": {"gradient_accumulation_steps": 2},
@@ -366,6 +448,8 @@ RATES = {
     "ftrl": 0.5,
     "sgd": 0.5,
     "lars": 20.0,
+    "asgd": 0.5,
+    "adafactor": 1.0,
 }  # 0.01 the others
 
 

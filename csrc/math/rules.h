@@ -2,9 +2,11 @@
 #pragma once
 
 #include "rules/adadelta.h"
+#include "rules/adafactor.h"
 #include "rules/adagrad.h"
 #include "rules/adam.h"
 #include "rules/adamax.h"
+#include "rules/asgd.h"
 #include "rules/ftrl.h"
 #include "rules/lamb.h"
 #include "rules/lars.h"
@@ -22,7 +24,11 @@ namespace {
 using Rules =
     List<Sgd, Momentum, Nesterov, Adam, AdamW, AmsGrad, Adamax, Nadam, RAdam, ScheduleFreeAdamW,
          Rmsprop, RmspropCentered, RmspropMomentum, RmspropCenteredMomentum, Adagrad, Adadelta,
-         Lion, Ftrl, FtrlPower, Rprop, Lars, Lamb>;
+         Lion, Ftrl, FtrlPower, Rprop, Asgd, Lars, Lamb>;
+
+// Rules with kernels of their own. Their ids go on from those of the others.
+using TensorRules = List<Adafactor>;
+using AllRules = Join<Rules, TensorRules>;
 
 }  // namespace
 }  // namespace onepass::math

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdint>
 #include <limits>
+#include <type_traits>
 #include <vector>
 
 #include "../kernels.h"
@@ -16,8 +17,8 @@ class FactoredSteps {
  public:
   static bool takes(int rule) {
     bool does = false;
-    math::AllRules::visit(
-        rule, [&](auto r) { does = std::is_same_v<decltype(r), math::Adafactor>; });
+    math::AllRules::visit(rule,
+                          [&](auto r) { does = std::is_same_v<decltype(r), math::Adafactor>; });
     return does;
   }
 

@@ -7,6 +7,7 @@
 #include <type_traits>
 
 #include "../math/rules.h"
+#include "factored_steps.h"
 #include "tensor_scales.h"
 
 namespace onepass {
@@ -29,7 +30,7 @@ class OptimizerOf final : public Optimizer {
   explicit OptimizerOf(const OptimizerSettings& settings) : settings_(settings) {}
 
   int add_group(const RuleSettings& rule) override {
-    if (rule.rule < 0 || rule.rule >= math::Rules::kSize) {
+    if (rule.rule < 0 || rule.rule >= math::AllRules::kSize) {
       throw std::invalid_argument("unknown update rule");
     }
     groups_.push_back(rule);
@@ -42,9 +43,11 @@ class OptimizerOf final : public Optimizer {
   int groups() const override { return static_cast<int>(groups_.size()); }
   int states(int group) const override {
     int n = 0;
-    math::Rules::visit(groups_.at(group).rule, [&](auto rule) { n = decltype(rule)::kStates; });
+    math::AllRules::visit(groups_.at(group).rule, [&](auto rule) { n = decltype(rule)::kStates; });
     return n;
   }
+
+  bool factored(int group) const override { return factors_.takes(groups_.at(group).rule); }
 
   void add(const TensorMemory& memory) override {
     Tensor tensor{};
@@ -61,6 +64,7 @@ class OptimizerOf final : public Optimizer {
     tensor.beside.average = static_cast<T*>(memory.average);
     tensor.group = memory.group;
     tensor.decays = memory.decays;
+    if (factored(memory.group)) tensor.lines = lines_of(memory);
     append(tensor);
   }
 
@@ -101,10 +105,12 @@ class OptimizerOf final : public Optimizer {
       tensor.place = bucket.segments.size();
       bucket.segments.push_back(tensor.segment);
       bucket.first_blocks.push_back(tensor.first_block);
+      bucket.lines.push_back(tensor.lines);
+      bucket.first_lines.push_back(tensor.first_line);
       bucket.beside.push_back(tensor.beside);
       bucket.around.emplace_back();
       bucket.needs_beside = bucket.needs_beside || needs_beside(tensor);
-      measures_ = measures_ || scales_.measures(groups_[tensor.group].rule);
+      measures_ = measures_ || looks_at_tensors(tensor.group);
     }
     planned_ = true;
   }
@@ -152,11 +158,20 @@ class OptimizerOf final : public Optimizer {
     if (measures) {
       each_bucket([&](const Bucket& bucket, const Update<T>& update, math::StepTime) {
         scales_.take(update, bucket.first_blocks.data(), table, team);
+        if (!factored(bucket.group)) return;
+        factors_.moments(update, bucket.lines.data(), bucket.first_lines.data(), table, team);
+      });
+      team.sync();
+      each_bucket([&](const Bucket& bucket, const Update<T>& update, math::StepTime) {
+        if (!factored(bucket.group)) return;
+        factors_.measure(update, bucket.lines.data(), bucket.first_lines.data(), table, team);
       });
       team.sync();
     }
     each_bucket([&](const Bucket& bucket, const Update<T>& update, math::StepTime at) {
-      if (measures && scales_.measures(update.rule)) {
+      if (factored(bucket.group)) {
+        factors_.update(update, bucket.lines.data(), bucket.first_lines.data(), table, team);
+      } else if (measures && scales_.measures(update.rule)) {
         scales_.update(update, bucket.first_blocks.data(), at, table, team);
       } else {
         table.update(update, team);
@@ -181,7 +196,7 @@ class OptimizerOf final : public Optimizer {
       return needs_beside(tensor) || tensor.missed != 0;
     });
     return !needs_norms() && !beside && groups() == 1 && settings_.unscale == 1.0 &&
-           !scales_.measures(groups_[0].rule);
+           !looks_at_tensors(0);
   }
 
   void prepare(double learning_rate, int64_t t, double* scalars) const override {
@@ -216,6 +231,8 @@ class OptimizerOf final : public Optimizer {
     bool decays;
     int64_t missed;
     int64_t first_block;  // of its partial sums
+    Lines lines;          // of a factored rule
+    int64_t first_line;   // of its partial sums
     std::size_t bucket, place;
     bool present() const { return beside.g != nullptr || segment.size == 0; }
   };
@@ -229,6 +246,8 @@ class OptimizerOf final : public Optimizer {
     std::vector<Beside<T>> beside;
     std::vector<Around> around;  // of each, where each norm is clipped
     std::vector<int64_t> first_blocks;
+    std::vector<Lines> lines;
+    std::vector<int64_t> first_lines;
     bool needs_beside = false;
   };
 
@@ -236,6 +255,7 @@ class OptimizerOf final : public Optimizer {
     tensor.first_block = static_cast<int64_t>(partials_.size());
     partials_.resize(partials_.size() + (tensor.segment.size + kNormBlock - 1) / kNormBlock);
     scales_.resize(partials_.size());
+    tensor.first_line = factors_.add(tensor.lines);
     elements_ += tensor.segment.size;
     tensors_.push_back(tensor);
     planned_ = false;
@@ -248,8 +268,22 @@ class OptimizerOf final : public Optimizer {
              bucket.missed == tensor.missed;
     });
     if (found != buckets_.end()) return *found;
-    buckets_.push_back({tensor.group, decays, tensor.missed, {}, {}, {}, {}});
+    buckets_.push_back({tensor.group, decays, tensor.missed, {}, {}, {}, {}, {}, {}});
     return buckets_.back();
+  }
+
+  bool looks_at_tensors(int group) const {
+    return scales_.measures(groups_[group].rule) || factored(group);
+  }
+
+  static Lines lines_of(const TensorMemory& memory) {
+    const int64_t size = memory.layout.size(), rows = memory.matrix_rows;
+    if (rows == 0 || size == 0) {
+      return {0, kNormBlock, kNormBlock, (size + kNormBlock - 1) / kNormBlock};
+    }
+    const bool plain = memory.layout.cols == memory.layout.stride;
+    const int64_t stride = plain ? memory.matrix_cols : memory.layout.stride;
+    return {rows, memory.matrix_cols, stride, size / stride};
   }
 
   bool needs_beside(const Tensor& tensor) const {
@@ -278,7 +312,7 @@ class OptimizerOf final : public Optimizer {
     const RuleSettings& settings = groups_[group];
     const auto convention =
         settings.torch_convention ? math::Convention::kTorch : math::Convention::kKeras;
-    math::Rules::visit(settings.rule, [&](auto rule) {
+    math::AllRules::visit(settings.rule, [&](auto rule) {
       decltype(rule)::prepare(settings.options, convention, at, scalars);
     });
   }
@@ -377,6 +411,7 @@ class OptimizerOf final : public Optimizer {
   bool measures_ = false;    // some rule does
   std::vector<double> partials_;
   TensorScales<T> scales_;
+  FactoredSteps<T> factors_;
   int64_t elements_ = 0;
   double global_norm_ = std::numeric_limits<double>::quiet_NaN();
   bool skipped_ = false;
