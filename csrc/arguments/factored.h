@@ -9,6 +9,7 @@ namespace onepass {
 // rows = 0, a vector, cut in lines of kNormBlock elements.
 struct Lines {
   int64_t rows, cols, stride, count;
+  int64_t first = 0;  // of the partial sums, where several tensors share an array of them
 };
 
 // In three kernels with a barrier behind each: the means, then for line i partial[2 i] = the sum of

@@ -9,6 +9,7 @@
 
 #include "../kernels.h"
 #include "../math/rules.h"
+#include "optimizer.h"
 
 namespace onepass {
 
@@ -22,26 +23,32 @@ class FactoredSteps {
     return does;
   }
 
-  // Room for one more tensor; returns the place of its partial sums.
-  int64_t add(const Lines& lines) {
-    const auto first = static_cast<int64_t>(partials_.size());
+  static Lines lines_of(const TensorMemory& memory) {
+    const int64_t size = memory.layout.size(), rows = memory.matrix_rows;
+    if (rows == 0 || size == 0) {
+      return {0, kNormBlock, kNormBlock, (size + kNormBlock - 1) / kNormBlock};
+    }
+    const bool plain = memory.layout.cols == memory.layout.stride;
+    const int64_t stride = plain ? memory.matrix_cols : memory.layout.stride;
+    return {rows, memory.matrix_cols, stride, size / stride};
+  }
+
+  // Room for the partial sums of one more tensor.
+  void add(Lines& lines) {
+    lines.first = static_cast<int64_t>(partials_.size());
     partials_.resize(partials_.size() + 2 * lines.count);
-    return first;
   }
 
   // The kernels; a barrier must come behind the first two.
-  void moments(const Update<T>& all, const Lines* lines, const int64_t* first,
-               const KernelTable<T>& table, Team& team) {
-    each(all, lines, first, [&](const Factored<T>& one) { table.factor_moments(one, team); });
+  void moments(const Update<T>& all, const Lines* lines, const KernelTable<T>& table, Team& team) {
+    each(all, lines, [&](const Factored<T>& one) { table.factor_moments(one, team); });
   }
-  void measure(const Update<T>& all, const Lines* lines, const int64_t* first,
-               const KernelTable<T>& table, Team& team) {
-    each(all, lines, first, [&](const Factored<T>& one) { table.factor_measure(one, team); });
+  void measure(const Update<T>& all, const Lines* lines, const KernelTable<T>& table, Team& team) {
+    each(all, lines, [&](const Factored<T>& one) { table.factor_measure(one, team); });
   }
-  void update(const Update<T>& all, const Lines* lines, const int64_t* first,
-              const KernelTable<T>& table, Team& team) {
+  void update(const Update<T>& all, const Lines* lines, const KernelTable<T>& table, Team& team) {
     const auto step = math::Adafactor::step_of(all.scalars);
-    each(all, lines, first, [&](Factored<T>& one) {
+    each(all, lines, [&](Factored<T>& one) {
       if (!all.beyond.waits) one.step = size_of_step(one, step);
       table.factor_update(one, team);
     });
@@ -49,7 +56,7 @@ class FactoredSteps {
 
  private:
   template <class F>
-  void each(const Update<T>& all, const Lines* lines, const int64_t* first, F&& f) {
+  void each(const Update<T>& all, const Lines* lines, F&& f) {
     constexpr double epsilon = std::numeric_limits<T>::epsilon();
     constexpr double smallest = std::numeric_limits<T>::min();
     const auto step = math::Adafactor::step_of(all.scalars);
@@ -65,7 +72,7 @@ class FactoredSteps {
                       all.around[all.shared_around ? 0 : k],
                       all.beside == nullptr ? nullptr : all.beside + k,
                       all.beyond,
-                      &partials_[first[k]]};
+                      partials_.data() + lines[k].first};
       f(one);
     }
   }

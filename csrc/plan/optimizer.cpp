@@ -64,7 +64,7 @@ class OptimizerOf final : public Optimizer {
     tensor.beside.average = static_cast<T*>(memory.average);
     tensor.group = memory.group;
     tensor.decays = memory.decays;
-    if (factored(memory.group)) tensor.lines = lines_of(memory);
+    if (factored(memory.group)) tensor.lines = factors_.lines_of(memory);
     append(tensor);
   }
 
@@ -106,7 +106,6 @@ class OptimizerOf final : public Optimizer {
       bucket.segments.push_back(tensor.segment);
       bucket.first_blocks.push_back(tensor.first_block);
       bucket.lines.push_back(tensor.lines);
-      bucket.first_lines.push_back(tensor.first_line);
       bucket.beside.push_back(tensor.beside);
       bucket.around.emplace_back();
       bucket.needs_beside = bucket.needs_beside || needs_beside(tensor);
@@ -159,18 +158,18 @@ class OptimizerOf final : public Optimizer {
       each_bucket([&](const Bucket& bucket, const Update<T>& update, math::StepTime) {
         scales_.take(update, bucket.first_blocks.data(), table, team);
         if (!factored(bucket.group)) return;
-        factors_.moments(update, bucket.lines.data(), bucket.first_lines.data(), table, team);
+        factors_.moments(update, bucket.lines.data(), table, team);
       });
       team.sync();
       each_bucket([&](const Bucket& bucket, const Update<T>& update, math::StepTime) {
         if (!factored(bucket.group)) return;
-        factors_.measure(update, bucket.lines.data(), bucket.first_lines.data(), table, team);
+        factors_.measure(update, bucket.lines.data(), table, team);
       });
       team.sync();
     }
     each_bucket([&](const Bucket& bucket, const Update<T>& update, math::StepTime at) {
       if (factored(bucket.group)) {
-        factors_.update(update, bucket.lines.data(), bucket.first_lines.data(), table, team);
+        factors_.update(update, bucket.lines.data(), table, team);
       } else if (measures && scales_.measures(update.rule)) {
         scales_.update(update, bucket.first_blocks.data(), at, table, team);
       } else {
@@ -232,7 +231,6 @@ class OptimizerOf final : public Optimizer {
     int64_t missed;
     int64_t first_block;  // of its partial sums
     Lines lines;          // of a factored rule
-    int64_t first_line;   // of its partial sums
     std::size_t bucket, place;
     bool present() const { return beside.g != nullptr || segment.size == 0; }
   };
@@ -247,7 +245,6 @@ class OptimizerOf final : public Optimizer {
     std::vector<Around> around;  // of each, where each norm is clipped
     std::vector<int64_t> first_blocks;
     std::vector<Lines> lines;
-    std::vector<int64_t> first_lines;
     bool needs_beside = false;
   };
 
@@ -255,7 +252,7 @@ class OptimizerOf final : public Optimizer {
     tensor.first_block = static_cast<int64_t>(partials_.size());
     partials_.resize(partials_.size() + (tensor.segment.size + kNormBlock - 1) / kNormBlock);
     scales_.resize(partials_.size());
-    tensor.first_line = factors_.add(tensor.lines);
+    factors_.add(tensor.lines);
     elements_ += tensor.segment.size;
     tensors_.push_back(tensor);
     planned_ = false;
@@ -268,22 +265,12 @@ class OptimizerOf final : public Optimizer {
              bucket.missed == tensor.missed;
     });
     if (found != buckets_.end()) return *found;
-    buckets_.push_back({tensor.group, decays, tensor.missed, {}, {}, {}, {}, {}, {}});
+    buckets_.push_back({tensor.group, decays, tensor.missed, {}, {}, {}, {}, {}});
     return buckets_.back();
   }
 
   bool looks_at_tensors(int group) const {
     return scales_.measures(groups_[group].rule) || factored(group);
-  }
-
-  static Lines lines_of(const TensorMemory& memory) {
-    const int64_t size = memory.layout.size(), rows = memory.matrix_rows;
-    if (rows == 0 || size == 0) {
-      return {0, kNormBlock, kNormBlock, (size + kNormBlock - 1) / kNormBlock};
-    }
-    const bool plain = memory.layout.cols == memory.layout.stride;
-    const int64_t stride = plain ? memory.matrix_cols : memory.layout.stride;
-    return {rows, memory.matrix_cols, stride, size / stride};
   }
 
   bool needs_beside(const Tensor& tensor) const {

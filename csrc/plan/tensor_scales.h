@@ -36,7 +36,7 @@ class TensorScales {
           if (R::kDecayApart) around.l2 = 0.0;
           table.measure({all.rule, all.segments[k], all.scalars, around,
                          all.beside == nullptr ? nullptr : &all.beside[k], all.beyond.adds,
-                         &partials_[2 * first_blocks[k]]},
+                         partials_.data() + 2 * first_blocks[k]},
                         team);
         }
       }
