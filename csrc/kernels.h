@@ -7,6 +7,8 @@
 #include <cstdint>
 
 #include "arguments/combine.h"
+#include "arguments/factored.h"
+#include "arguments/measure.h"
 #include "arguments/noise.h"
 #include "arguments/normalization.h"
 #include "arguments/penalty.h"
@@ -234,6 +236,10 @@ struct KernelTable {
   void (*update)(const Update<T>&, Team&);
   void (*dense_update)(const DenseUpdate<T>&, Team&);
   void (*sum_of_squares)(const SumOfSquares<T>&, Team&);
+  void (*measure)(const Measure<T>&, Team&);
+  void (*factor_moments)(const Factored<T>&, Team&);
+  void (*factor_measure)(const Factored<T>&, Team&);
+  void (*factor_update)(const Factored<T>&, Team&);
   void (*scale_clip)(const ScaleClip<T>&, Team&);
   void (*penalty)(const Penalty<T>&, Team&);
   void (*constrain)(const Constrain<T>&, Team&);

@@ -6,13 +6,17 @@ from collections.abc import Sequence
 from typing import Any
 
 from onepass.optimizers import (
+    ASGD,
+    LARS,
     SGD,
     Adadelta,
+    Adafactor,
     Adagrad,
     Adam,
     Adamax,
     AdamW,
     Ftrl,
+    Lamb,
     Lion,
     Nadam,
     Optimizer,
@@ -53,7 +57,12 @@ CASES: dict[str, tuple[type[Optimizer], dict[str, Any]]] = {
     "ftrl": (Ftrl, PENALTIES),
     "ftrl_power": (Ftrl, {"learning_rate_power": -0.7, **PENALTIES}),
     "rprop": (Rprop, {"etas": (0.4, 1.3), "step_sizes": (1e-3, 0.5)}),
+    "asgd": (ASGD, {"lambd": 0.01, "t0": 3.0}),
+    "lars": (LARS, {"momentum": 0.8, "trust_coefficient": 0.5}),
+    "lamb": (Lamb, BETAS),
+    "adafactor": (Adafactor, {"beta_2_decay": -0.6, "epsilon_1": 1e-4, "clip_threshold": 0.9}),
 }
+SCALED = ("lars", "lamb", "adafactor")  # by norms of whole tensors
 SIGNS = ("lion", "rprop")  # what only looks at signs keeps infinities from the parameters
 
 
@@ -64,6 +73,7 @@ def specification_of(optimizer: Optimizer) -> dict[str, Any]:
         "adagrad": {"a": accumulated},
         "ftrl": {"n": accumulated},
         "ftrl_power": {"n": accumulated},
+        "asgd": {"eta": optimizer.learning_rate},
         "rprop": {"size": optimizer.learning_rate},
     }
     decoupled = isinstance(optimizer, AdamW) or getattr(optimizer, "decoupled_weight_decay", False)

@@ -84,15 +84,20 @@ OPTIONS = {
     **{"momentum": 0.9, "dampening": 0.1, "beta_1": 0.9, "beta_2": 0.9, "rho": 0.9, "epsilon": 0.1},
     **{"epsilon_inside_sqrt": 0.0, "momentum_decay": 1.0, "warmup_steps": 0.0, "lr_decay": 0.0},
     **{"l1_regularization_strength": 0.0, "l2_regularization_strength": 0.0, "beta": 0.0},
+    **{"trust_coefficient": 0.01, "lambd": 0.01, "alpha": 0.75, "t0": 0.0},
+    **{"beta_2_decay": -0.8, "epsilon_1": 1e-30, "epsilon_2": 1e-3, "clip_threshold": 1.0},
     **{"l2_shrinkage_regularization_strength": 0.0, "learning_rate_power": -0.7},
     **{"eta_minus": 0.4, "eta_plus": 1.2, "smallest": 1e-6, "largest": 0.016},
 }
-OTHERS = {"warmup_steps": 20.0, "learning_rate_power": -0.25}  # 0.5 where nothing is said
+LARGER = {"beta_2_decay": -0.5, "epsilon_1": 3.0, "epsilon_2": 2.0}
+OTHERS = {"warmup_steps": 20.0, "learning_rate_power": -0.25, **LARGER}  # 0.5 where nothing is said
 
 
 def has_an_effect(name: str, option: str, convention: str) -> bool:
     """Keras has no dampening, and its epsilon is inside these roots anyway."""
     inside = name == "adagrad" or name.startswith("rmsprop")
+    if option == "t0":  # of the average alone
+        return False
     without = {"dampening", "epsilon_inside_sqrt" if inside else ""}
     return convention == "torch" or option not in without
 
@@ -103,7 +108,7 @@ def test_every_option_changes_the_reference_of_a_rule(name, convention) -> None:
     def after(**changed: float) -> np.ndarray:
         around = {k: changed.pop(k) for k in list(changed) if k not in OPTIONS}
         mine = {k: changed.get(k, OPTIONS[k]) for k in _formulas.RULES[name].options}
-        start = {"size": 0.015} if name == "rprop" else {}
+        start = {"rprop": {"size": 0.015}, "asgd": {"eta": 0.01}}.get(name, {})
         stepper = Stepper(name, [np.ones(3)], convention, mine, start=start, **around)
         for t in range(8):
             turn = -1.0 if t % 4 > 1 else 1.0

@@ -7,9 +7,22 @@ import pytest
 
 import rule_cases
 from onepass import Input, Sequential, layers, optimizers, utils
-from onepass.optimizers import Adagrad, Adam, Ftrl, Lion, Nadam, RAdam, RMSprop, Rprop
+from onepass.optimizers import (
+    ASGD,
+    LARS,
+    Adafactor,
+    Adagrad,
+    Adam,
+    Ftrl,
+    Lamb,
+    Lion,
+    Nadam,
+    RAdam,
+    RMSprop,
+    Rprop,
+)
 from onepass.optimizers import ScheduleFreeAdamW as ScheduleFree
-from strategies import assert_same_bits, same_result
+from strategies import assert_same_bits, results_by_isa, same_result
 
 DTYPES = ["float32", "float64"]
 
@@ -82,7 +95,7 @@ def test_lion_shows_nan(dtype):
 
 
 @pytest.mark.parametrize("convention", ["keras", "torch"])
-@pytest.mark.parametrize("case", sorted(set(rule_cases.CASES) - {"ftrl", "ftrl_power"}))
+@pytest.mark.parametrize("case", sorted(set(rule_cases.CASES) - {"ftrl", "ftrl_power", "asgd"}))
 def test_what_has_no_gradient_stands_still(case, convention):
     kind, arguments = rule_cases.CASES[case]
     p, _ = stepped(kind(convention=convention, **arguments | {"weight_decay": 0.0}), 0.5, [0.0] * 9)
@@ -90,8 +103,8 @@ def test_what_has_no_gradient_stands_still(case, convention):
 
 
 # Rules whose first step is the learning rate times the gradient, and the decoupled one.
-FIRST_STEP_ALIKE = ("sgd", "momentum", "radam", "adamw")
-OF_THEIR_OWN = ("ftrl", "ftrl_power", "schedule_free_adamw")  # which forget or average parameters
+FIRST_STEP_ALIKE = ("sgd", "momentum", "radam", "adamw", "lars", "adafactor")
+OF_THEIR_OWN = ("ftrl", "ftrl_power", "schedule_free_adamw", "asgd")  # which change parameters
 
 
 @pytest.mark.parametrize("case", sorted(set(rule_cases.CASES) - set(OF_THEIR_OWN)))
@@ -211,6 +224,205 @@ def test_rprop_keeps_its_steps_in_their_limits():
     np.testing.assert_array_equal(size, 0.1)
 
 
+# Rules that look at whole tensors
+
+
+@pytest.mark.parametrize("kind", [LARS, Lamb])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_scaled_step_is_as_long_as_the_tensor_says(kind, dtype):
+    """Whatever the gradient's size, where squares of floats would overflow or vanish, too."""
+    rng = np.random.default_rng(0)
+    start, gradient = rng.normal(size=(2, 30, 401))
+    for small, large in ((1.0, 1.0), (1e-18, 1e15), (1e18, 1e-12), (1e-30, 1e-12)):
+        p = (small * start).astype(dtype)
+        before = p.copy()
+        extra = {"trust_coefficient": 1.0} if kind is LARS else {"epsilon": 0.0}
+        optimizer = kind(0.25, **extra)
+        optimizer.build([p])
+        optimizer.apply([(large * gradient).astype(dtype)])
+        moved = np.linalg.norm((before - p).astype(np.float64))
+        length = np.linalg.norm(before.astype(np.float64))
+        assert moved == pytest.approx(0.25 * length, rel=1e-5)
+
+
+@pytest.mark.parametrize("kind", [LARS, Lamb])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_norm_of_zero_scales_nothing(kind, dtype):
+    p, _ = stepped(kind(0.25), np.zeros(300, dtype), [1.0])
+    np.testing.assert_allclose(p, -0.25, rtol=1e-6)
+    p, _ = stepped(kind(0.25), np.full(300, 2.0, dtype), [0.0])
+    np.testing.assert_array_equal(p, 2.0)
+
+
+def test_weight_decay_of_lars_is_a_part_of_its_quotient():
+    optimizer = LARS(0.5, momentum=0.0, trust_coefficient=1.0, weight_decay=0.25)
+    optimizer.exclude_from_weight_decay(var_list=[1])
+    parameters = [np.array([3.0, 4.0]), np.array([3.0, 4.0])]
+    optimizer.build(parameters)
+    gradient = np.array([0.0, 2.0])
+    optimizer.apply([gradient, gradient])
+    decayed = gradient + 0.25 * np.array([3.0, 4.0])
+    expected = [3.0, 4.0] - 0.5 * 5.0 / (2.0 + 0.25 * 5.0) * decayed
+    np.testing.assert_allclose(parameters[0], expected, rtol=1e-15)
+    np.testing.assert_allclose(parameters[1], [3.0, 4.0 - 0.5 * 5.0], rtol=1e-15)
+
+
+@pytest.mark.parametrize("epsilon", [0.0, 1e-30])
+@pytest.mark.parametrize("convention", ["keras", "torch"])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_adafactor_stays_finite_where_rows_and_columns_are_zero(dtype, convention, epsilon):
+    """Keras's float32 divides 0 by 0 there: dead pixels of images."""
+    rng = np.random.default_rng(0)
+    start = rng.normal(size=(40, 70)).astype(dtype)
+    gradients = [rng.normal(size=(40, 70)) for _ in range(5)]
+    for g in gradients:
+        g[3], g[:, 5] = 0.0, 0.0
+    for of in (gradients, [np.zeros((40, 70))] * 3, [np.zeros((40, 70)), *gradients]):
+        optimizer = Adafactor(0.1, epsilon_1=epsilon, convention=convention)
+        p, _ = stepped(optimizer, start, of)
+        assert np.isfinite(p).all()
+        np.testing.assert_array_equal(p[3], start[3])
+        np.testing.assert_array_equal(p[:, 5], start[:, 5])
+        assert (p[:3, :5] == start[:3, :5]).all() == (of[-1] == 0.0).all()
+
+
+def test_adafactor_keeps_a_number_a_row_and_one_a_column():
+    shapes = [(30, 40), (5,), (), (2, 3, 4), (0, 3), (3, 0)]
+    optimizer = Adafactor()
+    optimizer.build([np.ones(s, np.float32) for s in shapes])
+    found = [a.shape for a in optimizer.variables]
+    expected = [(30,), (40,), (5,), (0,), (), (0,), (2, 3), (2, 4), (0,), (3,), (3,), (0,)]
+    assert found == expected
+    optimizer.apply([np.ones(s, np.float32) for s in shapes])
+    model = classifier(Adafactor(0.1))
+    model.fit(*digits_like(), verbose=0)
+    assert [a.shape for a in model.optimizer.variables] == [
+        *((6,), (80,), (80,), (0,)),
+        *((80,), (4,), (4,), (0,)),
+    ]
+
+
+def test_adafactor_goes_on_from_a_state():
+    start, gradients = np.ones((7, 9)), np.random.default_rng(0).normal(size=(4, 7, 9))
+    expected, _ = stepped(Adafactor(0.1), start, gradients)
+    first = Adafactor(0.1)
+    p, _ = stepped(first, start, gradients[:2])
+    second = Adafactor(0.1)
+    second.build([p])
+    second.load_state_dict(first.state_dict())
+    for g in gradients[2:]:
+        second.apply([g])
+    assert_same_bits(p, expected)
+
+
+def test_steps_of_asgd_take_the_rate_before():
+    optimizer = ASGD(0.25, lambd=0.0)
+    p, (average, eta) = stepped(optimizer, np.zeros(2), [])
+    optimizer.learning_rate = 5.0  # of the next step but one
+    optimizer.apply([np.array([1.0, -1.0])])
+    np.testing.assert_array_equal(p, [-0.25, 0.25])
+    np.testing.assert_array_equal(average, p)
+    np.testing.assert_array_equal(eta, 5.0)
+
+
+def test_the_average_of_asgd_begins_after_t0():
+    optimizer = ASGD(1.0, lambd=0.0, t0=2.0)
+    seen = []
+    p = np.zeros(1)
+    optimizer.build([p])
+    for _ in range(6):
+        optimizer.apply([np.ones(1)])
+        seen.append(float(optimizer.variables[0][0]))
+    np.testing.assert_allclose(seen, [-1.0, -2.0, -3.0, -4.0, -4.5, -5.0])
+
+
+AROUND = {
+    "average": {"use_ema": True, "ema_momentum": 0.5},
+    "accumulation": {"gradient_accumulation_steps": 2},
+    "accumulation, clip": {"gradient_accumulation_steps": 2, "clipnorm": 0.5},
+    "loss scale, cleared": {"loss_scale_factor": 8.0, "zero_grads": True},
+    "skip": {"skip_nonfinite": True},
+}
+
+
+@pytest.mark.parametrize("around", AROUND)
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+@pytest.mark.parametrize("case", rule_cases.SCALED)
+def test_scaled_rules_within_what_surrounds_them(case, dtype, around):
+    """As the same rule with the gradients that it gets, one step at a time, in double."""
+    kind, arguments = rule_cases.CASES[case]
+    given = AROUND[around]
+    calls = given.get("gradient_accumulation_steps", 1)
+    unscale = 1.0 / given.get("loss_scale_factor", 1.0)
+    rng = np.random.default_rng(1)
+    shapes = [(90, 130), (5,), (1,)]
+    start = [rng.normal(size=s).astype(dtype) for s in shapes]
+    gradients = [[rng.normal(size=s).astype(dtype) for s in shapes] for _ in range(4)]
+
+    def trained():
+        parameters = [p.copy() for p in start]
+        optimizer = kind(**arguments, **given)
+        optimizer.build(parameters)
+        for g in gradients:
+            optimizer.apply([a.copy() for a in g])
+        if given.get("skip_nonfinite"):
+            before = [p.copy() for p in (*parameters, *optimizer.variables)]
+            spoiled = [a.copy() for a in gradients[0]]
+            spoiled[0][3, 3] = np.nan
+            assert optimizer.apply(spoiled).skipped
+            assert_same_bits([*parameters, *optimizer.variables], before)
+        return [*parameters, *optimizer.averages]
+
+    got = same_result(trained)
+    plain = kind(**arguments, **({"clipnorm": 0.5} if "clipnorm" in given else {}))
+    expected = [p.astype(np.float64) for p in start]
+    plain.build(expected)
+    averages = None
+    for step in range(0, 4, calls):
+        of_step = gradients[step : step + calls]
+        plain.apply(
+            [
+                unscale * np.mean([np.asarray(g[k], np.float64) for g in of_step], axis=0)
+                for k in range(len(shapes))
+            ]
+        )
+        averages = [
+            p.copy() if averages is None else 0.5 * (a + p)
+            for a, p in zip(averages or expected, expected, strict=True)
+        ]
+    wanted = [*expected, *(averages if given.get("use_ema") else [])]
+    tolerance = {"float16": 5e-3, "float32": 1e-5, "float64": 1e-12}[dtype]
+    for a, b in zip(got, wanted, strict=True):
+        np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("case", rule_cases.SCALED)
+def test_scaled_rules_leave_out_what_has_no_gradient(case):
+    kind, arguments = rule_cases.CASES[case]
+    parameters = [np.ones(3), np.full(40, 2.0)]
+    optimizer = kind(**arguments)
+    optimizer.build(parameters)
+    optimizer.apply([None, np.ones(40)])
+    np.testing.assert_array_equal(parameters[0], 1.0)
+    assert (parameters[1] != 2.0).all()
+
+
+@pytest.mark.parametrize("case", rule_cases.SCALED)
+def test_scaled_rules_in_models_depend_on_no_threads(case):
+    kind, arguments = rule_cases.CASES[case]
+    x, y = digits_like()
+
+    def trained():
+        model = classifier(kind(**arguments))
+        model.fit(x, y, epochs=2, batch_size=16, verbose=0)
+        return model.get_weights()
+
+    results = results_by_isa(trained)
+    for result in results.values():
+        for one, other in zip(result, next(iter(results.values())), strict=True):
+            np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-4)
+
+
 # In models
 
 
@@ -229,7 +441,16 @@ def classifier(optimizer, **arguments):
     return model
 
 
-RATES = {"adadelta": 5.0, "adagrad": 0.1, "radam": 0.1, "ftrl": 0.5, "sgd": 0.5}  # 0.01 the others
+RATES = {
+    "adadelta": 5.0,
+    "adagrad": 0.1,
+    "radam": 0.1,
+    "ftrl": 0.5,
+    "sgd": 0.5,
+    "lars": 20.0,
+    "asgd": 0.5,
+    "adafactor": 1.0,
+}  # 0.01 the others
 
 
 @pytest.mark.parametrize("convention", ["keras", "torch"])

@@ -67,7 +67,7 @@ py::list losses() {
 py::list rules() {
   py::list all;
   int id = 0;
-  math::Rules::each([&](auto rule) {
+  math::AllRules::each([&](auto rule) {
     using R = decltype(rule);
     all.append(py::dict(py::arg("id") = id++, py::arg("name") = R::kName,
                         py::arg("options") = names_of(R::kOptions, R::kOptionCount),

@@ -79,6 +79,18 @@ Number OptimizerObject::number_of(const py::array& a, const std::string& name) c
   return *number;
 }
 
+void* OptimizerObject::keep_factor(Tensor& tensor, const py::array& a, int64_t size) {
+  check(a, "state");
+  require_writeable(a, "state");
+  const TensorLayout layout = layout_of(a, "state");
+  if (layout.size() != size || a.size() != size) {
+    throw py::value_error("a state must have " + std::to_string(size) + " elements, got " +
+                          std::to_string(a.size()));
+  }
+  tensor.kept.push_back(a);
+  return const_cast<void*>(address_of(a));
+}
+
 void* OptimizerObject::keep(Tensor& tensor, const py::array& a, const char* name) {
   check(a, name);
   require_writeable(a, name);
@@ -106,10 +118,22 @@ void OptimizerObject::add(py::array p, const std::vector<py::array>& states, boo
   }
   Tensor tensor{p, address_of(p), layout, {}, {p.shape(), p.shape() + p.ndim()}, nullptr, own, {}};
   void* slots[kMaxStates] = {};
-  for (std::size_t k = 0; k < states.size(); ++k) slots[k] = keep(tensor, states[k], "state");
+  if (p.ndim() >= 2) {
+    memory.matrix_rows = p.shape(p.ndim() - 2);
+    memory.matrix_cols = p.shape(p.ndim() - 1);
+  }
+  if (native_->factored(group)) {
+    int64_t matrices = 1;
+    for (py::ssize_t d = 0; d + 2 < p.ndim(); ++d) matrices *= p.shape(d);
+    const bool matrix = p.ndim() >= 2;
+    slots[0] = keep_factor(tensor, states[0], matrix ? matrices * memory.matrix_rows : p.size());
+    slots[1] = keep_factor(tensor, states[1], matrix ? matrices * memory.matrix_cols : 0);
+  } else {
+    for (std::size_t k = 0; k < states.size(); ++k) slots[k] = keep(tensor, states[k], "state");
+  }
   if (sum) memory.sum = keep(tensor, *sum, "sum");
   if (average) memory.average = keep(tensor, *average, "average");
-  for (const py::array& kept : tensor.kept) remember(kept, layout);
+  for (const py::array& kept : tensor.kept) remember(kept, layout_of(kept, "state"));
   remember(p, layout);
   memory.p = const_cast<void*>(address_of(p));
   memory.slots = slots, memory.layout = layout, memory.group = group, memory.decays = decays;

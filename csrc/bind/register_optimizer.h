@@ -66,6 +66,7 @@ class OptimizerObject {
   Number number_of(const py::array& a, const std::string& name) const;
   std::optional<Number> known_number(PyObject* descr) const;
   void* keep(Tensor& tensor, const py::array& a, const char* name);
+  void* keep_factor(Tensor& tensor, const py::array& a, int64_t size);
   void check_parameter(std::size_t i) const;
   void check_gradient(std::size_t i, const py::object& given) const;
   void remember(const py::array& a, TensorLayout layout);

@@ -11,9 +11,11 @@
 #include "dropout.h"
 #include "elementwise.h"
 #include "embedding.h"
+#include "factored.h"
 #include "gather.h"
 #include "gaussian.h"
 #include "loss.h"
+#include "measure.h"
 #include "penalty.h"
 #include "reduce.h"
 #include "row_norm.h"
@@ -70,6 +72,10 @@ constexpr KernelTable<T> kTable = {
     .update = update<T>,
     .dense_update = dense_update<T>,
     .sum_of_squares = sum_of_squares<T>,
+    .measure = measure<T>,
+    .factor_moments = factor_moments<T>,
+    .factor_measure = factor_measure<T>,
+    .factor_update = factor_update<T>,
     .scale_clip = scale_clip<T>,
     .penalty = penalty<T>,
     .constrain = constrain<T>,

@@ -63,6 +63,16 @@ double block_squares(const T* x, int64_t size) {
               [](double p, double q) { return p + q; });
 }
 
+// Squares of floats above 1.8e19 overflow and below 1e-19 vanish: then they add up in double.
+template <class T>
+double squares_of(const T* x, int64_t size) {
+  const double sum = block_squares<T, T>(x, size);
+  if constexpr (sizeof(T) == sizeof(float)) {
+    if (!(sum < 1e38) || sum < 1e-24) return block_squares<T, double>(x, size);
+  }
+  return sum;
+}
+
 template <class T>
 void sum_of_squares(const SumOfSquares<T>& a, Team& team) {
   const int64_t blocks = (a.size + kNormBlock - 1) / kNormBlock;
@@ -73,12 +83,7 @@ void sum_of_squares(const SumOfSquares<T>& a, Team& team) {
     const T* x = a.beside == nullptr ? a.data + b * kNormBlock
                                      : gradient_block(a.data, *a.beside, a.adds, b * kNormBlock,
                                                       size, static_cast<T*>(team.scratch));
-    double sum = block_squares<T, T>(x, size);
-    // Squares of floats above 1.8e19 overflow and below 1e-19 vanish: then add up in double.
-    if constexpr (sizeof(T) == sizeof(float)) {
-      if (!(sum < 1e38) || sum < 1e-24) sum = block_squares<T, double>(x, size);
-    }
-    a.partial[b] = sum;
+    a.partial[b] = squares_of(x, size);
   }
 }
 

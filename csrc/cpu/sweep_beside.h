@@ -91,8 +91,8 @@ void average_block(T* __restrict p, T* __restrict average, double average_keep, 
   for (int64_t i = 0; i < n; ++i) p[i] = average[i];
 }
 
-// Elements of a segment with what lies beside it. `step(block)` applies the rule to a block that is
-// a segment of its own.
+// Elements of a segment with what lies beside it. `step(block, at)` applies the rule to a block
+// that is a segment of its own and begins at element `at` of this one.
 template <class T, class F>
 void sweep_beside(const Segment<T>& s, const Beside<T>& beside, const Beyond& beyond, Range range,
                   F&& step) {
@@ -110,7 +110,7 @@ void sweep_beside(const Segment<T>& s, const Beside<T>& beside, const Beyond& be
       for (int k = 0; k < kMaxStates; ++k) {
         block.state[k] = s.state[k] == nullptr ? nullptr : s.state[k] + at;
       }
-      step(block);
+      step(block, at);
     }
     if (beside.average != nullptr) {
       average_block(p, beside.average + at, beyond.average_keep, beyond.average_replaces, n);

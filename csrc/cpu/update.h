@@ -29,7 +29,7 @@ void update(const Update<T>& u, Team& team) {
       const Range range = share_of(segment, k, team);
       if (range.begin == range.end) continue;
       if (u.beside != nullptr) {
-        const auto step = [&](const Segment<T>& b) {
+        const auto step = [&](const Segment<T>& b, int64_t) {
           sweep_run<R, T>(h, a, b.p, b.g, b.state[0], b.state[1], b.state[2], b.state[3], b.size);
         };
         sweep_beside(segment, u.beside[k], u.beyond, range, step);

@@ -2,10 +2,14 @@
 #pragma once
 
 #include "rules/adadelta.h"
+#include "rules/adafactor.h"
 #include "rules/adagrad.h"
 #include "rules/adam.h"
 #include "rules/adamax.h"
+#include "rules/asgd.h"
 #include "rules/ftrl.h"
+#include "rules/lamb.h"
+#include "rules/lars.h"
 #include "rules/lion.h"
 #include "rules/nadam.h"
 #include "rules/radam.h"
@@ -17,9 +21,14 @@
 namespace onepass::math {
 namespace {
 
-using Rules = List<Sgd, Momentum, Nesterov, Adam, AdamW, AmsGrad, Adamax, Nadam, RAdam,
-                   ScheduleFreeAdamW, Rmsprop, RmspropCentered, RmspropMomentum,
-                   RmspropCenteredMomentum, Adagrad, Adadelta, Lion, Ftrl, FtrlPower, Rprop>;
+using Rules =
+    List<Sgd, Momentum, Nesterov, Adam, AdamW, AmsGrad, Adamax, Nadam, RAdam, ScheduleFreeAdamW,
+         Rmsprop, RmspropCentered, RmspropMomentum, RmspropCenteredMomentum, Adagrad, Adadelta,
+         Lion, Ftrl, FtrlPower, Rprop, Asgd, Lars, Lamb>;
+
+// Rules with kernels of their own. Their ids go on from those of the others.
+using TensorRules = List<Adafactor>;
+using AllRules = Join<Rules, TensorRules>;
 
 }  // namespace
 }  // namespace onepass::math

@@ -7,6 +7,8 @@
 #include <type_traits>
 
 #include "../math/rules.h"
+#include "factored_steps.h"
+#include "tensor_scales.h"
 
 namespace onepass {
 namespace {
@@ -31,7 +33,7 @@ class OptimizerOf final : public Optimizer {
   explicit OptimizerOf(const OptimizerSettings& settings) : settings_(settings) {}
 
   int add_group(const RuleSettings& rule) override {
-    if (rule.rule < 0 || rule.rule >= math::Rules::kSize) {
+    if (rule.rule < 0 || rule.rule >= math::AllRules::kSize) {
       throw std::invalid_argument("unknown update rule");
     }
     groups_.push_back(rule);
@@ -44,9 +46,11 @@ class OptimizerOf final : public Optimizer {
   int groups() const override { return static_cast<int>(groups_.size()); }
   int states(int group) const override {
     int n = 0;
-    math::Rules::visit(groups_.at(group).rule, [&](auto rule) { n = decltype(rule)::kStates; });
+    math::AllRules::visit(groups_.at(group).rule, [&](auto rule) { n = decltype(rule)::kStates; });
     return n;
   }
+
+  bool factored(int group) const override { return factors_.takes(groups_.at(group).rule); }
 
   void add(const TensorMemory& memory) override {
     Tensor tensor{};
@@ -63,6 +67,7 @@ class OptimizerOf final : public Optimizer {
     tensor.beside.average = static_cast<T*>(memory.average);
     tensor.group = memory.group;
     tensor.decays = memory.decays;
+    if (factored(memory.group)) tensor.lines = factors_.lines_of(memory);
     append(tensor);
   }
 
@@ -94,6 +99,7 @@ class OptimizerOf final : public Optimizer {
     if (planned_) return;
     buckets_.clear();
     incomplete_ = false;
+    measures_ = false;
     for (Tensor& tensor : tensors_) {
       incomplete_ = incomplete_ || !tensor.present();
       if (!tensor.present()) continue;
@@ -102,9 +108,11 @@ class OptimizerOf final : public Optimizer {
       tensor.place = bucket.segments.size();
       bucket.segments.push_back(tensor.segment);
       bucket.first_blocks.push_back(tensor.first_block);
+      bucket.lines.push_back(tensor.lines);
       bucket.beside.push_back(tensor.beside);
       bucket.around.emplace_back();
       bucket.needs_beside = bucket.needs_beside || needs_beside(tensor);
+      measures_ = measures_ || looks_at_tensors(tensor.group);
     }
     planned_ = true;
   }
@@ -132,20 +140,46 @@ class OptimizerOf final : public Optimizer {
         team.sync();
       }
     }
-    for (Bucket& bucket : buckets_) {
-      const double rate = learning_rates[bucket.group];
-      const Around around = around_of(bucket.group, bucket.decays, rate, scale);
-      Update<T> update{};
-      update.rule = groups_[bucket.group].rule;
-      prepare_group(bucket.group, rate, before + 1 - bucket.missed, update.scalars);
-      update.segments = bucket.segments.data();
-      update.n_segments = static_cast<int64_t>(bucket.segments.size());
-      update.shared_around = settings_.clip_norm <= 0.0;
-      update.around = update.shared_around ? &around : bucket.around.data();
-      update.beside = bucket.needs_beside ? bucket.beside.data() : nullptr;
-      update.beyond = beyond;
-      table.update(update, team);
+    const auto each_bucket = [&](auto&& use) {
+      for (const Bucket& bucket : buckets_) {
+        const double rate = learning_rates[bucket.group];
+        const Around around = around_of(bucket.group, bucket.decays, rate, scale);
+        const math::StepTime at{rate, before + 1 - bucket.missed};
+        Update<T> update{};
+        update.rule = groups_[bucket.group].rule;
+        prepare_group(bucket.group, at, update.scalars);
+        update.segments = bucket.segments.data();
+        update.n_segments = static_cast<int64_t>(bucket.segments.size());
+        update.shared_around = settings_.clip_norm <= 0.0;
+        update.around = update.shared_around ? &around : bucket.around.data();
+        update.beside = bucket.needs_beside ? bucket.beside.data() : nullptr;
+        update.beyond = beyond;
+        use(bucket, update, at);
+      }
+    };
+    const bool measures = measures_ && !beyond.waits;
+    if (measures) {
+      each_bucket([&](const Bucket& bucket, const Update<T>& update, math::StepTime) {
+        scales_.take(update, bucket.first_blocks.data(), table, team);
+        if (!factored(bucket.group)) return;
+        factors_.moments(update, bucket.lines.data(), table, team);
+      });
+      team.sync();
+      each_bucket([&](const Bucket& bucket, const Update<T>& update, math::StepTime) {
+        if (!factored(bucket.group)) return;
+        factors_.measure(update, bucket.lines.data(), table, team);
+      });
+      team.sync();
     }
+    each_bucket([&](const Bucket& bucket, const Update<T>& update, math::StepTime at) {
+      if (factored(bucket.group)) {
+        factors_.update(update, bucket.lines.data(), table, team);
+      } else if (measures && scales_.measures(update.rule)) {
+        scales_.update(update, bucket.first_blocks.data(), at, table, team);
+      } else {
+        table.update(update, team);
+      }
+    });
   }
 
   void count_missing(int64_t t) override {
@@ -165,11 +199,11 @@ class OptimizerOf final : public Optimizer {
       return needs_beside(tensor) || tensor.missed != 0;
     });
     return !needs_norms() && !beside && groups() == 1 && !groups_[0].maximize &&
-           settings_.unscale == 1.0;
+           settings_.unscale == 1.0 && !looks_at_tensors(0);
   }
 
   void prepare(double learning_rate, int64_t t, double* scalars) const override {
-    prepare_group(0, learning_rate, t, scalars);
+    prepare_group(0, {learning_rate, t}, scalars);
   }
 
   void dense_step(const DenseBackwardWeights<float>& gradient, int64_t w, int64_t b,
@@ -200,6 +234,7 @@ class OptimizerOf final : public Optimizer {
     bool decays;
     int64_t missed;
     int64_t first_block;  // of its partial sums
+    Lines lines;          // of a factored rule
     std::size_t bucket, place;
     bool present() const { return beside.g != nullptr || segment.size == 0; }
   };
@@ -213,12 +248,15 @@ class OptimizerOf final : public Optimizer {
     std::vector<Beside<T>> beside;
     std::vector<Around> around;  // of each, where each norm is clipped
     std::vector<int64_t> first_blocks;
+    std::vector<Lines> lines;
     bool needs_beside = false;
   };
 
   void append(Tensor tensor) {
     tensor.first_block = static_cast<int64_t>(partials_.size());
     partials_.resize(partials_.size() + (tensor.segment.size + kNormBlock - 1) / kNormBlock);
+    scales_.resize(partials_.size());
+    factors_.add(tensor.lines);
     elements_ += tensor.segment.size;
     tensors_.push_back(tensor);
     planned_ = false;
@@ -231,8 +269,12 @@ class OptimizerOf final : public Optimizer {
              bucket.missed == tensor.missed;
     });
     if (found != buckets_.end()) return *found;
-    buckets_.push_back({tensor.group, decays, tensor.missed, {}, {}, {}, {}});
+    buckets_.push_back({tensor.group, decays, tensor.missed, {}, {}, {}, {}, {}});
     return buckets_.back();
+  }
+
+  bool looks_at_tensors(int group) const {
+    return scales_.measures(groups_[group].rule) || factored(group);
   }
 
   bool needs_beside(const Tensor& tensor) const {
@@ -257,12 +299,12 @@ class OptimizerOf final : public Optimizer {
     return beyond;
   }
 
-  void prepare_group(int group, double learning_rate, int64_t t, double* scalars) const {
+  void prepare_group(int group, math::StepTime at, double* scalars) const {
     const RuleSettings& settings = groups_[group];
     const auto convention =
         settings.torch_convention ? math::Convention::kTorch : math::Convention::kKeras;
-    math::Rules::visit(settings.rule, [&](auto rule) {
-      decltype(rule)::prepare(settings.options, convention, {learning_rate, t}, scalars);
+    math::AllRules::visit(settings.rule, [&](auto rule) {
+      decltype(rule)::prepare(settings.options, convention, at, scalars);
     });
   }
 
@@ -357,7 +399,10 @@ class OptimizerOf final : public Optimizer {
   std::vector<Bucket> buckets_;
   bool planned_ = false;
   bool incomplete_ = false;  // some tensor has no gradient
+  bool measures_ = false;    // some rule does
   std::vector<double> partials_;
+  TensorScales<T> scales_;
+  FactoredSteps<T> factors_;
   int64_t elements_ = 0;
   double global_norm_ = std::numeric_limits<double>::quiet_NaN();
   bool skipped_ = false;

@@ -34,7 +34,7 @@ struct OptimizerSettings {
 };
 
 // One tensor's memory: `rows` x `cols` elements with rows `stride` apart; everything that a rule
-// keeps for it has the same layout.
+// keeps for it has the same layout, unless the rule is a factored one.
 struct TensorLayout {
   int64_t rows, cols, stride;
   int64_t size() const { return rows * stride; }
@@ -49,6 +49,8 @@ struct TensorMemory {
   void* sum = nullptr;      // of gradients, where a step takes several calls
   void* average = nullptr;  // moving average of p, if wanted
   TensorLayout layout;
+  // Of a tensor of two dimensions or more the last two, else 0.
+  int64_t matrix_rows = 0, matrix_cols = 0;
   int group = 0;
   bool decays = false;
 };
@@ -69,6 +71,9 @@ class Optimizer {
   virtual int groups() const = 0;
   // State slots that each tensor of the group needs.
   virtual int states(int group) const = 0;
+  // Whether these are means over rows and columns of matrices: one a row, and one a column of each
+  // matrix, without padding. Other tensors then have the first slot only.
+  virtual bool factored(int group) const = 0;
   virtual void add(const TensorMemory& tensor) = 0;
   // nullptr: the next call brings none, and leaves this tensor alone.
   virtual void set_gradient(int64_t tensor, void* g, Number number) = 0;

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
+from unittest import mock
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,7 @@ Arguments = dict[str, Any]
 Step = tuple[list[Array], float]
 
 STEPS = 50
-SHAPES = [(), (7,), (5, 33)]
+SHAPES = [(), (7,), (5, 33), (2, 3, 4)]
 SETS = ("defaults", "drawn 1", "drawn 2", "drawn 3")
 
 # What an argument is drawn from: uniformly, or by its logarithm.
@@ -37,8 +38,16 @@ UNIFORM = {
     "l2_regularization_strength": (0.01, 1.0),
     "l2_shrinkage_regularization_strength": (0.01, 1.0),
     "beta": (0.01, 1.0),
+    "beta_2_decay": (-0.9, -0.5),
+    "clip_threshold": (1.0, 2.0),
+    "alpha": (0.3, 1.0),
 }
-LOGARITHMIC = {"epsilon": (1e-9, 1e-2)}
+LOGARITHMIC = {
+    "epsilon": (1e-9, 1e-2),
+    "epsilon_1": (1e-9, 1e-2),
+    "epsilon_2": (1e-3, 3.0),
+    "lambd": (1e-5, 0.1),
+}
 
 
 @dataclass(frozen=True)
@@ -59,6 +68,7 @@ FTRL = (
     *("initial_accumulator_value", "l1_regularization_strength", "l2_regularization_strength"),
     *("l2_shrinkage_regularization_strength", "beta", *DECAY),
 )
+ADAFACTOR = ("beta_2_decay", "epsilon_1", "epsilon_2", "clip_threshold", *DECAY)
 KERAS, TORCH = ("keras",), ("torch",)
 DECOUPLED = {"decoupled_weight_decay": True}
 CENTERED = {"centered": True}
@@ -104,6 +114,10 @@ CASES = {
     "ftrl, power": Case(
         "Ftrl", {"learning_rate_power": -0.7}, (*FTRL, "learning_rate_power"), libraries=KERAS
     ),
+    "adafactor": Case("Adafactor", drawn=ADAFACTOR),
+    "asgd": Case("ASGD", drawn=("lambd", "alpha", *DECAY), libraries=TORCH),
+    "lamb": Case("Lamb", drawn=ADAM, libraries=KERAS),
+    "lamb, clipnorm": Case("Lamb", {"clipnorm": 0.5}, ADAM, libraries=KERAS),
     "rprop": Case("Rprop", libraries=TORCH),
     "rprop, etas": Case("Rprop", {"etas": (0.3, 1.4), "step_sizes": (1e-3, 0.05)}, libraries=TORCH),
 }
@@ -163,9 +177,12 @@ def in_torch(case: Case, arguments: Arguments, dtype: str) -> list[Array]:
     import torch
 
     names = {"epsilon": "eps", "rho": "alpha" if case.name == "RMSprop" else "rho"}
+    names |= {"beta_2_decay": "beta2_decay", "clip_threshold": "d"}
     given = {names.get(name, name): value for name, value in arguments.items()}
     if "beta_1" in given:
         given["betas"] = given.pop("beta_1"), given.pop("beta_2")
+    if "epsilon_1" in given:
+        given["eps"] = given.pop("epsilon_1"), given.pop("epsilon_2")
     start, steps = problem(dtype)
     tensors = [torch.nn.Parameter(torch.from_numpy(p.copy())) for p in start]
     optimizer = torch_class(case)(tensors, foreach=False, **given)
@@ -184,15 +201,22 @@ def in_torch(case: Case, arguments: Arguments, dtype: str) -> list[Array]:
 
 def in_keras(case: Case, arguments: Arguments) -> list[Array]:
     """Return what Keras's class makes of the problem, in float64: on JAX, which has that."""
+    import jax.numpy
     import keras
 
     start, steps = problem("float64")
     variables = [keras.Variable(p, dtype="float64") for p in start]
     optimizer = getattr(keras.optimizers, case.name)(**arguments)
     optimizer.build(variables)
-    for gradients, rate in steps:
-        optimizer.learning_rate = rate
-        optimizer.apply([keras.ops.convert_to_tensor(g, dtype="float64") for g in gradients])
+
+    def mean(x: Any, **where: Any) -> Any:
+        return jax.numpy.mean(keras.ops.convert_to_tensor(x), **where)
+
+    # Its own mean of float64 is computed in float32.
+    with mock.patch("keras.src.ops.mean", mean):
+        for gradients, rate in steps:
+            optimizer.learning_rate = rate
+            optimizer.apply([keras.ops.convert_to_tensor(g, dtype="float64") for g in gradients])
     assert {str(variable.dtype) for variable in variables} == {"float64"}
     return [np.asarray(variable.value) for variable in variables]
 

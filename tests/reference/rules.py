@@ -25,6 +25,7 @@ class At:
     learning_rate: float
     t: int
     convention: Convention
+    weight_decay: float = 0.0  # for rules that it is a part of
 
 
 def sgd(p: Array, g: Array, state: State, at: At) -> Array:
@@ -259,6 +260,80 @@ def rprop(
     return p - np.sign(state["before"]) * state["size"]
 
 
+def norm_quotient(p: Array, x: Array, more: float = 0.0) -> float:
+    """Return |p| / (|x| + more), or 1 where a norm is not positive."""
+    above, below = np.sqrt(np.sum(p**2)), np.sqrt(np.sum(x**2))
+    return float(above / (below + more)) if above > 0.0 and below > 0.0 else 1.0
+
+
+def lars(
+    p: Array, g: Array, state: State, at: At, momentum: float, trust_coefficient: float
+) -> Array:
+    length = np.sqrt(np.sum(p**2))
+    scaled = length > 0.0 and bool(np.sum(g**2) > 0.0)
+    trust = trust_coefficient if scaled else 1.0
+    rate = at.learning_rate * trust * norm_quotient(p, g, at.weight_decay * length)
+    decayed = g + at.weight_decay * p
+    state["m"] = momentum * state.get("m", np.zeros_like(g)) + rate * decayed
+    return p - state["m"]
+
+
+def lamb(
+    p: Array, g: Array, state: State, at: At, beta_1: float, beta_2: float, epsilon: float
+) -> Array:
+    m_hat = mean(state, "m", g, beta_1) / (1.0 - beta_1**at.t)
+    v_hat = mean(state, "v", g**2, beta_2) / (1.0 - beta_2**at.t)
+    u = m_hat / (np.sqrt(v_hat) + epsilon)
+    return p - at.learning_rate * norm_quotient(p, u) * u
+
+
+def asgd(p: Array, g: Array, state: State, at: At, lambd: float, alpha: float, t0: float) -> Array:
+    p = p * (1.0 - lambd * state["eta"]) - state["eta"] * g
+    mu = 1.0 if at.t == 1 else 1.0 / max(1.0, at.t - 1 - t0)
+    before = state.get("average", np.zeros_like(p))
+    state["average"] = before + mu * (p - before)
+    eta = at.learning_rate / (1.0 + lambd * at.learning_rate * at.t) ** alpha
+    state["eta"] = np.full_like(p, eta)
+    return p
+
+
+def adafactor(
+    p: Array,
+    g: Array,
+    state: State,
+    at: At,
+    beta_2_decay: float,
+    epsilon_1: float,
+    epsilon_2: float,
+    clip_threshold: float,
+) -> Array:
+    """``r`` and ``c`` of a matrix; of a vector ``r`` is the mean itself and ``c`` empty."""
+    torch, matrix = at.convention == "torch", g.ndim > 1
+    column_shape = (*g.shape[:-2], g.shape[-1]) if matrix else (0,)
+    state.setdefault("r", np.zeros(g.shape[:-1] if matrix else g.shape))
+    state.setdefault("c", np.zeros(column_shape))
+    if g.size == 0:
+        return p
+    take = at.t**beta_2_decay
+    squares = g**2 + (0.0 if torch else epsilon_1)
+    row_means = squares.mean(axis=-1) if matrix else squares
+    state["r"] = (1.0 - take) * state["r"] + take * row_means
+    v = state["r"]
+    if matrix:
+        state["c"] = (1.0 - take) * state["c"] + take * squares.mean(axis=-2)
+        mean_r = state["r"].mean(axis=-1)[..., None, None]
+        v = state["r"][..., None] * state["c"][..., None, :]
+        v = v / (np.maximum(mean_r, epsilon_1) if torch else mean_r)
+    if torch:
+        v = np.maximum(v, epsilon_1**2)
+    u = g / np.sqrt(v)
+    # torch takes the size before the decay.
+    whole = p / (1.0 - at.learning_rate * at.weight_decay) if torch else p
+    rho = min(at.learning_rate, 1.0 / np.sqrt(at.t))
+    alpha = max(epsilon_2, np.sqrt(np.mean(whole**2))) * rho
+    return p - alpha * u / max(1.0, np.sqrt(np.mean(u**2)) / clip_threshold)
+
+
 RULES: dict[str, Callable[..., Array]] = {
     "sgd": sgd,
     "momentum": momentum,
@@ -280,6 +355,10 @@ RULES: dict[str, Callable[..., Array]] = {
     "ftrl": ftrl,
     "ftrl_power": ftrl,
     "rprop": rprop,
+    "asgd": asgd,
+    "lars": lars,
+    "lamb": lamb,
+    "adafactor": adafactor,
 }
 
 # The states that onepass keeps, in its order.
@@ -304,11 +383,15 @@ SLOTS: dict[str, tuple[str, ...]] = {
     "ftrl": ("n", "z"),
     "ftrl_power": ("n", "z"),
     "rprop": ("before", "size"),
+    "asgd": ("average", "eta"),
+    "lars": ("m",),
+    "lamb": ("m", "v"),
+    "adafactor": ("r", "c"),
 }
 
 
 def decay_is_decoupled(rule: str, convention: Convention) -> bool:
-    return convention == "keras" or rule in ("adamw", "schedule_free_adamw")
+    return convention == "keras" or rule in ("adamw", "schedule_free_adamw", "adafactor")
 
 
 @dataclass
@@ -348,10 +431,12 @@ class Stepper:
 
     def step(self, gradients: Sequence[Array], learning_rate: float) -> None:
         self.t += 1
-        at = At(learning_rate, self.t, self.convention)
+        at = At(learning_rate, self.t, self.convention, self.weight_decay)
         clipped = self.clipped([np.asarray(g, np.float64) for g in gradients])
         for k, (p, g) in enumerate(zip(self.params, clipped, strict=True)):
-            if self.decoupled or decay_is_decoupled(self.rule, self.convention):
+            if self.rule == "lars":
+                decayed = p
+            elif self.decoupled or decay_is_decoupled(self.rule, self.convention):
                 decayed = p - learning_rate * self.weight_decay * p
             else:
                 decayed = p

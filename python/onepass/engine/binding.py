@@ -47,8 +47,9 @@ class BoundOptimizer:
     def _kept_for(self, variable: Variable) -> list[Floats]:
         if variable not in self._kept:
             states = self.optimizer.rule.states
-            count = states + self._sums + self.optimizer.use_ema
-            kept = allocate([variable.shape] * count, variable.dtype)
+            shapes = self.optimizer.state_shapes(variable.shape)
+            shapes += [variable.shape] * (self._sums + self.optimizer.use_ema)
+            kept = allocate(shapes, variable.dtype)
             self.optimizer.start_states(variable.array, kept[:states])
             self._kept[variable] = kept
         return self._kept[variable]

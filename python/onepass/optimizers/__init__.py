@@ -2,11 +2,15 @@
 
 from onepass.optimizers import schedules
 from onepass.optimizers.adadelta import Adadelta
+from onepass.optimizers.adafactor import Adafactor
 from onepass.optimizers.adagrad import Adagrad
 from onepass.optimizers.adam import Adam, AdamW
 from onepass.optimizers.adamax import Adamax
 from onepass.optimizers.array_steps import StepResult
+from onepass.optimizers.asgd import ASGD
 from onepass.optimizers.ftrl import Ftrl
+from onepass.optimizers.lamb import Lamb
+from onepass.optimizers.lars import LARS
 from onepass.optimizers.lion import Lion
 from onepass.optimizers.nadam import Nadam
 from onepass.optimizers.optimizer import Optimizer
@@ -18,13 +22,17 @@ from onepass.optimizers.schedule_free_adamw import ScheduleFreeAdamW
 from onepass.optimizers.sgd import SGD
 
 __all__ = [
+    "ASGD",
+    "LARS",
     "SGD",
     "Adadelta",
+    "Adafactor",
     "Adagrad",
     "Adam",
     "AdamW",
     "Adamax",
     "Ftrl",
+    "Lamb",
     "Lion",
     "Nadam",
     "Optimizer",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
 from collections.abc import Sequence
 from itertools import pairwise
@@ -79,15 +80,17 @@ def _parameter(name: str, a: object) -> Array:
     return a
 
 
-def state_of(p: Array) -> Array:
+def state_of(p: Array, shape: tuple[int, ...] | None = None) -> Array:
     """Return zeros like a parameter, at its offset from a cache line: a sweep can align both.
 
-    Float32 for parameters of 16 bits.
+    Float32 for parameters of 16 bits. `shape` is another one than the parameter's.
     """
+    shape = p.shape if shape is None else shape
+    size = math.prod(shape)
     double = p.dtype == np.float64
     offset = p.ctypes.data % _LINE // p.itemsize if p.itemsize >= 4 else 0
-    whole = _core.aligned_zeros(offset + p.size, double)
-    return whole[offset:].reshape(p.shape)
+    whole = _core.aligned_zeros(offset + size, double)
+    return whole[offset:].reshape(shape)
 
 
 class Memory:

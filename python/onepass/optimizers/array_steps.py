@@ -74,6 +74,10 @@ class ArraySteps(ABC):
         """Return the learning rate of the step behind so many others."""
 
     @abstractmethod
+    def state_shapes(self, shape: tuple[int, ...]) -> list[tuple[int, ...]]:
+        """Return the shapes of a parameter's states."""
+
+    @abstractmethod
     def start_states(self, p: Array, states: Sequence[Array]) -> None:
         """Write what a parameter's new states start at, where that is not zero."""
 
@@ -126,7 +130,7 @@ class ArraySteps(ABC):
         self._bind()
 
     def _new_states(self, p: Array, given: Any) -> list[Array]:
-        states = [state_of(p) for _ in range(self.rule.states)]
+        states = [state_of(p, shape) for shape in self.state_shapes(p.shape)]
         self.start_states(_torch_tensors.values_of(given) if is_tensor(given) else p, states)
         return states
 

@@ -161,6 +161,10 @@ class Optimizer(ArraySteps):
         """Return the values of ``rule.options``: here attributes of the same names."""
         return {name: float(getattr(self, name)) for name in self.rule.options}
 
+    def state_shapes(self, shape: tuple[int, ...]) -> list[tuple[int, ...]]:
+        """Return the shapes of the states of a parameter of this shape: mostly its own."""
+        return [shape] * self.rule.states
+
     def start_states(self, p: Array, states: Sequence[Array]) -> None:
         """Write what a parameter's new states, which are zero, start at instead."""
 

@@ -7,10 +7,14 @@ from typing import Any, overload
 
 from onepass import _lookup
 from onepass.optimizers.adadelta import Adadelta
+from onepass.optimizers.adafactor import Adafactor
 from onepass.optimizers.adagrad import Adagrad
 from onepass.optimizers.adam import Adam, AdamW
 from onepass.optimizers.adamax import Adamax
+from onepass.optimizers.asgd import ASGD
 from onepass.optimizers.ftrl import Ftrl
+from onepass.optimizers.lamb import Lamb
+from onepass.optimizers.lars import LARS
 from onepass.optimizers.lion import Lion
 from onepass.optimizers.nadam import Nadam
 from onepass.optimizers.optimizer import Optimizer
@@ -22,7 +26,7 @@ from onepass.optimizers.sgd import SGD
 
 _CLASSES: tuple[type[Optimizer], ...] = (
     *(SGD, Adam, AdamW, Adamax, Nadam, RAdam, ScheduleFreeAdamW),
-    *(RMSprop, Adagrad, Adadelta, Lion, Ftrl, Rprop),
+    *(RMSprop, Adagrad, Adadelta, Lion, Ftrl, Rprop, ASGD, LARS, Lamb, Adafactor),
 )
 _BY_NAME = {cls.__name__.lower(): cls for cls in _CLASSES}
 
