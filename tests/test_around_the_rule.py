@@ -293,23 +293,6 @@ def test_parameters_and_gradients_of_different_types(parameter, gradient, around
     assert results[0].global_norm == same.global_norm
 
 
-def test_bfloat16_of_ml_dtypes():
-    ml_dtypes = pytest.importorskip("ml_dtypes")
-    step = [g.astype(ml_dtypes.bfloat16) for g in gradients_of(1)[0]]
-    parameters = [p.astype(ml_dtypes.bfloat16) for p in arrays(0)]
-    expected = [p.astype(np.float32) for p in parameters]
-    for optimizer, held, gradients in (
-        (Adam(0.01), parameters, step),
-        (Adam(0.01), expected, [g.astype(np.float32) for g in step]),
-    ):
-        optimizer.build(held)
-        optimizer.apply(gradients)
-    for a, b in zip(parameters, expected, strict=True):
-        np.testing.assert_array_equal(
-            a.view(np.uint16), b.astype(ml_dtypes.bfloat16).view(np.uint16)
-        )
-
-
 def test_states_of_16_bit_parameters_are_float32_and_they_move_together():
     p = np.ones(5000, np.float16)
     optimizer = Adam(1e-3)
