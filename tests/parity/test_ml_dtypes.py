@@ -5,7 +5,7 @@ import pytest
 
 from onepass.optimizers import Adam
 
-ml_dtypes = pytest.importorskip("ml_dtypes")
+ml_dtypes = pytest.importorskip("ml_dtypes", reason="ml_dtypes comes with jax")
 SHAPES = [(37, 5), (5,), (1,), (0,), (3000,)]
 
 
