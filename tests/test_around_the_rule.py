@@ -142,6 +142,43 @@ def test_a_model_adds_up_the_gradients_of_several_batches():
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
 
 
+def test_an_average_of_a_tensor_that_moves_later_starts_at_it():
+    p = [np.ones(3, np.float32), np.ones(3, np.float32)]
+    g = np.ones(3, np.float32)
+    optimizer = SGD(0.1, use_ema=True, ema_momentum=0.9)
+    optimizer.build(p)
+    for _ in range(2):
+        optimizer.apply([g, None])
+    np.testing.assert_array_equal(optimizer.averages[1], 1.0)
+    optimizer.apply([g, g])
+    optimizer.finalize_variable_values()
+    np.testing.assert_allclose(p[1], 0.9 + 0.1 * 0.9, rtol=1e-6)
+
+
+def test_a_model_whose_first_step_is_left_out_keeps_its_size():
+    model = Sequential([layers.Dense(2, kernel_initializer="ones")])
+    model.compile(Adam(1e-3, use_ema=True, skip_nonfinite=True), "mse")
+    x = np.ones((64, 5), np.float32)
+    x[3, 2] = np.nan
+    model.fit(x, np.ones((64, 2), np.float32), batch_size=16, shuffle=False, verbose=0)
+    assert np.abs(model.get_weights()[0] - 1).max() < 0.1
+
+
+def test_a_model_s_optimizer_makes_its_weights_their_averages():
+    model = Sequential([layers.Dense(2)])
+    model.compile(SGD(0.1, use_ema=True), "mse")
+    x, y = np.ones((8, 5), np.float32), np.ones((8, 2), np.float32)
+    for _ in range(3):
+        model.train_on_batch(x, y)
+    averages = [a.copy() for a in model.optimizer.averages]
+    assert any((a != w).any() for a, w in zip(averages, model.get_weights(), strict=True))
+    model.fit(x, y, epochs=0, verbose=0)
+    assert any((a != w).any() for a, w in zip(averages, model.get_weights(), strict=True))
+    model.optimizer.finalize_variable_values(model.trainable_variables)
+    for a, w in zip(averages, model.get_weights(), strict=True):
+        assert_same_bits(a, w)
+
+
 # Scales, steps left out, gradients cleared
 
 
@@ -208,6 +245,26 @@ def test_clearing_needs_gradients_that_can_be_written():
     assert optimizer.iterations == 0
 
 
+def test_cleared_gradients_must_not_overlap():
+    p = [np.ones(3, np.float32), np.ones(3, np.float32)]
+    optimizer = SGD(0.1, zero_grads=True)
+    optimizer.build(p)
+    g = np.ones(3, np.float32)
+    for _ in range(2):
+        with pytest.raises(ValueError, match="overlap"):
+            optimizer.apply([g, g])
+    assert (p[0] == 1).all()
+    assert (g == 1).all()
+
+
+def test_whole_numbers_are_no_gradients():
+    p = np.ones(3, np.float32)
+    optimizer = SGD(0.1)
+    optimizer.build([p])
+    with pytest.raises(TypeError, match="uint16"):
+        optimizer.apply([np.ones(3, np.uint16)])
+
+
 # Missing gradients
 
 
@@ -236,6 +293,18 @@ def test_a_missing_gradient_leaves_tensor_and_state_alone(convention):
     rest, _ = trained(Adam(0.01, convention=convention), gradients)
     for a, b in zip(parameters[1:], rest[1:], strict=True):
         assert_same_bits(a, b)
+
+
+def test_counts_of_tensors_follow_a_count_that_is_set_back():
+    p = [np.ones(3, np.float32), np.ones(3, np.float32)]
+    g = np.ones(3, np.float32)
+    optimizer = Adam(0.1, convention="torch")
+    optimizer.build(p)
+    for _ in range(3):
+        optimizer.apply([g, None])
+    optimizer.iterations = 0
+    optimizer.apply([g, g])
+    assert np.isfinite(p[1]).all()
 
 
 def test_no_gradient_at_all_is_refused():
@@ -353,6 +422,8 @@ def test_a_state_holds_copies_and_counts_of_each_tensor():
         ({"states": [np.zeros(2, np.float32)] * 10}, "shape"),
         ({"calls": -1}, "whole numbers"),
         ({"missed": [0]}, "1 parameters"),
+        ({"missed": [9, 0, 0, 0, 0]}, "missed 9 of 2"),
+        ({"learning_rate": np.nan}, "learning_rate"),
         (None, "lacks"),
     ],
 )

@@ -216,7 +216,11 @@ bool OptimizerObject::takes(const Tensor& tensor, PyObject* gradient) const {
   const auto& g = *py::detail::array_proxy(gradient);
   if (p.data != tensor.address || (p.flags & own) != own) return false;
   const auto number = known_number(g.descr);
-  if (!number || (g.flags & (clears_gradients_ ? own : plain)) != (clears_gradients_ ? own : plain))
+  // Plain numbers of uint16 look like bfloat16: the slower checks tell them apart.
+  if (!number || *number == Number::kBfloat16) return false;
+  // Gradients that are cleared must not overlap, which the slower checks look at.
+  if (clears_gradients_ && g.data != tensor.gradient) return false;
+  if ((g.flags & (clears_gradients_ ? own : plain)) != (clears_gradients_ ? own : plain))
     return false;
   const auto dimensions = static_cast<int>(tensor.shape.size());
   if (p.nd != dimensions || g.nd != dimensions) return false;

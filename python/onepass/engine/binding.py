@@ -51,14 +51,21 @@ class BoundOptimizer:
             shapes += [variable.shape] * (self._sums + self.optimizer.use_ema)
             kept = allocate(shapes, variable.dtype)
             self.optimizer.start_states(variable.array, kept[:states])
+            if self.optimizer.use_ema:
+                kept[-1][...] = variable.array
             self._kept[variable] = kept
         return self._kept[variable]
 
-    def finalize(self, variables: Sequence[Variable]) -> None:
-        """Make variables their moving averages, where the optimizer keeps these."""
+    @property
+    def averages(self) -> list[Floats]:
+        """Moving averages of the variables, in their order, where the optimizer keeps these."""
+        return [kept[-1] for kept in self._kept.values() if self.optimizer.use_ema]
+
+    def finalize(self, variables: Sequence[Variable] | None = None) -> None:
+        """Make variables, or all, their moving averages, where the optimizer keeps these."""
         if not self.optimizer.use_ema or not self.optimizer.calls:
             return
-        for variable in variables:
+        for variable in self._kept if variables is None else variables:
             if variable in self._kept:
                 variable.array[...] = self._kept[variable][-1]
 

@@ -50,7 +50,8 @@ class FitLoop:
                     break
         finally:
             self.progress.close()
-        self.model.finalize_weights()
+        if epochs > initial_epoch:
+            self.model.finalize_weights()
         self.callbacks.on_train_end(logs)
 
     def _epoch(self, epoch: int, epochs: int) -> Logs:

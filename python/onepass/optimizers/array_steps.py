@@ -11,7 +11,7 @@ import numpy as np
 from onepass import _core
 from onepass._formulas import Rule
 from onepass.optimizers import _torch_tensors
-from onepass.optimizers._arguments import Convention
+from onepass.optimizers._arguments import Convention, number
 from onepass.optimizers._arrays import (
     Array,
     Memory,
@@ -126,8 +126,17 @@ class ArraySteps(ABC):
             for state in self._new_states(p, given_as)
         ]
         self._sums = [state_of(p) for p in parameters if self._calls_a_step > 1]
-        self._averages = [state_of(p) for p in parameters if self.use_ema]
+        self._averages = [
+            self._first_average(p, given_as)
+            for p, given_as in zip(parameters, given, strict=True)
+            if self.use_ema
+        ]
         self._bind()
+
+    def _first_average(self, p: Array, given: Any) -> Array:
+        average = state_of(p)
+        average[...] = _torch_tensors.values_of(given) if is_tensor(given) else p
+        return average
 
     def _new_states(self, p: Array, given: Any) -> list[Array]:
         states = [state_of(p, shape) for shape in self.state_shapes(p.shape)]
@@ -211,12 +220,16 @@ class ArraySteps(ABC):
         own = self._own_state()
         checked_state(state, own, type(self).__name__)
         assert self._native is not None
+        rate = None
         if state["learning_rate"] is not None and not callable(self._learning_rate):
-            self._learning_rate = float(state["learning_rate"])
+            rate = number("the state's learning_rate", state["learning_rate"])
+        # First what may fail: another thread may be at a step.
+        self._native.missed = [int(steps) for steps in state["missed"]]
+        if rate is not None:
+            self._learning_rate = rate
         for key in LISTS:
             for mine, given in zip(own[key], state[key], strict=True):
                 mine[...] = given
-        self._native.missed = [int(steps) for steps in state["missed"]]
         self._calls = int(state["calls"])
 
     def finalize_variable_values(self, var_list: Sequence[Array] | None = None) -> None:
@@ -300,7 +313,10 @@ class ArraySteps(ABC):
         """Return gradients that a sweep can read; their shapes and dtypes are checked natively."""
         if grads and all(g is None for g in grads):
             raise ValueError("gradients holds None alone: no parameter would change")
-        return [None if g is None else self._usable_one(i, g) for i, g in enumerate(grads)]
+        usable = [None if g is None else self._usable_one(i, g) for i, g in enumerate(grads)]
+        if self.zero_grads:  # else the first sweep would clear what another reads
+            Memory([(f"gradients[{i}]", g) for i, g in enumerate(usable) if g is not None])
+        return usable
 
     def _usable_one(self, i: int, g: Any) -> Array:
         if is_tensor(g):

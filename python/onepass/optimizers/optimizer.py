@@ -45,6 +45,13 @@ class HasStates(Protocol):
     def states(self) -> list[Array]:
         """All of them."""
 
+    @property
+    def averages(self) -> list[Array]:
+        """Moving averages, where they are kept."""
+
+    def finalize(self, variables: Any = None) -> None:
+        """Make these parameters, or all, their averages."""
+
 
 class Optimizer(ArraySteps):
     """Base class of the optimizers.
@@ -191,6 +198,8 @@ class Optimizer(ArraySteps):
             raise TypeError(f"iterations must be an integer, got {value!r}")
         if value < 0:
             raise ValueError(f"iterations must be >= 0, got {value}")
+        if self._native is not None:  # no tensor can have missed more
+            self._native.missed = [min(steps, int(value)) for steps in self._native.missed]
         self._calls = int(value) * self._calls_a_step
 
     @property
@@ -364,6 +373,24 @@ class Optimizer(ArraySteps):
     def variables(self) -> list[Array]:
         """The state arrays, parameter by parameter: for Adam m and v of the first, and so on."""
         return list(self._states if self._owner is None else self._owner.states)
+
+    @property
+    def averages(self) -> list[Array]:
+        """The moving averages of the parameters, in their order; empty without ``use_ema``."""
+        return super().averages if self._owner is None else self._owner.averages
+
+    def finalize_variable_values(self, var_list: Sequence[Any] | None = None) -> None:
+        """With ``use_ema``, make the parameters their moving averages.
+
+        Parameters
+        ----------
+        var_list : list of arrays, or of a model's variables, optional
+            Of the optimizer's parameters; by default all.
+        """
+        if self._owner is None:
+            super().finalize_variable_values(var_list)
+        else:
+            self._owner.finalize(var_list)
 
     def claim(self, owner: HasStates) -> None:
         """Tie the optimizer to the model whose states it steps.

@@ -41,9 +41,12 @@ def checked_state(state: Mapping[str, Any], own: Mapping[str, Any], owner: str) 
         raise ValueError(
             f"state is of {len(state['missed'])} parameters, {owner} has {len(own['missed'])}"
         )
-    numbers = [state["calls"], *state["missed"]]
+    calls, missed = state["calls"], state["missed"]
+    numbers = [calls, *missed]
     if not all(_is_count(number) for number in numbers):
         raise ValueError(f"calls and missed of a state are whole numbers >= 0, got {numbers}")
+    if max(missed, default=0) > calls:
+        raise ValueError(f"a tensor of the state missed {max(missed)} of {calls} steps")
 
 
 def _is_count(value: object) -> bool:
