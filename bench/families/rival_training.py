@@ -113,6 +113,7 @@ def _jax_loss(network: Network, parameters: Any, x: Any, y: Any, step: Any) -> A
 def _jax_adam(optimizer: str, step: Any, p: Any, g: Any, m: Any, v: Any) -> tuple[Any, Any, Any]:
     """Return a tensor and its moments after Adam's step, or AdamW's, by torch's formula."""
     (b1, b2), rate, options = _BETAS, RATES[optimizer], OPTIONS[optimizer]
+    step = step.astype(p.dtype)  # a power of a whole number has the default float type
     m, v = b1 * m + (1 - b1) * g, b2 * v + (1 - b2) * g * g
     root = rivals.jax().numpy.sqrt(v / (1 - b2**step)) + options["epsilon"]
     decayed = p * (1 - rate * options.get("weight_decay", 0.0))
