@@ -65,11 +65,8 @@ struct Straight {
   ONEPASS_INLINE Right<T> panel(Range depth, int64_t c, int, T*) const {
     return {b.row(depth.begin) + c, b.stride};
   }
-  ONEPASS_INLINE void prefetch(Range depth, int64_t c, int cols) const {
-    for (int64_t k = depth.begin; k < depth.end; ++k) {
-      const T* row = b.row(k) + c;
-      for (int j = 0; j < cols; j += kLineBytes / sizeof(T)) __builtin_prefetch(row + j, 0, 2);
-    }
+  Ahead<T> ahead(Range depth, int64_t c, int cols) const {
+    return {b.row(depth.begin) + c, depth.end - depth.begin, cols, b.stride};
   }
 };
 
@@ -115,12 +112,8 @@ struct Turned {
     }
     return {packed, stride};
   }
-  ONEPASS_INLINE void prefetch(Range depth, int64_t c, int cols) const {
-    constexpr int64_t line = kLineBytes / sizeof(T);
-    for (int j = 0; j < cols; ++j) {
-      const T* row = w.row(c + j);
-      for (int64_t k = depth.begin; k < depth.end; k += line) __builtin_prefetch(row + k, 0, 2);
-    }
+  Ahead<T> ahead(Range depth, int64_t c, int cols) const {
+    return {w.row(c) + depth.begin, cols, depth.end - depth.begin, w.stride};
   }
 };
 
@@ -130,7 +123,7 @@ template <class T>
 bool left_needs_packing(const Product<T>& p, Block block) {
   constexpr int64_t half_page = 2048;
   return p.a.row == 1 && p.a.depth * int64_t{sizeof(T)} >= half_page && p.depth >= 64 &&
-         block.cols.end - block.cols.begin >= 8 * Packed<T>::kCols;
+         block.cols.end - block.cols.begin >= 4 * Packed<T>::kCols;
 }
 
 // packed[tile][k][i] = A(rows.begin + tile * height + i, depth.begin + k)
@@ -223,23 +216,16 @@ class Walk {
     }
   }
 
-  // All tiles below each other that share a panel, some at a time. The next panel is fetched
-  // meanwhile, in portions, where this one comes from far.
+  // All tiles below each other that share a panel, some at a time. The next panel is asked for
+  // meanwhile, where this one comes from far.
   void tiles(Right<T> panel) {
     const int64_t deep = depth_.end - depth_.begin;
     const int64_t high = rows_.end - rows_.begin;
-    const int64_t portion = portion_of((high + kHeight - 1) / kHeight);
     bool pack = b_.pack && high >= kTilesWorthPacking * kHeight;
-    int64_t fetched = depth_.begin;
+    ahead_ = ahead_of(high / kHeight, deep);
     for (int64_t r = rows_.begin; r < rows_.end;) {
-      const int count = pack ? 1 : tiles_at(r, deep, portion > 0);
+      const int count = pack ? 1 : tiles_at(r, deep);
       const int64_t end = r + count * kHeight < rows_.end ? r + count * kHeight : rows_.end;
-      if (portion > 0 && fetched < depth_.end) {
-        const int64_t next = fetched + count * portion;
-        const Range wanted{fetched, next < depth_.end ? next : depth_.end};
-        b_.prefetch(wanted, next_.begin, cols(next_));
-        fetched = wanted.end;
-      }
       compute({r, end}, count, panel, pack);
       if (pack) panel = {area_.right, tile_.vectors * Simd<T>::kWidth};
       pack = false;
@@ -247,10 +233,10 @@ class Walk {
     }
   }
 
-  // How many whole tiles one call takes: enough to hide its setting up, few enough to fetch other
-  // things in between, if there are any; one where the last rows make no whole tile.
-  int tiles_at(int64_t r, int64_t deep, bool fetches) const {
-    const int64_t enough = fetches ? 512 : 4096;  // steps of the depth
+  // How many whole tiles one call takes: enough to hide its setting up; one where the last rows
+  // make no whole tile.
+  int tiles_at(int64_t r, int64_t deep) const {
+    constexpr int64_t enough = 4096;  // steps of the depth
     const int64_t whole = (rows_.end - r) / kHeight;
     int64_t most = deep > 0 ? enough / deep : 1;
     if (kInTiles && most > Tile<T>::kTiles) most = Tile<T>::kTiles;
@@ -258,12 +244,13 @@ class Walk {
     return most < 1 ? 1 : static_cast<int>(most);
   }
 
-  // Depth to fetch of the next panel beside each of `count` tiles, in whole cache lines.
-  int64_t portion_of(int64_t count) const {
-    constexpr int64_t line = kLineBytes / sizeof(T);
-    const bool pays = packs_ && count >= kTilesWorthPacking && next_.end > 0;
-    const int64_t deep = depth_.end - depth_.begin;
-    return pays ? ((deep + count - 1) / count + line - 1) / line * line : 0;
+  // The next panel, asked for in the first half of this one's steps.
+  Ahead<T> ahead_of(int64_t whole_tiles, int64_t deep) const {
+    if (!packs_ || whole_tiles < kTilesWorthPacking || next_.end == 0) return {};
+    Ahead<T> ahead = b_.ahead(depth_, next_.begin, cols(next_));
+    const int64_t lines = ahead.lines(), steps = whole_tiles * deep / 2;
+    if (steps > lines && lines > 0) ahead.every = steps / lines;
+    return ahead;
   }
 
   ONEPASS_INLINE void compute(Range rows, int count, Right<T> panel, bool pack) {
@@ -286,6 +273,8 @@ class Walk {
     call.packed = pack ? area_.right : nullptr;
     call.fetch = product_.fetch;
     call.next = after(rows.end, place);
+    call.ahead = &ahead_;
+    call.far = packs_;
     const int high = tile_.rows < kHeight ? tile_.rows : kHeight;
     if constexpr (kInTiles) {
       multiply(high, call, typename Finish::End{});
@@ -323,6 +312,7 @@ class Walk {
   const bool backwards_;
   Finish finish_;
   Range depth_{}, rows_{}, panel_{}, next_{};
+  Ahead<T> ahead_;
   Tile<T> tile_;
 };
 

@@ -11,29 +11,27 @@
 namespace onepass::ONEPASS_ISA {
 namespace {
 
-// w . a and w . b, each still in the lanes of a vector.
-template <class T>
-ONEPASS_INLINE void row_dots(const T* w, const T* a, const T* b, int64_t size,
-                             typename Simd<T>::V& with_a, typename Simd<T>::V& with_b) {
+// w . dw and w . db of kRows rows from r on, each still in the lanes of a vector.
+template <class T, int kRows>
+ONEPASS_INLINE void row_dots(Matrix<const T> w, Matrix<const T> dw, int64_t r, const T* db,
+                             typename Simd<T>::V* with_dw, typename Simd<T>::V* with_db) {
   using S = Simd<T>;
-  using V = typename S::V;
   constexpr int64_t width = S::kWidth;
-  V first[2] = {}, second[2] = {};
-  const auto add = [&](int k, V row, V x, V y) __attribute__((always_inline)) {
-    first[k] = S::fma(row, x, first[k]);
-    second[k] = S::fma(row, y, second[k]);
+  typename S::V sums[kRows] = {}, others[kRows] = {};
+  const auto add = [&](int64_t c, auto... n) __attribute__((always_inline)) {
+    const auto b = S::load(db + c, n...);
+    ONEPASS_UNROLL(4)
+    for (int i = 0; i < kRows; ++i) {
+      const auto row = S::load(w.row(r + i) + c, n...);
+      sums[i] = S::fma(row, S::load(dw.row(r + i) + c, n...), sums[i]);
+      others[i] = S::fma(row, b, others[i]);
+    }
   };
-  int64_t i = 0;
-  for (; i + 2 * width <= size; i += 2 * width) {
-    add(0, S::load(w + i), S::load(a + i), S::load(b + i));
-    add(1, S::load(w + i + width), S::load(a + i + width), S::load(b + i + width));
-  }
-  for (; i < size; i += width) {
-    const int n = static_cast<int>(size - i < width ? size - i : width);
-    add(0, S::load(w + i, n), S::load(a + i, n), S::load(b + i, n));
-  }
-  with_a = first[0] + first[1];
-  with_b = second[0] + second[1];
+  int64_t c = 0;
+  for (; c + width <= w.cols; c += width) add(c);
+  if (c < w.cols) add(c, static_cast<int>(w.cols - c));
+  ONEPASS_UNROLL(4)
+  for (int i = 0; i < kRows; ++i) with_dw[i] = sums[i], with_db[i] = others[i];
 }
 
 // The sums of the lanes of each vector.
@@ -66,23 +64,37 @@ void norm_gradients(const InputNorm<T>& norm, Matrix<const T> dz, Matrix<const T
   using V = typename Simd<T>::V;
   constexpr int width = Simd<T>::kWidth;
   constexpr T most = T(8), least = T(1e-20);  // of beta / gamma, and of gamma
+  constexpr T zeros[width] = {};
   for (int64_t r = 0; r < w.rows; r += width) {
     const int n = static_cast<int>(w.rows - r < width ? w.rows - r : width);
     V with_dw[width] = {}, with_db[width] = {};
-    for (int i = 0; i < n; ++i) {
-      row_dots(w.row(r + i), dw.row(r + i), norm.db, w.cols, with_dw[i], with_db[i]);
+    int done = 0;
+    for (; done + 4 <= n; done += 4) {
+      row_dots<T, 4>(w, dw, r + done, norm.db, with_dw + done, with_db + done);
+    }
+    for (; done < n; ++done) {
+      row_dots<T, 1>(w, dw, r + done, norm.db, with_dw + done, with_db + done);
     }
     alignas(64) T w_dw[width], w_db[width];
     sum_lanes<T>(with_dw, w_dw);
     sum_lanes<T>(with_db, w_db);
+    const int64_t c = first + r;
+    if (norm.dbeta != nullptr) put(norm.dbeta + c, w_db, n, false);
+    if (norm.dgamma == nullptr) continue;
+    const T *gamma = norm.gamma + c, *beta = norm.beta != nullptr ? norm.beta + c : zeros;
+    T* const dgamma = norm.dgamma + c;
+    const auto loses_digits = [=](int i) __attribute__((always_inline)) {
+      const T size = math::abs(gamma[i]);
+      return !(size > least && math::abs(beta[i]) <= most * size);
+    };
+    int lost = 0;
+    ONEPASS_IVDEP
     for (int i = 0; i < n; ++i) {
-      const int64_t c = first + r + i;
-      if (norm.dbeta != nullptr) norm.dbeta[c] = w_db[i];
-      if (norm.dgamma == nullptr) continue;
-      const T gamma = norm.gamma[c], beta = norm.beta != nullptr ? norm.beta[c] : T(0);
-      const bool safe = math::abs(gamma) > least && math::abs(beta) <= most * math::abs(gamma);
-      norm.dgamma[c] =
-          safe ? (w_dw[i] - beta * w_db[i]) / gamma : dgamma_by_samples(norm, dz, w.row(r + i), c);
+      dgamma[i] = (w_dw[i] - beta[i] * w_db[i]) / gamma[i];
+      lost += loses_digits(i) ? 1 : 0;
+    }
+    for (int i = 0; lost > 0 && i < n; ++i) {
+      if (loses_digits(i)) dgamma[i] = dgamma_by_samples(norm, dz, w.row(r + i), c + i);
     }
   }
 }

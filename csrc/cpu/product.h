@@ -76,6 +76,27 @@ struct Fetch {
   }
 };
 
+// Lines that later calls read, asked for one after another: `rows` rows of `length` elements. One
+// every so many steps of a product's depth: many at once would keep its own loads waiting.
+template <class T>
+struct Ahead {
+  const T* row = nullptr;
+  int64_t rows = 0, length = 0, stride = 0;
+  int64_t every = 1;
+  int64_t at = 0;  // in the first row
+
+  static constexpr int64_t kLine = 64 / sizeof(T);
+  int64_t lines() const { return rows * ((length + kLine - 1) / kLine); }
+  ONEPASS_INLINE void step() {
+    __builtin_prefetch(row + at, 0, 2);
+    at += kLine;
+    if (at < length) return;
+    at = 0;
+    row += stride;
+    --rows;
+  }
+};
+
 // What becomes of a tile's sums as they leave the registers: they are stored.
 template <class T>
 struct Stored {
@@ -106,6 +127,8 @@ struct TileCall {
   const T* next;    // where the next call's sums go
   T* packed;        // where B goes on the way, or nullptr
   Fetch<T>* fetch;  // what is asked for on the way, or nullptr
+  Ahead<T>* ahead;  // the same for whole tiles, from farther away
+  bool far;         // whether the sums' places are asked for, too
 };
 
 // A tile of R rows and NV vectors: to = start + A B; of the last vector only the columns that there
@@ -175,6 +198,20 @@ void multiply_tiles(const TileCall<T>& call, const End& end) {
       for (const int64_t rows = depth < R ? depth : R; k < rows; ++k, next += to_stride) {
         end.template ask<NV>(next);
         step();
+      }
+    } else if constexpr (!Ask && R == S::kRows) {
+      if (call.far) {
+        const T* next = tile + 1 < call.tiles ? to + R * to_stride : call.next;
+        for (int r = 0; r < R; ++r, next += to_stride) {
+          for (int v = 0; v < NV && k < depth; ++v, ++k) {
+            __builtin_prefetch(next + v * S::kWidth, 1);
+            step();
+          }
+        }
+      }
+      while (call.ahead->rows > 0 && k + call.ahead->every <= depth) {
+        call.ahead->step();
+        for (const int64_t stop = k + call.ahead->every; k < stop; ++k) step();
       }
     }
     for (; k < depth; ++k) step();
