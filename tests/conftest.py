@@ -1,6 +1,7 @@
 """Settings of all tests: Hypothesis profiles, and a backend that no failed test leaves changed."""
 
 import os
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -11,7 +12,10 @@ from onepass import _core
 settings.register_profile("local", deadline=None, max_examples=40)
 settings.register_profile("ci", deadline=None, max_examples=40, derandomize=True)
 settings.register_profile("sanitize", deadline=None, max_examples=15, derandomize=True)
+settings.register_profile("quick", deadline=None, max_examples=5, derandomize=True)
 settings.register_profile("thorough", deadline=None, max_examples=1000)
+# What a shell runs in the background ignores interrupts, and so would all that the tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 # Real teams at every size: by default small work is done by one thread, which would prove little.
 _core.set_team_thresholds(0, 0)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "local"))
