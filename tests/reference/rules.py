@@ -367,9 +367,9 @@ RULES: dict[str, Callable[..., Array]] = {
     "asgd": asgd,
     "lars": lars,
     "lamb": lamb,
-    "adafactor": adafactor,
     "sgd_hd": partial(by_direction, sgd),
     "adam_hd": partial(by_direction, adam),
+    "adafactor": adafactor,
 }
 
 # The states that onepass keeps, in its order.
@@ -397,9 +397,9 @@ SLOTS: dict[str, tuple[str, ...]] = {
     "asgd": ("average", "eta"),
     "lars": ("m",),
     "lamb": ("m", "v"),
-    "adafactor": ("r", "c"),
     "sgd_hd": ("direction",),
     "adam_hd": ("m", "v"),
+    "adafactor": ("r", "c"),
 }
 
 
