@@ -318,6 +318,19 @@ def test_a_missing_gradient_is_no_part_of_the_sum(kind, convention):
     assert np.isfinite(q).all()
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_gradient_that_is_missing_later_is_no_part_of_the_sum(kind):
+    """Nor is what was added up at the step before."""
+    p, q = np.ones(4), np.ones(3)
+    optimizer = kind(0.1, hypergradient_learning_rate=0.01)
+    optimizer.build([p, q])
+    for g in (1.0, 2.0):
+        optimizer.apply([np.full(4, g), np.full(3, g)])
+    rate = float(optimizer.learning_rate)
+    optimizer.apply([np.zeros(4), None])
+    assert optimizer.learning_rate == rate
+
+
 # Keeping it
 
 
