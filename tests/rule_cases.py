@@ -9,11 +9,13 @@ from onepass.optimizers import (
     ASGD,
     LARS,
     SGD,
+    SGDHD,
     Adadelta,
     Adafactor,
     Adagrad,
     Adam,
     Adamax,
+    AdamHD,
     AdamW,
     Ftrl,
     Lamb,
@@ -61,8 +63,12 @@ CASES: dict[str, tuple[type[Optimizer], dict[str, Any]]] = {
     "lars": (LARS, {"momentum": 0.8, "trust_coefficient": 0.5}),
     "lamb": (Lamb, BETAS),
     "adafactor": (Adafactor, {"beta_2_decay": -0.6, "epsilon_1": 1e-4, "clip_threshold": 0.9}),
+    "sgd_hd": (SGDHD, {"hypergradient_learning_rate": 1e-6}),
+    "adam_hd": (AdamHD, {"hypergradient_learning_rate": 1e-6, **BETAS}),
 }
 SCALED = ("lars", "lamb", "adafactor")  # by norms of whole tensors
+LEARNED = ("sgd_hd", "adam_hd")  # rates, by sums over all tensors
+LOOKING = (*SCALED, *LEARNED)  # at more than an element
 SIGNS = ("lion", "rprop")  # what only looks at signs keeps infinities from the parameters
 
 

@@ -41,7 +41,7 @@ def test_examples_in_docstrings(name):
 
 
 # Where CONTRIBUTING.md says that a new formula's name goes.
-LISTS = {"activations": ("activations.h", "Sign>"), "rules": ("rules.h", "Lamb>")}
+LISTS = {"activations": ("activations.h", "Sign>"), "rules": ("rules.h", "AdamHd>")}
 HEADERS = re.findall(
     r"```cpp\n// (csrc/math/(\w+)/\w+\.h)\n(.*?)```",
     (ROOT / "CONTRIBUTING.md").read_text(),

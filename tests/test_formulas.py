@@ -87,6 +87,7 @@ OPTIONS = {
     **{"trust_coefficient": 0.01, "lambd": 0.01, "alpha": 0.75, "t0": 0.0},
     **{"beta_2_decay": -0.8, "epsilon_1": 1e-30, "epsilon_2": 1e-3, "clip_threshold": 1.0},
     **{"l2_shrinkage_regularization_strength": 0.0, "learning_rate_power": -0.7},
+    **{"hypergradient_learning_rate": 1e-3},
     **{"eta_minus": 0.4, "eta_plus": 1.2, "smallest": 1e-6, "largest": 0.016},
 }
 LARGER = {"beta_2_decay": -0.5, "epsilon_1": 3.0, "epsilon_2": 2.0}

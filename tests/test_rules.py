@@ -103,7 +103,7 @@ def test_what_has_no_gradient_stands_still(case, convention):
 
 
 # Rules whose first step is the learning rate times the gradient, and the decoupled one.
-FIRST_STEP_ALIKE = ("sgd", "momentum", "radam", "adamw", "lars", "adafactor")
+FIRST_STEP_ALIKE = ("sgd", "momentum", "radam", "adamw", "lars", "adafactor", "sgd_hd")
 OF_THEIR_OWN = ("ftrl", "ftrl_power", "schedule_free_adamw", "asgd")  # which change parameters
 
 
@@ -347,8 +347,8 @@ AROUND = {
 
 @pytest.mark.parametrize("around", AROUND)
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
-@pytest.mark.parametrize("case", rule_cases.SCALED)
-def test_scaled_rules_within_what_surrounds_them(case, dtype, around):
+@pytest.mark.parametrize("case", rule_cases.LOOKING)
+def test_rules_that_look_at_tensors_within_what_surrounds_them(case, dtype, around):
     """As the same rule with the gradients that it gets, one step at a time, in double."""
     kind, arguments = rule_cases.CASES[case]
     given = AROUND[around]
@@ -396,8 +396,8 @@ def test_scaled_rules_within_what_surrounds_them(case, dtype, around):
         np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance)
 
 
-@pytest.mark.parametrize("case", rule_cases.SCALED)
-def test_scaled_rules_leave_out_what_has_no_gradient(case):
+@pytest.mark.parametrize("case", rule_cases.LOOKING)
+def test_rules_that_look_at_tensors_leave_out_what_has_no_gradient(case):
     kind, arguments = rule_cases.CASES[case]
     parameters = [np.ones(3), np.full(40, 2.0)]
     optimizer = kind(**arguments)
@@ -407,8 +407,8 @@ def test_scaled_rules_leave_out_what_has_no_gradient(case):
     assert (parameters[1] != 2.0).all()
 
 
-@pytest.mark.parametrize("case", rule_cases.SCALED)
-def test_scaled_rules_in_models_depend_on_no_threads(case):
+@pytest.mark.parametrize("case", rule_cases.LOOKING)
+def test_rules_that_look_at_tensors_in_models_depend_on_no_threads(case):
     kind, arguments = rule_cases.CASES[case]
     x, y = digits_like()
 
@@ -450,6 +450,7 @@ RATES = {
     "lars": 20.0,
     "asgd": 0.5,
     "adafactor": 1.0,
+    "sgdhd": 0.5,
 }  # 0.01 the others
 
 

@@ -6,8 +6,9 @@
 namespace onepass {
 
 // For block b of kNormBlock elements of a segment: partial[2 b] = the sum of squares of the
-// parameters behind their decay, partial[2 b + 1] = that of what the rule measures. Nothing is
-// changed; padding counts as 0.
+// parameters behind their decay, partial[2 b + 1] = that of what the rule measures; of a rule that
+// learns its rate partial[2 b] = the sum of the gradients times that. Nothing is changed; padding
+// counts as 0.
 template <class T>
 struct Measure {
   int rule;  // one with `measured`

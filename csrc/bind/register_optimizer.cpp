@@ -54,6 +54,16 @@ void OptimizerObject::set_group(int group, const RuleSettings& rule) {
   native_->set_group(group, rule);
 }
 
+void OptimizerObject::keep_learned_rate(int group, py::array learned) {
+  const auto lock = claim();
+  require_dtype<double>(learned, "learned");
+  require_writeable(learned, "learned");
+  if (group < 0 || group >= native_->groups()) throw py::value_error("there is no such group");
+  if (layout_of(learned, "learned").size() != 1) throw py::value_error("learned: one number");
+  native_->keep_learned_rate(group, static_cast<double*>(learned.mutable_data()));
+  learned_.push_back(std::move(learned));
+}
+
 void OptimizerObject::check(const py::array& a, const char* name) const {
   float64_ ? require_dtype<double>(a, name) : require_dtype<float>(a, name);
 }
@@ -404,6 +414,7 @@ void register_optimizer(py::module_& m) {
           },
           arg("group"), arg("rule"), arg("torch_convention"), arg("options"), arg("weight_decay"),
           arg("decoupled_decay"), arg("maximize") = false)
+      .def("keep_learned_rate", &Self::keep_learned_rate, arg("group"), arg("learned"))
       .def("add", &Self::add, arg("p"), arg("states"), arg("decays"), none("sum"), none("average"),
            arg("group") = 0, arg("missed") = 0)
       .def("set_gradients", &Self::set_gradients, arg("gradients"))

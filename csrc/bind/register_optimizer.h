@@ -23,6 +23,8 @@ class OptimizerObject {
 
   int add_group(const RuleSettings& rule) { return native_->add_group(rule); }
   void set_group(int group, const RuleSettings& rule);
+  // `learned`: one float64 number, kept for all native optimizers of the same group.
+  void keep_learned_rate(int group, py::array learned);
   // `sum` and `average` as `states`: of the optimizer's type and the parameter's shape. Arrays of
   // uint16 hold bfloat16.
   void add(py::array p, const std::vector<py::array>& states, bool decays,
@@ -83,6 +85,7 @@ class OptimizerObject {
   std::mutex stepping_;
   std::shared_ptr<Optimizer> native_;
   std::vector<Tensor> tensors_;
+  std::vector<py::array> learned_;                   // rates
   std::vector<std::pair<Address, Address>> memory_;  // of parameters and states, sorted
   const py::dtype dtypes_[4];                        // by Number
   std::size_t planned_ = 0;    // tensors whose gradients, or lack of one, are known

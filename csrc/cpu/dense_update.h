@@ -71,12 +71,14 @@ BlockUpdate<T>::BlockUpdate(const Update<T>& u, int64_t which, int64_t stride)
       scalars(u.scalars) {
   math::Rules::visit(u.rule, [&](auto rule) {
     using R = decltype(rule);
-    states = R::kStates;
-    padding_stays_zero = onepass::ONEPASS_ISA::padding_stays_zero<R>(
-        u.scalars, u.around[u.shared_around ? 0 : which]);
-    apply = update_run<R, T>;
-    if constexpr (R::kFewOperations) {
-      if (around.plain && around.keep == T(1)) in_tiles = update_tiles<R, T>;
+    if constexpr (!math::kMeasured<R>) {  // those must see whole gradients first
+      states = R::kStates;
+      padding_stays_zero = onepass::ONEPASS_ISA::padding_stays_zero<R>(
+          u.scalars, u.around[u.shared_around ? 0 : which]);
+      apply = update_run<R, T>;
+      if constexpr (R::kFewOperations) {
+        if (around.plain && around.keep == T(1)) in_tiles = update_tiles<R, T>;
+      }
     }
   });
 }

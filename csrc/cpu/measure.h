@@ -1,4 +1,4 @@
-// Sums of squares over whole tensors for the rules that scale their steps by them.
+// Sums over whole tensors for the rules that need them: squares, or products with the gradient.
 #pragma once
 
 #include "reduce.h"
@@ -17,7 +17,8 @@ struct MeasureAreas {
   }
 };
 
-// What comes before the rule, as in `sweep_one`, and what the rule measures.
+// What comes before the rule, as in `sweep_one`, and what the rule measures. Of a rule that learns
+// its rate the gradient takes the parameter's place.
 template <class R, class T>
 ONEPASS_INLINE void measure_block(typename R::template Hyper<T> h, AroundOf<T> a,
                                   const T* __restrict g, const T* __restrict s0,
@@ -27,7 +28,7 @@ ONEPASS_INLINE void measure_block(typename R::template Hyper<T> h, AroundOf<T> a
   for (int64_t i = 0; i < n; ++i) {
     T x = math::clamp(g[i] * a.scale * a.rest, -a.clip, a.clip);
     x = a.l2 != T(0) ? x + a.l2 * p[i] : x;
-    p[i] = p[i] * a.keep;
+    p[i] = math::kLearnsRate<R> ? x : p[i] * a.keep;
     if constexpr (R::kStates == 1) measured[i] = R::measured(h, x, s0[i]);
     if constexpr (R::kStates == 2) measured[i] = R::measured(h, x, s0[i], s1[i]);
   }
@@ -38,6 +39,15 @@ void clear_measured_padding(const Segment<T>& s, int64_t at, int64_t n, T* measu
   if (s.cols == s.stride) return;
   for (int64_t i = 0; i < n; ++i) {
     if ((at + i) % s.stride >= s.cols) measured[i] = T(0);
+  }
+}
+
+template <class T>
+void read_parameters(const Measure<T>& m, int64_t at, int64_t n, T* to) {
+  if (m.segment.p != nullptr) {
+    convert_run(to, m.segment.p + at, n, [](T x) { return x; });
+  } else {
+    read_numbers(m.beside->p, m.beside->p_number, at, n, to);
   }
 }
 
@@ -53,16 +63,16 @@ void measure_with(const Measure<T>& m, Team& team) {
     const int64_t n = left < kNormBlock ? left : kNormBlock;
     const T* g =
         m.beside == nullptr ? s.g + at : gradient_block(s.g, *m.beside, m.adds, at, n, areas.g);
-    if (s.p != nullptr) {
-      convert_run(areas.p, s.p + at, n, [](T x) { return x; });
-    } else {
-      read_numbers(m.beside->p, m.beside->p_number, at, n, areas.p);
-    }
+    if (math::kScaled<R> || around.l2 != T(0)) read_parameters(m, at, n, areas.p);
     const auto state = [&](int k) { return R::kStates > k ? s.state[k] + at : nullptr; };
     measure_block<R, T>(h, around, g, state(0), state(1), areas.p, areas.measured, n);
     clear_measured_padding(s, at, n, areas.measured);
-    m.partial[2 * b] = squares_of(areas.p, n);
-    m.partial[2 * b + 1] = squares_of(areas.measured, n);
+    if constexpr (math::kLearnsRate<R>) {
+      m.partial[2 * b] = products_of(areas.p, areas.measured, n);
+    } else {
+      m.partial[2 * b] = squares_of(areas.p, n);
+      m.partial[2 * b + 1] = squares_of(areas.measured, n);
+    }
   }
 }
 

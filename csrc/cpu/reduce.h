@@ -33,8 +33,9 @@ void weighted_sum(const WeightedSum<T>& a, Team& team) {
 
 constexpr int kNormLanes = 64;  // four 512-bit sums hide the latency of the addition
 
+// The sum of x[i] * y[i]. Inline: of squares the loop then reads once.
 template <class T, class Sum>
-double block_squares(const T* x, int64_t size) {
+ONEPASS_INLINE double block_products(const T* x, const T* y, int64_t size) {
   // Vectors by type: an array of numbers stays in memory, and each addition waits for a store.
   constexpr int kWidth = kVectorBytes / sizeof(Sum), kVectors = kNormLanes / kWidth;
   typedef Sum V __attribute__((vector_size(kVectorBytes)));
@@ -44,17 +45,16 @@ double block_squares(const T* x, int64_t size) {
   for (; i + kNormLanes <= size; i += kNormLanes) {
     ONEPASS_UNROLL(32)
     for (int v = 0; v < kVectors; ++v) {
-      Read read;
-      __builtin_memcpy(&read, x + i + v * kWidth, sizeof read);
-      const V wide = __builtin_convertvector(read, V);
-      sums[v] += wide * wide;
+      Read left, right;
+      __builtin_memcpy(&left, x + i + v * kWidth, sizeof left);
+      __builtin_memcpy(&right, y + i + v * kWidth, sizeof right);
+      sums[v] += __builtin_convertvector(left, V) * __builtin_convertvector(right, V);
     }
   }
   alignas(64) Sum lanes[kNormLanes];
   __builtin_memcpy(lanes, sums, sizeof lanes);
   for (int64_t l = 0; i + l < size; ++l) {
-    const Sum v = static_cast<Sum>(x[i + l]);
-    lanes[l] += v * v;
+    lanes[l] += static_cast<Sum>(x[i + l]) * static_cast<Sum>(y[i + l]);
   }
   return join(lanewise<double>([&](int l) {
                 return (static_cast<double>(lanes[l]) + static_cast<double>(lanes[l + 32])) +
@@ -66,11 +66,17 @@ double block_squares(const T* x, int64_t size) {
 // Squares of floats above 1.8e19 overflow and below 1e-19 vanish: then they add up in double.
 template <class T>
 double squares_of(const T* x, int64_t size) {
-  const double sum = block_squares<T, T>(x, size);
+  const double sum = block_products<T, T>(x, x, size);
   if constexpr (sizeof(T) == sizeof(float)) {
-    if (!(sum < 1e38) || sum < 1e-24) return block_squares<T, double>(x, size);
+    if (!(sum < 1e38) || sum < 1e-24) return block_products<T, double>(x, x, size);
   }
   return sum;
+}
+
+// Always in double: products of both signs may cancel.
+template <class T>
+double products_of(const T* x, const T* y, int64_t size) {
+  return block_products<T, double>(x, y, size);
 }
 
 template <class T>

@@ -5,6 +5,7 @@
 #include "rules/adafactor.h"
 #include "rules/adagrad.h"
 #include "rules/adam.h"
+#include "rules/adam_hd.h"
 #include "rules/adamax.h"
 #include "rules/asgd.h"
 #include "rules/ftrl.h"
@@ -17,6 +18,7 @@
 #include "rules/rprop.h"
 #include "rules/schedule_free.h"
 #include "rules/sgd.h"
+#include "rules/sgd_hd.h"
 
 namespace onepass::math {
 namespace {
@@ -24,7 +26,7 @@ namespace {
 using Rules =
     List<Sgd, Momentum, Nesterov, Adam, AdamW, AmsGrad, Adamax, Nadam, RAdam, ScheduleFreeAdamW,
          Rmsprop, RmspropCentered, RmspropMomentum, RmspropCenteredMomentum, Adagrad, Adadelta,
-         Lion, Ftrl, FtrlPower, Rprop, Asgd, Lars, Lamb>;
+         Lion, Ftrl, FtrlPower, Rprop, Asgd, Lars, Lamb, SgdHd, AdamHd>;
 
 // Rules with kernels of their own. Their ids go on from those of the others.
 using TensorRules = List<Adafactor>;

@@ -7,22 +7,14 @@
 #include <type_traits>
 
 #include "../math/rules.h"
+#include "buckets.h"
+#include "clipping.h"
 #include "factored_steps.h"
-#include "tensor_scales.h"
+#include "learned_rates.h"
+#include "measurements.h"
 
 namespace onepass {
 namespace {
-
-// As Keras: an infinite norm of one tensor makes its finite elements 0 and its infinite ones NaN.
-double clip_factor(double clip, double norm) { return norm <= clip ? 1.0 : clip / norm; }
-
-// As Keras: a norm over all tensors that is not finite makes the step visibly NaN.
-double global_clip_factor(double clip, double norm) {
-  return std::isfinite(norm) ? clip_factor(clip, norm) : std::numeric_limits<double>::quiet_NaN();
-}
-
-// As torch: the norm is taken a little larger, and an infinite one makes finite elements 0.
-double torch_clip_factor(double clip, double norm) { return clip_factor(clip, norm + 1e-6); }
 
 template <class T>
 constexpr Number kOwn = sizeof(T) == sizeof(float) ? Number::kFloat32 : Number::kFloat64;
@@ -37,12 +29,14 @@ class OptimizerOf final : public Optimizer {
       throw std::invalid_argument("unknown update rule");
     }
     groups_.push_back(rule);
+    learned_.add_group();
     return groups() - 1;
   }
   void set_group(int group, const RuleSettings& rule) override {
     groups_.at(group) = rule;
     planned_ = false;
   }
+  void keep_learned_rate(int group, double* learned) override { learned_.keep_at(group, learned); }
   int groups() const override { return static_cast<int>(groups_.size()); }
   int states(int group) const override {
     int n = 0;
@@ -79,7 +73,7 @@ class OptimizerOf final : public Optimizer {
     tensor.segment.g = stored == kOwn<T> ? static_cast<const T*>(g) : nullptr;
     if (!same_kind) planned_ = false;
     if (!planned_ || g == nullptr) return;
-    Bucket& bucket = buckets_[tensor.bucket];
+    Bucket<T>& bucket = buckets_[tensor.bucket];
     bucket.segments[tensor.place].g = tensor.segment.g;
     bucket.beside[tensor.place].g = g;
   }
@@ -99,20 +93,18 @@ class OptimizerOf final : public Optimizer {
     if (planned_) return;
     buckets_.clear();
     incomplete_ = false;
-    measures_ = false;
+    measures_ = learns_ = false;
     for (Tensor& tensor : tensors_) {
       incomplete_ = incomplete_ || !tensor.present();
       if (!tensor.present()) continue;
-      Bucket& bucket = bucket_of(tensor);
+      Bucket<T>& bucket = bucket_of(tensor);
       tensor.bucket = static_cast<std::size_t>(&bucket - buckets_.data());
       tensor.place = bucket.segments.size();
-      bucket.segments.push_back(tensor.segment);
-      bucket.first_blocks.push_back(tensor.first_block);
-      bucket.lines.push_back(tensor.lines);
-      bucket.beside.push_back(tensor.beside);
-      bucket.around.emplace_back();
-      bucket.needs_beside = bucket.needs_beside || needs_beside(tensor);
+      bucket.add(tensor, needs_beside(tensor));
       measures_ = measures_ || looks_at_tensors(tensor.group);
+      if (!learns(tensor.group)) continue;
+      if (!learned_.kept(tensor.group)) throw std::logic_error("a learned rate is kept nowhere");
+      learns_ = true;
     }
     planned_ = true;
   }
@@ -140,9 +132,10 @@ class OptimizerOf final : public Optimizer {
         team.sync();
       }
     }
+    const double* rates = learning_rates;
     const auto each_bucket = [&](auto&& use) {
-      for (const Bucket& bucket : buckets_) {
-        const double rate = learning_rates[bucket.group];
+      for (const Bucket<T>& bucket : buckets_) {
+        const double rate = rates[bucket.group];
         const Around around = around_of(bucket.group, bucket.decays, rate, scale);
         const math::StepTime at{rate, before + 1 - bucket.missed};
         Update<T> update{};
@@ -159,23 +152,28 @@ class OptimizerOf final : public Optimizer {
     };
     const bool measures = measures_ && !beyond.waits;
     if (measures) {
-      each_bucket([&](const Bucket& bucket, const Update<T>& update, math::StepTime) {
-        scales_.take(update, bucket.first_blocks.data(), table, team);
+      each_bucket([&](const Bucket<T>& bucket, Update<T>& update, math::StepTime at) {
+        if (learns(bucket.group)) {
+          prepare_group(bucket.group, LearnedRates::before(at), update.scalars);
+        }
+        measurements_.take(update, bucket.first_blocks.data(), table, team);
         if (!factored(bucket.group)) return;
         factors_.moments(update, bucket.lines.data(), table, team);
       });
       team.sync();
-      each_bucket([&](const Bucket& bucket, const Update<T>& update, math::StepTime) {
+      each_bucket([&](const Bucket<T>& bucket, const Update<T>& update, math::StepTime) {
         if (!factored(bucket.group)) return;
         factors_.measure(update, bucket.lines.data(), table, team);
       });
+      if (learns_ && team.rank == 0) learn(learning_rates);
       team.sync();
+      if (learns_) rates = learned_.rates();
     }
-    each_bucket([&](const Bucket& bucket, const Update<T>& update, math::StepTime at) {
+    each_bucket([&](const Bucket<T>& bucket, const Update<T>& update, math::StepTime at) {
       if (factored(bucket.group)) {
         factors_.update(update, bucket.lines.data(), table, team);
-      } else if (measures && scales_.measures(update.rule)) {
-        scales_.update(update, bucket.first_blocks.data(), at, table, team);
+      } else if (measures) {
+        measurements_.update(update, bucket.first_blocks.data(), at, table, team);
       } else {
         table.update(update, team);
       }
@@ -222,49 +220,27 @@ class OptimizerOf final : public Optimizer {
   std::unique_ptr<Optimizer> subset(const std::vector<int64_t>& tensors) const override {
     auto part = std::make_unique<OptimizerOf>(settings_);
     part->groups_ = groups_;
+    part->learned_ = learned_;
     for (const int64_t number : tensors) part->append(tensors_.at(number));
     return part;
   }
 
  private:
-  struct Tensor {
-    Segment<T> segment;
-    Beside<T> beside;
-    int group;
-    bool decays;
-    int64_t missed;
-    int64_t first_block;  // of its partial sums
-    Lines lines;          // of a factored rule
-    std::size_t bucket, place;
-    bool present() const { return beside.g != nullptr || segment.size == 0; }
-  };
-  // Tensors that have the same numbers of the rule and the same surroundings, so that a step
-  // prepares nothing for each of them, unless the norm of each is clipped.
-  struct Bucket {
-    int group;
-    bool decays;
-    int64_t missed;
-    std::vector<Segment<T>> segments;
-    std::vector<Beside<T>> beside;
-    std::vector<Around> around;  // of each, where each norm is clipped
-    std::vector<int64_t> first_blocks;
-    std::vector<Lines> lines;
-    bool needs_beside = false;
-  };
+  using Tensor = SteppedTensor<T>;
 
   void append(Tensor tensor) {
     tensor.first_block = static_cast<int64_t>(partials_.size());
     partials_.resize(partials_.size() + (tensor.segment.size + kNormBlock - 1) / kNormBlock);
-    scales_.resize(partials_.size());
+    measurements_.resize(partials_.size());
     factors_.add(tensor.lines);
     elements_ += tensor.segment.size;
     tensors_.push_back(tensor);
     planned_ = false;
   }
 
-  Bucket& bucket_of(const Tensor& tensor) {
+  Bucket<T>& bucket_of(const Tensor& tensor) {
     const bool decays = tensor.decays && groups_[tensor.group].weight_decay != 0.0;
-    const auto found = std::find_if(buckets_.begin(), buckets_.end(), [&](const Bucket& bucket) {
+    const auto found = std::find_if(buckets_.begin(), buckets_.end(), [&](const Bucket<T>& bucket) {
       return bucket.group == tensor.group && bucket.decays == decays &&
              bucket.missed == tensor.missed;
     });
@@ -274,8 +250,9 @@ class OptimizerOf final : public Optimizer {
   }
 
   bool looks_at_tensors(int group) const {
-    return scales_.measures(groups_[group].rule) || factored(group);
+    return Measurements<T>::wanted_by(groups_[group].rule) || factored(group);
   }
+  bool learns(int group) const { return LearnedRates::learns(groups_[group].rule); }
 
   bool needs_beside(const Tensor& tensor) const {
     return tensor.segment.p == nullptr || (tensor.segment.g == nullptr && tensor.present()) ||
@@ -332,13 +309,17 @@ class OptimizerOf final : public Optimizer {
     }
   }
 
+  static double kept_of_parameters(const RuleSettings& settings, bool decays, double rate) {
+    return decays && settings.decoupled_decay ? 1.0 - rate * settings.weight_decay : 1.0;
+  }
+
   Around around_of(int group, bool decays, double learning_rate, double scale) const {
     const RuleSettings& settings = groups_[group];
     const double decay = decays ? settings.weight_decay : 0.0;
     Around around;
     around.scale = settings.maximize ? -scale : scale;
     around.clip = settings_.clip_value;
-    around.keep = settings.decoupled_decay ? 1.0 - learning_rate * decay : 1.0;
+    around.keep = kept_of_parameters(settings, decays, learning_rate);
     around.l2 = settings.decoupled_decay ? 0.0 : decay;
     return around;
   }
@@ -352,7 +333,7 @@ class OptimizerOf final : public Optimizer {
 
   // Takes the sums of squares of all gradients; returns their norm behind the scale.
   double take_norms(bool adds, double scale, const KernelTable<T>& table, Team& team) {
-    for (const Bucket& bucket : buckets_) {
+    for (const Bucket<T>& bucket : buckets_) {
       for (std::size_t k = 0; k < bucket.segments.size(); ++k) {
         const Segment<T>& s = bucket.segments[k];
         table.sum_of_squares({s.g, s.size, partials_.data() + bucket.first_blocks[k],
@@ -385,7 +366,7 @@ class OptimizerOf final : public Optimizer {
   void clip_each(const double* learning_rates, double scale) {
     for (const Tensor& tensor : tensors_) {
       if (!tensor.present()) continue;
-      Bucket& bucket = buckets_[tensor.bucket];
+      Bucket<T>& bucket = buckets_[tensor.bucket];
       const double norm = std::sqrt(squares_of(tensor)) * std::fabs(scale);
       bucket.around[tensor.place] =
           around_of(bucket.group, bucket.decays, learning_rates[bucket.group],
@@ -393,15 +374,36 @@ class OptimizerOf final : public Optimizer {
     }
   }
 
+  // Makes the rates of this step. Clipped tensors know their decay by the given ones.
+  void learn(const double* learning_rates) {
+    learned_.begin(learning_rates);
+    for (const Tensor& tensor : tensors_) {
+      if (!tensor.present() || !learns(tensor.group)) continue;
+      learned_.add(tensor.group, measurements_.of(tensor.segment.size, tensor.first_block).first);
+    }
+    for (int k = 0; k < groups(); ++k) {
+      if (learns(k)) learned_.learn(k, groups_[k].rule, groups_[k].options);
+    }
+    for (Bucket<T>& bucket : buckets_) {
+      if (!learns(bucket.group)) continue;
+      const double rate = learned_.rates()[bucket.group];
+      for (Around& around : bucket.around) {
+        around.keep = kept_of_parameters(groups_[bucket.group], bucket.decays, rate);
+      }
+    }
+  }
+
   OptimizerSettings settings_;
   std::vector<RuleSettings> groups_;
   std::vector<Tensor> tensors_;
-  std::vector<Bucket> buckets_;
+  std::vector<Bucket<T>> buckets_;
   bool planned_ = false;
   bool incomplete_ = false;  // some tensor has no gradient
   bool measures_ = false;    // some rule does
+  bool learns_ = false;      // some rule does
   std::vector<double> partials_;
-  TensorScales<T> scales_;
+  Measurements<T> measurements_;
+  LearnedRates learned_;
   FactoredSteps<T> factors_;
   int64_t elements_ = 0;
   double global_norm_ = std::numeric_limits<double>::quiet_NaN();

@@ -68,6 +68,9 @@ class Optimizer {
   virtual int add_group(const RuleSettings& rule) = 0;
   // New numbers for the same rule.
   virtual void set_group(int group, const RuleSettings& rule) = 0;
+  // Of a group whose rule learns its learning rate: where what it has learned is kept. A step adds
+  // it to the rate that it is given.
+  virtual void keep_learned_rate(int group, double* learned) = 0;
   virtual int groups() const = 0;
   // State slots that each tensor of the group needs.
   virtual int states(int group) const = 0;

@@ -334,6 +334,8 @@ class Optimizer(metaclass=_Pybind11Type):
         decoupled_decay: bool,
         maximize: bool = False,
     ) -> None: ...
+    # One number.
+    def keep_learned_rate(self, group: int, learned: NDArray[Any]) -> None: ...
     # Arrays of uint16 hold bfloat16.
     def add(
         self,

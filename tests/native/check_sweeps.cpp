@@ -1,5 +1,6 @@
 // Update rules, scaling, sums over whole arrays and dropout; called by check_kernels.cpp.
 #include <algorithm>
+#include <type_traits>
 
 #define ONEPASS_ISA by_rows  // the sweep as another kernel would use it, built for this file
 #include "../../csrc/cpu/sweep.h"
@@ -231,15 +232,17 @@ void dense_updates(const KernelTable<T>& table) {
   int id = 0;
   math::Rules::each([&](auto rule) {
     using R = decltype(rule);
-    for (const Layer& l : kLayers) {
-      for (const auto& pair : pairs) {
-        updated_at_once<R>(table, id, l, 0.7, pair, with_b = !with_b);
+    if constexpr (!math::kMeasured<R>) {
+      for (const Layer& l : kLayers) {
+        for (const auto& pair : pairs) {
+          updated_at_once<R>(table, id, l, 0.7, pair, with_b = !with_b);
+        }
+        // 0/0 in the padding.
+        updated_at_once<R>(table, id, l, 0.0, pairs[0], with_b = !with_b);
       }
-      // 0/0 in the padding.
-      updated_at_once<R>(table, id, l, 0.0, pairs[0], with_b = !with_b);
     }
-    for (const Layer& l : kLargeLayers) {
-      if (id + 1 == math::Rules::kSize) updated_at_once<R>(table, id, l, 0.7, pairs[2], true);
+    if constexpr (std::is_same_v<R, math::Adam>) {
+      for (const Layer& l : kLargeLayers) updated_at_once<R>(table, id, l, 0.7, pairs[2], true);
     }
     ++id;
   });

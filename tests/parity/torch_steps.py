@@ -30,7 +30,13 @@ CASES = {
     "Rprop": ("Rprop", {"etas": (0.4, 1.3), "step_sizes": (1e-4, 0.5)}),
 }
 CLASSES = sorted({name for name, _ in CASES.values()})
-BEYOND = {"Ftrl": {}, "Lion": {"weight_decay": 0.1}, "ScheduleFreeAdamW": {}}
+BEYOND = {
+    "AdamHD": {"weight_decay": 0.1},
+    "Ftrl": {},
+    "Lion": {"weight_decay": 0.1},
+    "SGDHD": {"weight_decay": 0.1},
+    "ScheduleFreeAdamW": {},
+}
 
 
 def theirs(case, parameters, **more):

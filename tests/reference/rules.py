@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Literal
 
@@ -334,6 +334,15 @@ def adafactor(
     return p - alpha * u / max(1.0, np.sqrt(np.mean(u**2)) / clip_threshold)
 
 
+def by_direction(
+    rule: Callable[..., Array], p: Array, g: Array, state: State, at: At, **options: float
+) -> Array:
+    """Step as a rule does whose steps are the rate times a direction, which is remembered."""
+    at_one = replace(at, learning_rate=1.0)
+    state["direction"] = -rule(np.zeros_like(p), g, state, at_one, **options)
+    return p - at.learning_rate * state["direction"]
+
+
 RULES: dict[str, Callable[..., Array]] = {
     "sgd": sgd,
     "momentum": momentum,
@@ -358,6 +367,8 @@ RULES: dict[str, Callable[..., Array]] = {
     "asgd": asgd,
     "lars": lars,
     "lamb": lamb,
+    "sgd_hd": partial(by_direction, sgd),
+    "adam_hd": partial(by_direction, adam),
     "adafactor": adafactor,
 }
 
@@ -386,6 +397,8 @@ SLOTS: dict[str, tuple[str, ...]] = {
     "asgd": ("average", "eta"),
     "lars": ("m",),
     "lamb": ("m", "v"),
+    "sgd_hd": ("direction",),
+    "adam_hd": ("m", "v"),
     "adafactor": ("r", "c"),
 }
 
@@ -409,6 +422,7 @@ class Stepper:
     global_clipnorm: float | None = None
     start: dict[str, float] = field(default_factory=dict)  # of states that do not begin at 0
     t: int = 0
+    learned: float = 0.0  # is added to the learning rate
 
     def __post_init__(self) -> None:
         self.params = [np.array(p, np.float64) for p in self.params]
@@ -431,14 +445,19 @@ class Stepper:
 
     def step(self, gradients: Sequence[Array], learning_rate: float) -> None:
         self.t += 1
-        at = At(learning_rate, self.t, self.convention, self.weight_decay)
-        clipped = self.clipped([np.asarray(g, np.float64) for g in gradients])
-        for k, (p, g) in enumerate(zip(self.params, clipped, strict=True)):
-            if self.rule == "lars":
-                decayed = p
-            elif self.decoupled or decay_is_decoupled(self.rule, self.convention):
-                decayed = p - learning_rate * self.weight_decay * p
-            else:
-                decayed = p
-                g = g + self.weight_decay * p
-            self.params[k] = RULES[self.rule](decayed, g, self.states[k], at, **self.options)
+        seen = self.clipped([np.asarray(g, np.float64) for g in gradients])
+        decoupled = self.decoupled or decay_is_decoupled(self.rule, self.convention)
+        if self.rule != "lars" and not decoupled:
+            pairs = zip(self.params, seen, strict=True)
+            seen = [g + self.weight_decay * p for p, g in pairs]
+        options = dict(self.options)
+        gain = options.pop("hypergradient_learning_rate", 0.0)
+        for g, state in zip(seen, self.states, strict=True):
+            self.learned += gain * float(np.sum(g * state.get("direction", np.zeros_like(g))))
+        rate = learning_rate + self.learned
+        at = At(rate, self.t, self.convention, self.weight_decay)
+        keep = 1.0 - rate * self.weight_decay if self.rule != "lars" and decoupled else 1.0
+        for k, g in enumerate(seen):
+            self.params[k] = RULES[self.rule](
+                keep * self.params[k], g, self.states[k], at, **options
+            )

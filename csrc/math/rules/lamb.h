@@ -6,7 +6,7 @@
 #pragma once
 
 #include "adam.h"
-#include "scaled.h"
+#include "measured.h"
 
 namespace onepass::math {
 namespace {

@@ -4,7 +4,7 @@
 // Where a norm is 0 the factor beside lr is 1.
 #pragma once
 
-#include "scaled.h"
+#include "measured.h"
 
 namespace onepass::math {
 namespace {

@@ -5,6 +5,7 @@ from onepass.optimizers.adadelta import Adadelta
 from onepass.optimizers.adafactor import Adafactor
 from onepass.optimizers.adagrad import Adagrad
 from onepass.optimizers.adam import Adam, AdamW
+from onepass.optimizers.adam_hd import AdamHD
 from onepass.optimizers.adamax import Adamax
 from onepass.optimizers.array_steps import StepResult
 from onepass.optimizers.asgd import ASGD
@@ -20,15 +21,18 @@ from onepass.optimizers.rmsprop import RMSprop
 from onepass.optimizers.rprop import Rprop
 from onepass.optimizers.schedule_free_adamw import ScheduleFreeAdamW
 from onepass.optimizers.sgd import SGD
+from onepass.optimizers.sgd_hd import SGDHD
 
 __all__ = [
     "ASGD",
     "LARS",
     "SGD",
+    "SGDHD",
     "Adadelta",
     "Adafactor",
     "Adagrad",
     "Adam",
+    "AdamHD",
     "AdamW",
     "Adamax",
     "Ftrl",

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol, Self, Unpack
 
 import numpy as np
-import numpy.typing as npt
 
 from onepass import _core
 from onepass._formulas import Rule, hyper_values
@@ -23,7 +22,6 @@ from onepass.optimizers._arguments import (
     ByConvention,
     Convention,
     Hyper,
-    accepts,
     clip,
     number,
     one_convention,
@@ -31,9 +29,8 @@ from onepass.optimizers._arguments import (
 from onepass.optimizers._arguments import around as checked_around
 from onepass.optimizers._arrays import Array
 from onepass.optimizers.array_steps import ArraySteps
-from onepass.optimizers.rate import CurrentRate
+from onepass.optimizers.rate import LearningRates
 from onepass.optimizers.schedules.registry import deserialize, serialize
-from onepass.optimizers.schedules.schedule import Formula, LearningRateSchedule, checked_rate
 
 LearningRate = float | Callable[..., float]
 
@@ -53,7 +50,7 @@ class HasStates(Protocol):
         """Make these parameters, or all, their averages."""
 
 
-class Optimizer(ArraySteps):
+class Optimizer(LearningRates, ArraySteps):
     """Base class of the optimizers.
 
     A subclass names a compiled rule and its options; everything around the rule happens here.
@@ -185,7 +182,7 @@ class Optimizer(ArraySteps):
             return value
         return value.torch if (convention or self.convention) == "torch" else float(value)
 
-    # Learning rate and step count.
+    # Step count.
 
     @property
     def iterations(self) -> int:
@@ -210,72 +207,6 @@ class Optimizer(ArraySteps):
     def count_calls(self, more: int) -> None:
         """Note that a model has done so many calls."""
         self._calls += more
-
-    @property
-    def learning_rate(self) -> CurrentRate:
-        """Learning rate of the next step. May be set to a number or a callable at any time.
-
-        But a number does not replace a schedule: that raises a TypeError, as in Keras.
-        ``learning_rate.assign(value)`` does the same as ``learning_rate = value``.
-        """
-        return CurrentRate(self._learning_rate_at(self._calls), self)
-
-    @learning_rate.setter
-    def learning_rate(self, value: LearningRate) -> None:
-        if isinstance(value, type):
-            raise TypeError(
-                f"learning_rate is the class {value.__name__}; pass an instance of it, made with ()"
-            )
-        if callable(value):
-            self._takes_step = accepts(value, 0)
-            self._learning_rate = value
-            return
-        if "_learning_rate" in vars(self) and self.schedule is not None:
-            raise TypeError(
-                f"learning_rate follows {self.schedule!r}, so it cannot be set to {value!r}: "
-                "make the optimizer with a number, or set it to another schedule"
-            )
-        self._learning_rate = number("learning_rate", value)
-
-    @property
-    def schedule(self) -> LearningRateSchedule | None:
-        """The schedule that the learning rate follows, or None for a number or a callable."""
-        rate = self._learning_rate
-        return rate if isinstance(rate, LearningRateSchedule) else None
-
-    def _learning_rate_at(self, step: int) -> float:
-        if not callable(self._learning_rate):
-            return self._learning_rate
-        rate = self._learning_rate(step) if self._takes_step else self._learning_rate()
-        return checked_rate(float(rate), step)
-
-    def step_learning_rates(self, first_t: int, n: int) -> npt.NDArray[np.float64]:
-        """Return the learning rates of `n` coming calls.
-
-        Parameters
-        ----------
-        first_t : int >= 1
-            The first call, counted from 1; a callable learning rate receives ``first_t - 1``.
-        n : int >= 0
-
-        Returns
-        -------
-        rates : (n,) float64
-        """
-        if not callable(self._learning_rate):
-            return np.full(n, self._learning_rate)
-        if isinstance(self._learning_rate, Formula) and self._learning_rate.tabulated:
-            return self._learning_rate.rates(first_t - 1, n)
-        rates = np.empty(n)
-        before = self._calls
-        try:
-            for i in range(n):
-                # A callable may look at `iterations` instead of taking the step.
-                self._calls = first_t - 1 + i
-                rates[i] = self._learning_rate_at(self._calls)
-        finally:
-            self._calls = before
-        return rates
 
     # Weight decay list.
 

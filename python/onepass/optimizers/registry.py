@@ -10,6 +10,7 @@ from onepass.optimizers.adadelta import Adadelta
 from onepass.optimizers.adafactor import Adafactor
 from onepass.optimizers.adagrad import Adagrad
 from onepass.optimizers.adam import Adam, AdamW
+from onepass.optimizers.adam_hd import AdamHD
 from onepass.optimizers.adamax import Adamax
 from onepass.optimizers.asgd import ASGD
 from onepass.optimizers.ftrl import Ftrl
@@ -23,10 +24,12 @@ from onepass.optimizers.rmsprop import RMSprop
 from onepass.optimizers.rprop import Rprop
 from onepass.optimizers.schedule_free_adamw import ScheduleFreeAdamW
 from onepass.optimizers.sgd import SGD
+from onepass.optimizers.sgd_hd import SGDHD
 
 _CLASSES: tuple[type[Optimizer], ...] = (
     *(SGD, Adam, AdamW, Adamax, Nadam, RAdam, ScheduleFreeAdamW),
     *(RMSprop, Adagrad, Adadelta, Lion, Ftrl, Rprop, ASGD, LARS, Lamb, Adafactor),
+    *(SGDHD, AdamHD),
 )
 _BY_NAME = {cls.__name__.lower(): cls for cls in _CLASSES}
 

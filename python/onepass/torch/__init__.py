@@ -15,14 +15,17 @@ except ImportError as error:
     raise ImportError("onepass.torch needs torch: pip install torch") from error
 
 from onepass.torch.adam import Adam, Adamax, AdamW, NAdam, RAdam, ScheduleFreeAdamW
+from onepass.torch.hypergradient import SGDHD, AdamHD
 from onepass.torch.optimizer import Optimizer
 from onepass.torch.rules import SGD, Adadelta, Adagrad, Ftrl, Lion, RMSprop, Rprop
 
 __all__ = [
     "SGD",
+    "SGDHD",
     "Adadelta",
     "Adagrad",
     "Adam",
+    "AdamHD",
     "AdamW",
     "Adamax",
     "Ftrl",

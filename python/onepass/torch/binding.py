@@ -53,13 +53,16 @@ class Part:
         optimizer: Optimizer,
         rules: Iterable[NativeRule],
         found: Sequence[Found],
+        learned: Array,
     ) -> None:
         double = found[0].p.dtype == torch.float64
         self.native = _core.Optimizer(
             double, global_clip_norm=optimizer.max_grad_norm or 0.0, clips_as_torch=True
         )
-        for rule in rules:
+        for i, rule in enumerate(rules):
             self.native.add_group(*rule)
+            if optimizer.learns_rate:
+                self.native.keep_learned_rate(i, learned[i : i + 1])
         self.steps_done = max(of.steps for of in found)
         for of in found:
             states = [array_over(flat(t)) for t in of.states.values()]
@@ -159,6 +162,8 @@ class Binding:
         self._values = [_frozen(self._values_of(group)) for group in groups]
         self._rules = [optimizer.rule(group) for group in groups]
         found = self._find(optimizer)
+        self._learned = np.zeros(len(groups))  # by a step, which the rates do not have yet
+        self._learns = optimizer.learns_rate
         self._parts = self._make_parts(optimizer, found)
         self._clips = optimizer.max_grad_norm is not None
         self._rates: list[float] = []
@@ -205,18 +210,25 @@ class Binding:
                 "max_grad_norm needs parameters that are all float64 or none: "
                 f"{doubles[0].name} is float64, {others[0].name} is {others[0].p.dtype}"
             )
+        for i in {of.group for of in doubles} & {of.group for of in others}:
+            if optimizer.learns_rate:
+                raise ValueError(
+                    f"the parameters of group {i} must be all float64 or none: they learn one rate"
+                )
         rules = [
             optimizer.native_rule(group, rule)
             for group, rule in zip(optimizer.param_groups, self._rules, strict=True)
         ]
-        return [Part(optimizer, rules, of) for of in (doubles, others) if of]
+        return [Part(optimizer, rules, of, self._learned) for of in (doubles, others) if of]
 
     def gather(self, optimizer: Optimizer) -> bool:
         """Take the gradients and learning rates; False if it must be made anew for them."""
         groups = optimizer.param_groups
         if optimizer.state is not self._state or len(groups) != len(self._lists):
             return False
+        self._groups = groups
         self._rates = rates = []
+        lowest = optimizer.lowest_rate
         for i, group in enumerate(groups):
             params, known = group["params"], self._lists[i]
             if len(params) != len(known) or not all(map(is_, params, known)):
@@ -224,8 +236,8 @@ class Binding:
             if self._values_of(group) != self._values[i] and not self._set_group(optimizer, i):
                 return False
             rate = float(group["lr"])
-            if not 0.0 <= rate < math.inf:
-                raise ValueError(f"lr of group {i} must be finite and >= 0, got {rate}")
+            if not lowest <= rate < math.inf:
+                raise ValueError(f"lr of group {i} must be finite and >= {lowest:g}, got {rate}")
             rates.append(rate)
         for p in self._waiting:
             if p.grad is not None:
@@ -250,7 +262,18 @@ class Binding:
         for part in self._parts:
             if part.step(self._rates):
                 norm = part.native.global_norm
+        if self._learns:
+            self._learn()
         return norm if self._clips else None  # with a clip there is one part
+
+    def _learn(self) -> None:
+        """Add what the step has learned to the rates of the groups."""
+        for group, rate, more in zip(self._groups, self._rates, self._learned, strict=True):
+            if isinstance(group["lr"], torch.Tensor):
+                group["lr"].fill_(rate + more)
+            else:
+                group["lr"] = float(rate + more)
+        self._learned[:] = 0.0
 
 
 def _frozen(values: tuple[Any, ...]) -> tuple[Any, ...] | None:

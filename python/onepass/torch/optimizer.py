@@ -18,7 +18,11 @@ Number = Any  # a number, or a tensor of one element
 Betas = tuple[Number, Number]
 NativeRule = tuple[int, bool, list[float], float, bool, bool]
 
-_KERAS_NAMES = {"eps": "epsilon", "alpha": "rho"}
+_KERAS_NAMES = {
+    "eps": "epsilon",
+    "alpha": "rho",
+    "hypergrad_lr": "hypergradient_learning_rate",
+}
 _NOT_DEFAULTS = {"self", "params", "max_grad_norm", "__class__"}
 
 
@@ -46,6 +50,8 @@ class Optimizer(torch.optim.Optimizer):
     counts_steps: ClassVar[bool] = True  # whether ``step`` is among a parameter's states
     eager: ClassVar[bool] = False  # whether states are made at construction
     decoupled: ClassVar[bool] = False  # whether weight decay is not part of the gradient
+    learns_rate: ClassVar[bool] = False  # whether steps change ``lr``
+    lowest_rate: ClassVar[float] = 0.0
 
     def __init__(self, params: Any, defaults: Mapping[str, Any]) -> None:
         self._binding: Binding | None = None
@@ -67,9 +73,9 @@ class Optimizer(torch.optim.Optimizer):
             if name == "betas":
                 if not isinstance(value, Sequence) or len(value) != 2:
                     raise ValueError(f"betas must be a pair of numbers, got {value!r}")
-                given["beta_1"], given["beta_2"] = map(_plain, value)
+                given["beta_1"], given["beta_2"] = map(plain, value)
             else:
-                given[_KERAS_NAMES.get(name, name)] = _plain(value)
+                given[_KERAS_NAMES.get(name, name)] = plain(value)
         return given
 
     def keys(self, rule: optimizers.Optimizer) -> tuple[str, ...]:
@@ -89,10 +95,10 @@ class Optimizer(torch.optim.Optimizer):
         for name in ("capturable", "differentiable"):
             if group.get(name):
                 raise ValueError(f"{name}=True is not supported: a step is no operation of torch")
-        rate = _plain(group["lr"])
         try:
+            rate = number("learning_rate", plain(group["lr"]), low=self.lowest_rate)
             return self.rule_class(
-                learning_rate=number("learning_rate", rate),
+                learning_rate=max(rate, 0.0),  # only where states may start at it
                 convention="torch",
                 **self.arguments(group),
             )
@@ -244,7 +250,7 @@ def _watched(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(name for name in names if name not in ("lr", "foreach", "fused"))
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Return the number of a tensor of one element; anything else as it is."""
     if not isinstance(value, torch.Tensor):
         return value
