@@ -334,6 +334,38 @@ def adafactor(
     return p - alpha * u / max(1.0, np.sqrt(np.mean(u**2)) / clip_threshold)
 
 
+def muon(
+    p: Array,
+    g: Array,
+    state: State,
+    at: At,
+    momentum: float,
+    nesterov: float,
+    muon_a: float,
+    muon_b: float,
+    muon_c: float,
+    ns_steps: float,
+    rms_rate: float,
+    norm_epsilon: float,
+) -> Array:
+    """A negative ``rms_rate`` stands for none."""
+    torch = at.convention == "torch"
+    gain = 1.0 - momentum if torch else 1.0
+    state["m"] = momentum * state.get("m", np.zeros_like(g)) + gain * g
+    u = gain * g + momentum * state["m"] if nesterov else state["m"]
+    norm = np.sqrt(np.sum(u**2))
+    x = u / (max(norm, norm_epsilon) if torch else norm + norm_epsilon)
+    for _ in range(int(ns_steps)):
+        a = x @ x.T
+        x = muon_a * x + (muon_b * a + muon_c * a @ a) @ x
+    rows, cols = p.shape
+    if rms_rate >= 0.0:
+        size = rms_rate * np.sqrt(max(rows, cols))
+    else:
+        size = np.sqrt(max(1.0, rows / max(cols, 1))) if torch else 1.0
+    return p - at.learning_rate * size * x
+
+
 RULES: dict[str, Callable[..., Array]] = {
     "sgd": sgd,
     "momentum": momentum,
@@ -356,6 +388,7 @@ RULES: dict[str, Callable[..., Array]] = {
     "ftrl_power": ftrl,
     "rprop": rprop,
     "asgd": asgd,
+    "muon": muon,
     "lars": lars,
     "lamb": lamb,
     "adafactor": adafactor,
@@ -384,6 +417,7 @@ SLOTS: dict[str, tuple[str, ...]] = {
     "ftrl_power": ("n", "z"),
     "rprop": ("before", "size"),
     "asgd": ("average", "eta"),
+    "muon": ("m",),
     "lars": ("m",),
     "lamb": ("m", "v"),
     "adafactor": ("r", "c"),
@@ -391,7 +425,18 @@ SLOTS: dict[str, tuple[str, ...]] = {
 
 
 def decay_is_decoupled(rule: str, convention: Convention) -> bool:
-    return convention == "keras" or rule in ("adamw", "schedule_free_adamw", "adafactor")
+    apart = ("adamw", "schedule_free_adamw", "adafactor", "muon")
+    return convention == "keras" or rule in apart
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """What a tensor is stepped by: a rule, its options, its decay and its share of the rate."""
+
+    rule: str
+    options: dict[str, float]
+    weight_decay: float
+    rate_ratio: float = 1.0
 
 
 @dataclass
@@ -408,6 +453,7 @@ class Stepper:
     clipnorm: float | None = None
     global_clipnorm: float | None = None
     start: dict[str, float] = field(default_factory=dict)  # of states that do not begin at 0
+    others: Numbers | None = None  # of what is no matrix, where the rule takes matrices only
     t: int = 0
 
     def __post_init__(self) -> None:
@@ -431,14 +477,28 @@ class Stepper:
 
     def step(self, gradients: Sequence[Array], learning_rate: float) -> None:
         self.t += 1
-        at = At(learning_rate, self.t, self.convention, self.weight_decay)
         clipped = self.clipped([np.asarray(g, np.float64) for g in gradients])
         for k, (p, g) in enumerate(zip(self.params, clipped, strict=True)):
-            if self.rule == "lars":
+            by = self.numbers_of(p)
+            if by.rule == "lars":
                 decayed = p
-            elif self.decoupled or decay_is_decoupled(self.rule, self.convention):
-                decayed = p - learning_rate * self.weight_decay * p
+            elif self.decoupled or decay_is_decoupled(by.rule, self.convention):
+                decayed = p - learning_rate * by.weight_decay * p
             else:
                 decayed = p
-                g = g + self.weight_decay * p
-            self.params[k] = RULES[self.rule](decayed, g, self.states[k], at, **self.options)
+                g = g + by.weight_decay * p
+            at = At(by.rate_ratio * learning_rate, self.t, self.convention, by.weight_decay)
+            self.params[k] = RULES[by.rule](decayed, g, self.states[k], at, **by.options)
+
+    def numbers_of(self, p: Array) -> Numbers:
+        if self.others is not None and p.ndim != 2:
+            return self.others
+        return Numbers(self.rule, self.options, self.weight_decay)
+
+    def kept(self) -> list[Array]:
+        """Return the states that onepass keeps, tensor by tensor."""
+        return [
+            state[name]
+            for p, state in zip(self.params, self.states, strict=True)
+            for name in SLOTS[self.numbers_of(p).rule]
+        ]

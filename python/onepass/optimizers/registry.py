@@ -16,6 +16,7 @@ from onepass.optimizers.ftrl import Ftrl
 from onepass.optimizers.lamb import Lamb
 from onepass.optimizers.lars import LARS
 from onepass.optimizers.lion import Lion
+from onepass.optimizers.muon import Muon
 from onepass.optimizers.nadam import Nadam
 from onepass.optimizers.optimizer import Optimizer
 from onepass.optimizers.radam import RAdam
@@ -26,7 +27,7 @@ from onepass.optimizers.sgd import SGD
 
 _CLASSES: tuple[type[Optimizer], ...] = (
     *(SGD, Adam, AdamW, Adamax, Nadam, RAdam, ScheduleFreeAdamW),
-    *(RMSprop, Adagrad, Adadelta, Lion, Ftrl, Rprop, ASGD, LARS, Lamb, Adafactor),
+    *(RMSprop, Adagrad, Adadelta, Lion, Ftrl, Rprop, ASGD, LARS, Lamb, Adafactor, Muon),
 )
 _BY_NAME = {cls.__name__.lower(): cls for cls in _CLASSES}
 

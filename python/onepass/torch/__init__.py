@@ -15,6 +15,7 @@ except ImportError as error:
     raise ImportError("onepass.torch needs torch: pip install torch") from error
 
 from onepass.torch.adam import Adam, Adamax, AdamW, NAdam, RAdam, ScheduleFreeAdamW
+from onepass.torch.muon import Muon
 from onepass.torch.optimizer import Optimizer
 from onepass.torch.rules import SGD, Adadelta, Adagrad, Ftrl, Lion, RMSprop, Rprop
 
@@ -27,6 +28,7 @@ __all__ = [
     "Adamax",
     "Ftrl",
     "Lion",
+    "Muon",
     "NAdam",
     "Optimizer",
     "RAdam",
