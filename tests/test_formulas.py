@@ -87,7 +87,7 @@ OPTIONS = {
     **{"trust_coefficient": 0.01, "lambd": 0.01, "alpha": 0.75, "t0": 0.0},
     **{"beta_2_decay": -0.8, "epsilon_1": 1e-30, "epsilon_2": 1e-3, "clip_threshold": 1.0},
     **{"l2_shrinkage_regularization_strength": 0.0, "learning_rate_power": -0.7},
-    **{"nesterov": 1.0, "muon_a": 3.0, "muon_b": -4.0, "muon_c": 2.0, "ns_steps": 3.0},
+    **{"nesterov": 1.0, "muon_a": 3.0, "muon_b": -4.0, "muon_c": 1.5, "ns_steps": 3.0},
     **{"rms_rate": -1.0, "norm_epsilon": 1e-3},
     **{"eta_minus": 0.4, "eta_plus": 1.2, "smallest": 1e-6, "largest": 0.016},
 }

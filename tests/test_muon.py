@@ -377,7 +377,7 @@ def test_an_excluded_layer_is_stepped_by_adamw():
     muon = classifier(Muon(0.01, exclude_layers=[".*"], adam_weight_decay=0.1))
     adam = classifier(AdamW(0.01, weight_decay=0.1))
     for model in (muon, adam):
-        model.fit(x, y, epochs=2, batch_size=16, verbose=0)
+        model.fit(x, y, epochs=2, batch_size=16, shuffle=False, verbose=0)
     for a, b in zip(muon.get_weights(), adam.get_weights(), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
 
@@ -422,15 +422,12 @@ def test_models_give_the_same_bits_on_several_threads():
     results_by_isa(weights, (1, 2, 3))
 
 
-def test_a_model_saves_and_goes_on(tmp_path):
-    from onepass import load_model
-
+def test_a_copy_of_a_model_goes_on():
     x, y = data()
     once, twice = classifier(Muon(0.01)), classifier(Muon(0.01))
     once.fit(x, y, epochs=4, batch_size=16, shuffle=False, verbose=0)
     twice.fit(x, y, epochs=2, batch_size=16, shuffle=False, verbose=0)
-    twice.save(tmp_path / "model.onepass")
-    again = load_model(tmp_path / "model.onepass")
+    again = pickle.loads(pickle.dumps(twice))
     again.fit(x, y, epochs=2, batch_size=16, shuffle=False, verbose=0)
     assert_same_bits(again.get_weights(), once.get_weights())
 
@@ -441,7 +438,7 @@ def test_by_name_and_by_configuration():
     given = Muon(exclude_layers=["last"], rms_rate=None)
     for optimizer in ("muon", Muon(), given, optimizers.get(optimizers.serialize(given))):
         model = classifier(optimizer)
-        model.fit(x, y, epochs=2, verbose=0)
+        model.fit(x, y, epochs=2, shuffle=False, verbose=0)
         weights.append(model.get_weights())
     assert_same_bits(weights[0], weights[1])
     assert_same_bits(weights[2], weights[3])

@@ -195,7 +195,7 @@ CHANGED = {
     "beta": 0.5,
     "etas": (0.25, 1.5),
     "step_sizes": (0.008, 0.011),
-    "weight_decay": 0.1,
+    "weight_decay": 0.15,
     "clipnorm": 0.1,
     "clipvalue": 0.1,
     "global_clipnorm": 0.1,

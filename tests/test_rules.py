@@ -103,7 +103,7 @@ def test_what_has_no_gradient_stands_still(case, convention):
 
 
 # Rules whose first step is the learning rate times the gradient, and the decoupled one.
-FIRST_STEP_ALIKE = ("sgd", "momentum", "radam", "adamw", "lars", "adafactor")
+FIRST_STEP_ALIKE = ("sgd", "momentum", "radam", "adamw", "lars", "adafactor", "muon")
 OF_THEIR_OWN = ("ftrl", "ftrl_power", "schedule_free_adamw", "asgd")  # which change parameters
 
 
@@ -112,9 +112,9 @@ def test_weight_decay_is_what_the_convention_means(case):
     """With no gradient: keras takes a part of the parameter, torch adds to the gradient."""
     kind, arguments = rule_cases.CASES[case]
     arguments = arguments | {"weight_decay": 0.25, "learning_rate": 0.5}
-    p, _ = stepped(kind(**arguments), 1.0, [0.0])
+    p, _ = stepped(kind(**arguments), [[1.0]], [0.0])
     assert p == 1.0 - 0.5 * 0.25
-    p, _ = stepped(kind(convention="torch", **arguments), 1.0, [0.0])
+    p, _ = stepped(kind(convention="torch", **arguments), [[1.0]], [0.0])
     assert p < 1.0
     assert (p == 1.0 - 0.5 * 0.25) == (case in FIRST_STEP_ALIKE)
 

@@ -5,6 +5,7 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 from unittest import mock
@@ -213,9 +214,24 @@ def in_torch(case: Case, arguments: Arguments, dtype: str) -> list[Array]:
     return [tensor.detach().numpy() for tensor in tensors]
 
 
+@contextmanager
+def keras_in_double() -> Iterator[None]:
+    """Give Keras means and norms of float64 that are computed in it: its own are in float32."""
+    import jax.numpy
+    import keras
+
+    def mean(x: Any, **where: Any) -> Any:
+        return jax.numpy.mean(keras.ops.convert_to_tensor(x), **where)
+
+    def norm(x: Any, **where: Any) -> Any:
+        return jax.numpy.linalg.norm(keras.ops.convert_to_tensor(x), **where)
+
+    with mock.patch("keras.src.ops.mean", mean), mock.patch("keras.src.ops.norm", norm):
+        yield
+
+
 def in_keras(case: Case, arguments: Arguments) -> list[Array]:
     """Return what Keras's class makes of the problem, in float64: on JAX, which has that."""
-    import jax.numpy
     import keras
 
     start, steps = problem("float64")
@@ -223,11 +239,7 @@ def in_keras(case: Case, arguments: Arguments) -> list[Array]:
     optimizer = getattr(keras.optimizers, case.name)(**arguments)
     optimizer.build(variables)
 
-    def mean(x: Any, **where: Any) -> Any:
-        return jax.numpy.mean(keras.ops.convert_to_tensor(x), **where)
-
-    # Its own mean of float64 is computed in float32.
-    with mock.patch("keras.src.ops.mean", mean):
+    with keras_in_double():
         for gradients, rate in steps:
             optimizer.learning_rate = rate
             optimizer.apply([keras.ops.convert_to_tensor(g, dtype="float64") for g in gradients])
