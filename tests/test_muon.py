@@ -91,7 +91,7 @@ def test_the_size_of_a_gradient_does_not_matter(dtype):
     """Not even where squares of floats overflow or vanish."""
     (gradient,) = drawn(1, [(30, 20)], dtype)
     found = []
-    for scale in (1.0, 1e-25, 1e25, 1e36):
+    for scale in (1.0, 1e-25, 1e25, 8e37):
         optimizer = Muon(1.0, convention="torch", norm_epsilon=0.0)
         found.append(trained(optimizer, [np.ones((30, 20), dtype)], [[scale * gradient]])[0])
     for p in found[1:]:

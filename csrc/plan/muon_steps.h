@@ -91,8 +91,8 @@ class MuonSteps {
     table.sum_of_squares({first, one.segment.size, partials_.data()}, team);
     team.sync();
     // What the last product writes then lies in the first area, whose padding the sweep has made 0.
-    Matrix<T> x = one.like(long_area(whole.steps % 2)),
-              y = one.like(long_area(1 - whole.steps % 2));
+    Matrix<T> x = one.like(long_area(whole.steps % 2));
+    Matrix<T> y = one.like(long_area(1 - whole.steps % 2));
     copy_scaled(one.like(first), whole.inverse(norm(one.segment.size)), x, table, team);
     team.sync();
     for (int step = 0; step < whole.steps; ++step) {
@@ -104,7 +104,7 @@ class MuonSteps {
     team.sync();
   }
 
-  // u of all elements, padding included.
+  // u of all elements, padding included. Decay must be decoupled: what would be p is u.
   void directions(const One& one, T* u, const KernelTable<T>& table, Team& team) const {
     const Segment<T> into{u,
                           one.segment.g,
@@ -112,12 +112,10 @@ class MuonSteps {
                           one.segment.size,
                           one.segment.cols,
                           one.segment.stride};
-    Around around = one.around;
-    around.l2 = 0.0, around.keep = 1.0;
     Beside<T> beside;
     if (one.beside != nullptr) beside = *one.beside;
     beside.average = nullptr;
-    Update<T> sweep = one_segment(one, into, around);
+    Update<T> sweep = one_segment(one, into, one.around);
     sweep.beside = one.beside == nullptr ? nullptr : &beside;
     sweep.beyond = {};
     sweep.beyond.adds = one.all.beyond.adds;
