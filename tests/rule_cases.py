@@ -20,6 +20,7 @@ from onepass.optimizers import (
     Ftrl,
     Lamb,
     Lion,
+    Muon,
     Nadam,
     Optimizer,
     RAdam,
@@ -27,7 +28,7 @@ from onepass.optimizers import (
     Rprop,
     ScheduleFreeAdamW,
 )
-from reference.rules import Stepper
+from reference.rules import Numbers, Stepper
 from strategies import Array
 
 BETAS = {"beta_1": 0.85, "beta_2": 0.99, "epsilon": 1e-3}
@@ -60,15 +61,17 @@ CASES: dict[str, tuple[type[Optimizer], dict[str, Any]]] = {
     "ftrl_power": (Ftrl, {"learning_rate_power": -0.7, **PENALTIES}),
     "rprop": (Rprop, {"etas": (0.4, 1.3), "step_sizes": (1e-3, 0.5)}),
     "asgd": (ASGD, {"lambd": 0.01, "t0": 3.0}),
+    "muon": (Muon, {"momentum": 0.9, "adam_weight_decay": 0.0, "adam_lr_ratio": 0.5}),
     "lars": (LARS, {"momentum": 0.8, "trust_coefficient": 0.5}),
     "lamb": (Lamb, BETAS),
     "adafactor": (Adafactor, {"beta_2_decay": -0.6, "epsilon_1": 1e-4, "clip_threshold": 0.9}),
     "sgd_hd": (SGDHD, {"hypergradient_learning_rate": 1e-6}),
     "adam_hd": (AdamHD, {"hypergradient_learning_rate": 1e-6, **BETAS}),
 }
-SCALED = ("lars", "lamb", "adafactor")  # by norms of whole tensors
+SCALED = ("lars", "lamb", "adafactor", "muon")  # by norms of whole tensors
 LEARNED = ("sgd_hd", "adam_hd")  # rates, by sums over all tensors
 LOOKING = (*SCALED, *LEARNED)  # at more than an element
+PRODUCTS = ("muon",)  # which round differently on other instruction sets, and take their time
 SIGNS = ("lion", "rprop")  # what only looks at signs keeps infinities from the parameters
 
 
@@ -82,6 +85,15 @@ def specification_of(optimizer: Optimizer) -> dict[str, Any]:
         "asgd": {"eta": optimizer.learning_rate},
         "rprop": {"size": optimizer.learning_rate},
     }
+    others = None
+    if isinstance(optimizer, Muon):
+        options = {
+            "beta_1": optimizer.adam_beta_1,
+            "beta_2": optimizer.adam_beta_2,
+            "epsilon": optimizer.epsilon,
+        }
+        decay = optimizer.adam_weight_decay or 0.0
+        others = Numbers("adamw", options, decay, optimizer.adam_lr_ratio)
     decoupled = isinstance(optimizer, AdamW) or getattr(optimizer, "decoupled_weight_decay", False)
     return {
         "rule": optimizer.rule.name,
@@ -93,6 +105,7 @@ def specification_of(optimizer: Optimizer) -> dict[str, Any]:
         "clipnorm": optimizer.clipnorm,
         "global_clipnorm": optimizer.global_clipnorm,
         "start": starts.get(optimizer.rule.name, {}),
+        "others": others,
     }
 
 

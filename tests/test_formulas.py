@@ -88,10 +88,18 @@ OPTIONS = {
     **{"beta_2_decay": -0.8, "epsilon_1": 1e-30, "epsilon_2": 1e-3, "clip_threshold": 1.0},
     **{"l2_shrinkage_regularization_strength": 0.0, "learning_rate_power": -0.7},
     **{"hypergradient_learning_rate": 1e-3},
+    **{"nesterov": 1.0, "muon_a": 3.0, "muon_b": -4.0, "muon_c": 1.5, "ns_steps": 3.0},
+    **{"rms_rate": -1.0, "norm_epsilon": 1e-3},
     **{"eta_minus": 0.4, "eta_plus": 1.2, "smallest": 1e-6, "largest": 0.016},
 }
 LARGER = {"beta_2_decay": -0.5, "epsilon_1": 3.0, "epsilon_2": 2.0}
-OTHERS = {"warmup_steps": 20.0, "learning_rate_power": -0.25, **LARGER}  # 0.5 where nothing is said
+MUON = {"nesterov": 0.0, "ns_steps": 2.0, "norm_epsilon": 100.0}
+OTHERS = {
+    **MUON,
+    "warmup_steps": 20.0,
+    "learning_rate_power": -0.25,
+    **LARGER,
+}  # 0.5 where nothing is said
 
 
 def has_an_effect(name: str, option: str, convention: str) -> bool:
@@ -110,10 +118,11 @@ def test_every_option_changes_the_reference_of_a_rule(name, convention) -> None:
         around = {k: changed.pop(k) for k in list(changed) if k not in OPTIONS}
         mine = {k: changed.get(k, OPTIONS[k]) for k in _formulas.RULES[name].options}
         start = {"rprop": {"size": 0.015}, "asgd": {"eta": 0.01}}.get(name, {})
-        stepper = Stepper(name, [np.ones(3)], convention, mine, start=start, **around)
+        ones = np.ones((1, 3))
+        stepper = Stepper(name, [ones], convention, mine, start=start, **around)
         for t in range(8):
             turn = -1.0 if t % 4 > 1 else 1.0
-            stepper.step([turn * np.arange(1.0, 4.0) + t / 8], 0.01)
+            stepper.step([turn * np.arange(1.0, 4.0)[None] + t / 8], 0.01)
         return stepper.params[0]
 
     plain = after()

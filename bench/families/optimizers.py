@@ -22,6 +22,8 @@ from onepass.optimizers import Optimizer
 
 _RATE = 1e-3
 _STEPS = 3  # compared before timing
+_TOLERANCE = 1e-4
+_BFLOAT16_TOLERANCE = 0.1  # torch computes products in bfloat16
 # Options that choose another rule of the same class, by the names that torch also uses.
 _VARIANTS: tuple[Mapping[str, Any], ...] = (
     {},
@@ -64,7 +66,24 @@ def _make_torch(cls: Any, options: Mapping[str, Any], tensors: Sequence[Any]) ->
             return f"torch {how}", cls(tensors, lr=_RATE, **options, **{how: True})
         except (TypeError, RuntimeError):
             continue
-    return "torch", cls(tensors, lr=_RATE, **options)
+    try:
+        return "torch", cls(tensors, lr=_RATE, **options)
+    except ValueError:  # it takes matrices only: torch's users give the rest to AdamW
+        matrices = [t for t in tensors if t.ndim == 2]
+        others = [t for t in tensors if t.ndim != 2]
+        _, rest = _make_torch(rivals.torch().optim.AdamW, {}, others)
+        return "torch, with AdamW", _Both(cls(matrices, lr=_RATE, **options), rest)
+
+
+class _Both:
+    """Two optimizers of torch that step together."""
+
+    def __init__(self, one: Any, other: Any) -> None:
+        self._one, self._other = one, other
+
+    def step(self) -> None:
+        self._one.step()
+        self._other.step()
 
 
 def _make_ours(cls: type[Optimizer], options: Mapping[str, Any]) -> Optimizer:
@@ -109,18 +128,41 @@ def _prepare(rule: Rule, shapes: Sequence[tuple[int, ...]]) -> Prepared:
     return Prepared(ours, [Contender(name, theirs.step, their_result)])
 
 
+def _states(own: Optimizer, shape: tuple[int, ...]) -> int:
+    return len(own.state_shapes(shape, own.group_of(shape)))
+
+
+def _product_flops(own: Optimizer, shapes: Sequence[tuple[int, ...]]) -> float:
+    """Return the operations of Newton and Schulz's iteration, where a rule has it: x x^T, A A, B x.
+
+    All of a symmetric product counts, as all of it is computed.
+    """
+    flops = 0.0
+    for shape in shapes:
+        if len(shape) == 2 and own.group_of(shape) == 0:
+            k, n = sorted(shape)
+            flops += getattr(own, "ns_steps", 0) * 2.0 * k * k * (2 * n + k)
+    return flops
+
+
 def cases(sizes: Sizes) -> Iterator[Case]:
     """Each rule on each set of tensors."""
     for label, shapes in sizes.tensors.items():
         count = sum(int(np.prod(shape)) for shape in shapes)
+        largest = max(shapes, key=np.prod)
         for rule in RULES.values():
-            stream = Stream(1, 1 + rule.states, 0)
+            cls, options = _by_rule()[rule.name]
+            own = _make_ours(cls, options)
+            if all(own.group_of(shape) for shape in shapes):
+                continue  # the rule leaves all of them to another one
+            flops = _product_flops(own, shapes)
+            stream = Stream(1, 1 + _states(own, largest), 0)
             traffic, held = FLOAT * count * stream.accesses, FLOAT * count * stream.arrays
             yield Case(
                 f"{rule.name} step {label}",
                 "optimizers",
                 (f"rule:{rule.name}",),
-                (Work(0.0, traffic, held, stream),),
+                (Work(flops, traffic, held, stream),),
                 partial(_prepare, rule, shapes),
-                tolerance=1e-4,
+                tolerance=_TOLERANCE if flops == 0.0 else _BFLOAT16_TOLERANCE,
             )

@@ -15,8 +15,11 @@ namespace {
 // `tensors`: those of the optimizer that are stepped here; all without it.
 void update(PlanObject& plan, const std::shared_ptr<OptimizerObject>& optimizer,
             const std::optional<std::vector<int64_t>>& tensors) {
-  plan.keep(optimizer);
   std::shared_ptr<Optimizer> native = optimizer->native();
+  if (native->groups() > UpdateCall::kMostGroups) {
+    throw py::value_error("update: the optimizer has too many groups for a plan");
+  }
+  plan.keep(optimizer);
   if (tensors) native = native->subset(*tensors);
   native->prepare_step();
   plan.program().add_call(std::make_unique<UpdateCall>(native));

@@ -126,6 +126,10 @@ void OptimizerObject::add(py::array p, const std::vector<py::array>& states, boo
     throw py::value_error("states: expected " + std::to_string(native_->states(group)) +
                           " arrays, got " + std::to_string(states.size()));
   }
+  if (native_->takes_matrices(group) && p.ndim() != 2) {
+    throw py::value_error("a parameter of this group must have 2 dimensions, got " +
+                          std::to_string(p.ndim()));
+  }
   Tensor tensor{p, address_of(p), layout, {}, {p.shape(), p.shape() + p.ndim()}, nullptr, own, {}};
   void* slots[kMaxStates] = {};
   if (p.ndim() >= 2) {
@@ -341,7 +345,7 @@ void OptimizerObject::run(const std::vector<double>& learning_rates, int64_t t) 
   if (static_cast<int>(learning_rates.size()) != native_->groups()) {
     throw py::value_error("expected one learning rate a group");
   }
-  const double work = kElementWork * static_cast<double>(native_->elements());
+  const double work = kElementWork * static_cast<double>(native_->elements()) + native_->products();
   const Kernels& table = kernels();
   const double* rates = learning_rates.data();
   native_->prepare_step();
@@ -360,7 +364,8 @@ void OptimizerObject::run(const std::vector<double>& learning_rates, int64_t t) 
 namespace {
 
 RuleSettings rule_settings(int rule, bool torch_convention, const std::vector<double>& options,
-                           double weight_decay, bool decoupled_decay, bool maximize) {
+                           double weight_decay, bool decoupled_decay, bool maximize,
+                           double rate_ratio) {
   RuleSettings settings;
   settings.rule = rule;
   settings.torch_convention = torch_convention;
@@ -369,6 +374,7 @@ RuleSettings rule_settings(int rule, bool torch_convention, const std::vector<do
   settings.weight_decay = weight_decay;
   settings.decoupled_decay = decoupled_decay;
   settings.maximize = maximize;
+  settings.rate_ratio = rate_ratio;
   return settings;
 }
 
@@ -399,21 +405,21 @@ void register_optimizer(py::module_& m) {
       .def(
           "add_group",
           [](Self& self, int rule, bool torch_convention, const Options& options,
-             double weight_decay, bool decoupled_decay, bool maximize) {
+             double weight_decay, bool decoupled_decay, bool maximize, double rate_ratio) {
             return self.add_group(rule_settings(rule, torch_convention, options, weight_decay,
-                                                decoupled_decay, maximize));
+                                                decoupled_decay, maximize, rate_ratio));
           },
           arg("rule"), arg("torch_convention"), arg("options"), arg("weight_decay"),
-          arg("decoupled_decay"), arg("maximize") = false)
+          arg("decoupled_decay"), arg("maximize") = false, arg("rate_ratio") = 1.0)
       .def(
           "set_group",
           [](Self& self, int group, int rule, bool torch_convention, const Options& options,
-             double weight_decay, bool decoupled_decay, bool maximize) {
+             double weight_decay, bool decoupled_decay, bool maximize, double rate_ratio) {
             self.set_group(group, rule_settings(rule, torch_convention, options, weight_decay,
-                                                decoupled_decay, maximize));
+                                                decoupled_decay, maximize, rate_ratio));
           },
           arg("group"), arg("rule"), arg("torch_convention"), arg("options"), arg("weight_decay"),
-          arg("decoupled_decay"), arg("maximize") = false)
+          arg("decoupled_decay"), arg("maximize") = false, arg("rate_ratio") = 1.0)
       .def("keep_learned_rate", &Self::keep_learned_rate, arg("group"), arg("learned"))
       .def("add", &Self::add, arg("p"), arg("states"), arg("decays"), none("sum"), none("average"),
            arg("group") = 0, arg("missed") = 0)

@@ -12,6 +12,7 @@
 #include "rules/lamb.h"
 #include "rules/lars.h"
 #include "rules/lion.h"
+#include "rules/muon.h"
 #include "rules/nadam.h"
 #include "rules/radam.h"
 #include "rules/rmsprop.h"
@@ -26,7 +27,7 @@ namespace {
 using Rules =
     List<Sgd, Momentum, Nesterov, Adam, AdamW, AmsGrad, Adamax, Nadam, RAdam, ScheduleFreeAdamW,
          Rmsprop, RmspropCentered, RmspropMomentum, RmspropCenteredMomentum, Adagrad, Adadelta,
-         Lion, Ftrl, FtrlPower, Rprop, Asgd, Lars, Lamb, SgdHd, AdamHd>;
+         Lion, Ftrl, FtrlPower, Rprop, Asgd, Muon, Lars, Lamb, SgdHd, AdamHd>;
 
 // Rules with kernels of their own. Their ids go on from those of the others.
 using TensorRules = List<Adafactor>;

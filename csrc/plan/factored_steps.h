@@ -4,11 +4,10 @@
 #include <cmath>
 #include <cstdint>
 #include <limits>
-#include <type_traits>
 #include <vector>
 
 #include "../kernels.h"
-#include "../math/rules.h"
+#include "is_rule.h"
 #include "optimizer.h"
 
 namespace onepass {
@@ -16,12 +15,7 @@ namespace onepass {
 template <class T>
 class FactoredSteps {
  public:
-  static bool takes(int rule) {
-    bool does = false;
-    math::AllRules::visit(rule,
-                          [&](auto r) { does = std::is_same_v<decltype(r), math::Adafactor>; });
-    return does;
-  }
+  static bool takes(int rule) { return is_rule<math::Adafactor>(rule); }
 
   static Lines lines_of(const TensorMemory& memory) {
     const int64_t size = memory.layout.size(), rows = memory.matrix_rows;

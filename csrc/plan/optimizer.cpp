@@ -6,12 +6,12 @@
 #include <stdexcept>
 #include <type_traits>
 
-#include "../math/rules.h"
 #include "buckets.h"
-#include "clipping.h"
 #include "factored_steps.h"
 #include "learned_rates.h"
 #include "measurements.h"
+#include "muon_steps.h"
+#include "surroundings.h"
 
 namespace onepass {
 namespace {
@@ -45,6 +45,7 @@ class OptimizerOf final : public Optimizer {
   }
 
   bool factored(int group) const override { return factors_.takes(groups_.at(group).rule); }
+  bool takes_matrices(int group) const override { return muon_.takes(groups_.at(group).rule); }
 
   void add(const TensorMemory& memory) override {
     Tensor tensor{};
@@ -61,7 +62,9 @@ class OptimizerOf final : public Optimizer {
     tensor.beside.average = static_cast<T*>(memory.average);
     tensor.group = memory.group;
     tensor.decays = memory.decays;
-    if (factored(memory.group)) tensor.lines = factors_.lines_of(memory);
+    if (factored(memory.group) || takes_matrices(memory.group)) {
+      tensor.lines = factors_.lines_of(memory);
+    }
     append(tensor);
   }
 
@@ -86,6 +89,7 @@ class OptimizerOf final : public Optimizer {
   void set_unscale(double factor) override { settings_.unscale = factor; }
   int64_t tensors() const override { return static_cast<int64_t>(tensors_.size()); }
   int64_t elements() const override { return elements_; }
+  double products() const override { return muon_.work(); }
   double global_norm() const override { return global_norm_; }
   bool skipped() const override { return skipped_; }
 
@@ -112,7 +116,7 @@ class OptimizerOf final : public Optimizer {
   void step(const double* learning_rates, int64_t t, const Kernels& kernels, Team& team) override {
     const KernelTable<T>& table = kernels.of<T>();
     const int64_t calls = settings_.calls_a_step, before = (t - 1) / calls;
-    const Beyond beyond = beyond_at((t - 1) % calls, before);
+    const Beyond beyond = beyond_at(settings_, (t - 1) % calls, before);
     double scale = settings_.unscale / static_cast<double>(calls);
     if (team.rank == 0) {
       skipped_ = false;
@@ -137,7 +141,8 @@ class OptimizerOf final : public Optimizer {
       for (const Bucket<T>& bucket : buckets_) {
         const double rate = rates[bucket.group];
         const Around around = around_of(bucket.group, bucket.decays, rate, scale);
-        const math::StepTime at{rate, before + 1 - bucket.missed};
+        const math::StepTime at{rate * groups_[bucket.group].rate_ratio,
+                                before + 1 - bucket.missed};
         Update<T> update{};
         update.rule = groups_[bucket.group].rule;
         prepare_group(bucket.group, at, update.scalars);
@@ -172,6 +177,9 @@ class OptimizerOf final : public Optimizer {
     each_bucket([&](const Bucket<T>& bucket, const Update<T>& update, math::StepTime at) {
       if (factored(bucket.group)) {
         factors_.update(update, bucket.lines.data(), table, team);
+      } else if (takes_matrices(bucket.group) && !beyond.waits) {
+        muon_.step(update, bucket.lines.data(), groups_[bucket.group], at.learning_rate, table,
+                   team);
       } else if (measures) {
         measurements_.update(update, bucket.first_blocks.data(), at, table, team);
       } else {
@@ -197,7 +205,8 @@ class OptimizerOf final : public Optimizer {
       return needs_beside(tensor) || tensor.missed != 0;
     });
     return !needs_norms() && !beside && groups() == 1 && !groups_[0].maximize &&
-           settings_.unscale == 1.0 && !looks_at_tensors(0);
+           settings_.unscale == 1.0 && !looks_at_tensors(0) && !takes_matrices(0) &&
+           groups_[0].rate_ratio == 1.0;
   }
 
   void prepare(double learning_rate, int64_t t, double* scalars) const override {
@@ -233,6 +242,7 @@ class OptimizerOf final : public Optimizer {
     partials_.resize(partials_.size() + (tensor.segment.size + kNormBlock - 1) / kNormBlock);
     measurements_.resize(partials_.size());
     factors_.add(tensor.lines);
+    if (takes_matrices(tensor.group)) muon_.add(tensor.lines, groups_[tensor.group]);
     elements_ += tensor.segment.size;
     tensors_.push_back(tensor);
     planned_ = false;
@@ -261,19 +271,6 @@ class OptimizerOf final : public Optimizer {
   }
   bool needs_norms() const {
     return settings_.clip_norm > 0.0 || settings_.global_clip_norm > 0.0 || settings_.needs_finite;
-  }
-
-  // As Keras, an average begins at the parameters' first values after an update, and goes on at
-  // calls that only add up gradients.
-  Beyond beyond_at(int64_t phase, int64_t before) const {
-    Beyond beyond;
-    beyond.adds = phase > 0;
-    beyond.waits = phase + 1 < settings_.calls_a_step;
-    beyond.average_keep = before == 0 ? 0.0 : settings_.average_keep;
-    beyond.average_replaces =
-        settings_.average_replaces > 0 && (before + 1) % settings_.average_replaces == 0;
-    beyond.clears = settings_.clears_gradients;
-    return beyond;
   }
 
   void prepare_group(int group, math::StepTime at, double* scalars) const {
@@ -405,6 +402,7 @@ class OptimizerOf final : public Optimizer {
   Measurements<T> measurements_;
   LearnedRates learned_;
   FactoredSteps<T> factors_;
+  MuonSteps<T> muon_;
   int64_t elements_ = 0;
   double global_norm_ = std::numeric_limits<double>::quiet_NaN();
   bool skipped_ = false;

@@ -17,6 +17,7 @@ struct RuleSettings {
   double weight_decay = 0.0;
   bool decoupled_decay = true;  // p *= 1 - lr * decay, else g += decay * p
   bool maximize = false;        // steps against the gradient's sign
+  double rate_ratio = 1.0;      // the rule's learning rate to the group's, which is that of decay
 };
 
 // What surrounds all rules. At most one of the three clips is set (0: none).
@@ -77,6 +78,8 @@ class Optimizer {
   // Whether these are means over rows and columns of matrices: one a row, and one a column of each
   // matrix, without padding. Other tensors then have the first slot only.
   virtual bool factored(int group) const = 0;
+  // Whether all tensors of the group must have two dimensions.
+  virtual bool takes_matrices(int group) const = 0;
   virtual void add(const TensorMemory& tensor) = 0;
   // nullptr: the next call brings none, and leaves this tensor alone.
   virtual void set_gradient(int64_t tensor, void* g, Number number) = 0;
@@ -87,6 +90,8 @@ class Optimizer {
   virtual void set_unscale(double factor) = 0;
   virtual int64_t tensors() const = 0;
   virtual int64_t elements() const = 0;
+  // Multiply-adds of the products in a step.
+  virtual double products() const = 0;
 
   // One thread alone, before calls of `step` if tensors, groups or what has a gradient changed.
   virtual void prepare_step() = 0;

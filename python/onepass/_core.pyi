@@ -323,6 +323,7 @@ class Optimizer(metaclass=_Pybind11Type):
         weight_decay: float,
         decoupled_decay: bool,
         maximize: bool = False,
+        rate_ratio: float = 1.0,
     ) -> int: ...
     def set_group(
         self,
@@ -333,6 +334,7 @@ class Optimizer(metaclass=_Pybind11Type):
         weight_decay: float,
         decoupled_decay: bool,
         maximize: bool = False,
+        rate_ratio: float = 1.0,
     ) -> None: ...
     # One number.
     def keep_learned_rate(self, group: int, learned: NDArray[Any]) -> None: ...

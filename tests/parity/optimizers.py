@@ -5,6 +5,7 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 from unittest import mock
@@ -41,6 +42,11 @@ UNIFORM = {
     "beta_2_decay": (-0.9, -0.5),
     "clip_threshold": (1.0, 2.0),
     "alpha": (0.3, 1.0),
+    "adam_beta_1": (0.6, 0.95),
+    "adam_beta_2": (0.8, 0.999),
+    "adam_weight_decay": (0.01, 0.3),
+    "adam_lr_ratio": (0.1, 2.0),
+    "rms_rate": (0.1, 0.5),
 }
 LOGARITHMIC = {
     "epsilon": (1e-9, 1e-2),
@@ -68,6 +74,8 @@ FTRL = (
     *("initial_accumulator_value", "l1_regularization_strength", "l2_regularization_strength"),
     *("l2_shrinkage_regularization_strength", "beta", *DECAY),
 )
+MUON = ("momentum", "rms_rate", "adam_beta_1", "adam_beta_2", "adam_weight_decay")
+MUON = (*MUON, "adam_lr_ratio", "epsilon", *DECAY)
 ADAFACTOR = ("beta_2_decay", "epsilon_1", "epsilon_2", "clip_threshold", *DECAY)
 KERAS, TORCH = ("keras",), ("torch",)
 DECOUPLED = {"decoupled_weight_decay": True}
@@ -115,6 +123,13 @@ CASES = {
         "Ftrl", {"learning_rate_power": -0.7}, (*FTRL, "learning_rate_power"), libraries=KERAS
     ),
     "adafactor": Case("Adafactor", drawn=ADAFACTOR),
+    "muon": Case("Muon", drawn=MUON, libraries=KERAS),
+    "muon, plain momentum, clipnorm": Case(
+        "Muon", {"nesterov": False, "clipnorm": 0.5, "ns_steps": 3}, MUON, libraries=KERAS
+    ),
+    "muon, without rates": Case(
+        "Muon", {"rms_rate": None, "weight_decay": None}, MUON[2:-1], libraries=KERAS
+    ),
     "asgd": Case("ASGD", drawn=("lambd", "alpha", *DECAY), libraries=TORCH),
     "lamb": Case("Lamb", drawn=ADAM, libraries=KERAS),
     "lamb, clipnorm": Case("Lamb", {"clipnorm": 0.5}, ADAM, libraries=KERAS),
@@ -199,9 +214,24 @@ def in_torch(case: Case, arguments: Arguments, dtype: str) -> list[Array]:
     return [tensor.detach().numpy() for tensor in tensors]
 
 
+@contextmanager
+def keras_in_double() -> Iterator[None]:
+    """Give Keras means and norms of float64 that are computed in it: its own are in float32."""
+    import jax.numpy
+    import keras
+
+    def mean(x: Any, **where: Any) -> Any:
+        return jax.numpy.mean(keras.ops.convert_to_tensor(x), **where)
+
+    def norm(x: Any, **where: Any) -> Any:
+        return jax.numpy.linalg.norm(keras.ops.convert_to_tensor(x), **where)
+
+    with mock.patch("keras.src.ops.mean", mean), mock.patch("keras.src.ops.norm", norm):
+        yield
+
+
 def in_keras(case: Case, arguments: Arguments) -> list[Array]:
     """Return what Keras's class makes of the problem, in float64: on JAX, which has that."""
-    import jax.numpy
     import keras
 
     start, steps = problem("float64")
@@ -209,11 +239,7 @@ def in_keras(case: Case, arguments: Arguments) -> list[Array]:
     optimizer = getattr(keras.optimizers, case.name)(**arguments)
     optimizer.build(variables)
 
-    def mean(x: Any, **where: Any) -> Any:
-        return jax.numpy.mean(keras.ops.convert_to_tensor(x), **where)
-
-    # Its own mean of float64 is computed in float32.
-    with mock.patch("keras.src.ops.mean", mean):
+    with keras_in_double():
         for gradients, rate in steps:
             optimizer.learning_rate = rate
             optimizer.apply([keras.ops.convert_to_tensor(g, dtype="float64") for g in gradients])

@@ -113,8 +113,7 @@ def test_keras_configuration_is_read(keras, name):
 def test_every_class_of_keras_is_known_by_its_name(keras):
     others = {"optimizer", "multioptimizer", "optimizermap", "lossscaleoptimizer"}
     theirs = {cls.lower() for cls, kind in vars(keras.optimizers).items() if isinstance(kind, type)}
-    not_yet = {"adafactor", "muon", "lamb"}
-    for name in theirs - others - not_yet:
+    for name in theirs - others:
         assert type(optimizers.get(name)).__name__.lower() == name
 
 

@@ -107,10 +107,10 @@ def test_every_rule_is_there():
     not_yet = {"asgd", "adafactor", "lamb", "lars"}
     assert found | not_yet == set(onepass.optimizers.registry.names())
     assert not found & not_yet
-    assert found == {name.lower() for name in (*CLASSES, *BEYOND)}
+    assert found == {name.lower() for name in (*CLASSES, *BEYOND, "Muon")}
 
 
-@pytest.mark.parametrize("name", CLASSES)
+@pytest.mark.parametrize("name", [*CLASSES, "Muon"])
 def test_arguments_are_torchs(name):
     known = inspect.signature(getattr(torch.optim, name).__init__).parameters
     found = dict(inspect.signature(getattr(onepass.torch, name).__init__).parameters)

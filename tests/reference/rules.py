@@ -343,6 +343,38 @@ def by_direction(
     return p - at.learning_rate * state["direction"]
 
 
+def muon(
+    p: Array,
+    g: Array,
+    state: State,
+    at: At,
+    momentum: float,
+    nesterov: float,
+    muon_a: float,
+    muon_b: float,
+    muon_c: float,
+    ns_steps: float,
+    rms_rate: float,
+    norm_epsilon: float,
+) -> Array:
+    """A negative ``rms_rate`` stands for none."""
+    torch = at.convention == "torch"
+    gain = 1.0 - momentum if torch else 1.0
+    state["m"] = momentum * state.get("m", np.zeros_like(g)) + gain * g
+    u = gain * g + momentum * state["m"] if nesterov else state["m"]
+    norm = np.sqrt(np.sum(u**2))
+    x = u / (max(norm, norm_epsilon) if torch else norm + norm_epsilon)
+    for _ in range(int(ns_steps)):
+        a = x @ x.T
+        x = muon_a * x + (muon_b * a + muon_c * a @ a) @ x
+    rows, cols = p.shape
+    if rms_rate >= 0.0:
+        size = rms_rate * np.sqrt(max(rows, cols))
+    else:
+        size = np.sqrt(max(1.0, rows / max(cols, 1))) if torch else 1.0
+    return p - at.learning_rate * size * x
+
+
 RULES: dict[str, Callable[..., Array]] = {
     "sgd": sgd,
     "momentum": momentum,
@@ -365,6 +397,7 @@ RULES: dict[str, Callable[..., Array]] = {
     "ftrl_power": ftrl,
     "rprop": rprop,
     "asgd": asgd,
+    "muon": muon,
     "lars": lars,
     "lamb": lamb,
     "sgd_hd": partial(by_direction, sgd),
@@ -395,6 +428,7 @@ SLOTS: dict[str, tuple[str, ...]] = {
     "ftrl_power": ("n", "z"),
     "rprop": ("before", "size"),
     "asgd": ("average", "eta"),
+    "muon": ("m",),
     "lars": ("m",),
     "lamb": ("m", "v"),
     "sgd_hd": ("direction",),
@@ -404,7 +438,18 @@ SLOTS: dict[str, tuple[str, ...]] = {
 
 
 def decay_is_decoupled(rule: str, convention: Convention) -> bool:
-    return convention == "keras" or rule in ("adamw", "schedule_free_adamw", "adafactor")
+    apart = ("adamw", "schedule_free_adamw", "adafactor", "muon")
+    return convention == "keras" or rule in apart
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """What a tensor is stepped by: a rule, its options, its decay and its share of the rate."""
+
+    rule: str
+    options: dict[str, float]
+    weight_decay: float
+    rate_ratio: float = 1.0
 
 
 @dataclass
@@ -421,6 +466,7 @@ class Stepper:
     clipnorm: float | None = None
     global_clipnorm: float | None = None
     start: dict[str, float] = field(default_factory=dict)  # of states that do not begin at 0
+    others: Numbers | None = None  # of what is no matrix, where the rule takes matrices only
     t: int = 0
     learned: float = 0.0  # is added to the learning rate
 
@@ -445,19 +491,36 @@ class Stepper:
 
     def step(self, gradients: Sequence[Array], learning_rate: float) -> None:
         self.t += 1
-        seen = self.clipped([np.asarray(g, np.float64) for g in gradients])
-        decoupled = self.decoupled or decay_is_decoupled(self.rule, self.convention)
-        if self.rule != "lars" and not decoupled:
-            pairs = zip(self.params, seen, strict=True)
-            seen = [g + self.weight_decay * p for p, g in pairs]
-        options = dict(self.options)
-        gain = options.pop("hypergradient_learning_rate", 0.0)
+        clipped = self.clipped([np.asarray(g, np.float64) for g in gradients])
+        pairs = zip(self.params, clipped, strict=True)
+        seen = [self.with_decay(p, g, self.numbers_of(p)) for p, g in pairs]
+        gain = self.options.get("hypergradient_learning_rate", 0.0)
         for g, state in zip(seen, self.states, strict=True):
             self.learned += gain * float(np.sum(g * state.get("direction", np.zeros_like(g))))
         rate = learning_rate + self.learned
-        at = At(rate, self.t, self.convention, self.weight_decay)
-        keep = 1.0 - rate * self.weight_decay if self.rule != "lars" and decoupled else 1.0
-        for k, g in enumerate(seen):
-            self.params[k] = RULES[self.rule](
-                keep * self.params[k], g, self.states[k], at, **options
-            )
+        for k, (p, g) in enumerate(zip(self.params, seen, strict=True)):
+            by = self.numbers_of(p)
+            options = {n: v for n, v in by.options.items() if n != "hypergradient_learning_rate"}
+            keep = 1.0 - rate * by.weight_decay if self.shrinks(by) else 1.0
+            at = At(by.rate_ratio * rate, self.t, self.convention, by.weight_decay)
+            self.params[k] = RULES[by.rule](keep * p, g, self.states[k], at, **options)
+
+    def shrinks(self, by: Numbers) -> bool:
+        decoupled = self.decoupled or decay_is_decoupled(by.rule, self.convention)
+        return by.rule != "lars" and decoupled
+
+    def with_decay(self, p: Array, g: Array, by: Numbers) -> Array:
+        return g if by.rule == "lars" or self.shrinks(by) else g + by.weight_decay * p
+
+    def numbers_of(self, p: Array) -> Numbers:
+        if self.others is not None and p.ndim != 2:
+            return self.others
+        return Numbers(self.rule, self.options, self.weight_decay)
+
+    def kept(self) -> list[Array]:
+        """Return the states that onepass keeps, tensor by tensor."""
+        return [
+            state[name]
+            for p, state in zip(self.params, self.states, strict=True)
+            for name in SLOTS[self.numbers_of(p).rule]
+        ]

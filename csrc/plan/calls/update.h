@@ -45,15 +45,18 @@ struct DenseUpdateCall final : Call {
   bool updates() const override { return true; }
 };
 
+// Of an optimizer of at most two groups: one of matrices and one of all else.
 struct UpdateCall final : Call {
+  static constexpr int kMostGroups = 2;
   std::shared_ptr<Optimizer> optimizer;
 
   explicit UpdateCall(std::shared_ptr<Optimizer> o) : optimizer(std::move(o)) {}
   void run(const Frame& f, Team& team) const override {
-    optimizer->step(&f.step.learning_rate, f.step.t, f.kernels, team);
+    const double rates[kMostGroups] = {f.step.learning_rate, f.step.learning_rate};
+    optimizer->step(rates, f.step.t, f.kernels, team);
   }
   double work(int64_t) const override {
-    return kElementWork * static_cast<double>(optimizer->elements());
+    return kElementWork * static_cast<double>(optimizer->elements()) + optimizer->products();
   }
   bool updates() const override { return true; }
 };

@@ -29,13 +29,15 @@ class BoundOptimizer:
         native.set_unscale(1.0)  # a model does not scale its loss
         for variable in variables:
             kept = self._kept_for(variable)
-            states = self.optimizer.rule.states
+            group = self.optimizer.group_of(variable.shape, variable.name)
+            states = len(self.optimizer.state_shapes(variable.shape, group))
             native.add(
                 variable.array,
                 kept[:states],
                 self.optimizer.decays(variable.name, variable),
                 kept[states] if self._sums else None,
                 kept[-1] if self.optimizer.use_ema else None,
+                group,
             )
         native.set_gradients([variable.gradient for variable in variables])
         return native
@@ -46,8 +48,9 @@ class BoundOptimizer:
 
     def _kept_for(self, variable: Variable) -> list[Floats]:
         if variable not in self._kept:
-            states = self.optimizer.rule.states
-            shapes = self.optimizer.state_shapes(variable.shape)
+            group = self.optimizer.group_of(variable.shape, variable.name)
+            shapes = self.optimizer.state_shapes(variable.shape, group)
+            states = len(shapes)
             shapes += [variable.shape] * (self._sums + self.optimizer.use_ema)
             kept = allocate(shapes, variable.dtype)
             self.optimizer.start_states(variable.array, kept[:states])

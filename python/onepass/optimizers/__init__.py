@@ -13,6 +13,7 @@ from onepass.optimizers.ftrl import Ftrl
 from onepass.optimizers.lamb import Lamb
 from onepass.optimizers.lars import LARS
 from onepass.optimizers.lion import Lion
+from onepass.optimizers.muon import Muon
 from onepass.optimizers.nadam import Nadam
 from onepass.optimizers.optimizer import Optimizer
 from onepass.optimizers.radam import RAdam
@@ -38,6 +39,7 @@ __all__ = [
     "Ftrl",
     "Lamb",
     "Lion",
+    "Muon",
     "Nadam",
     "Optimizer",
     "RAdam",

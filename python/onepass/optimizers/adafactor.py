@@ -137,7 +137,7 @@ class Adafactor(Optimizer):
             "clip_threshold": self.clip_threshold,
         }
 
-    def state_shapes(self, shape: tuple[int, ...]) -> list[tuple[int, ...]]:
+    def state_shapes(self, shape: tuple[int, ...], group: int = 0) -> list[tuple[int, ...]]:
         """Return the shapes of r and c, or of v and of nothing."""
         if len(shape) < 2:
             return [shape, (0,)]

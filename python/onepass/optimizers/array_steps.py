@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -63,6 +64,7 @@ class ArraySteps(ABC):
     _sums: list[Array]
     _averages: list[Array]
     _decayed: list[bool]
+    _groups: list[int]
 
     @property
     @abstractmethod
@@ -73,8 +75,12 @@ class ArraySteps(ABC):
     def _learning_rate_at(self, step: int) -> float:
         """Return the learning rate of the step behind so many others."""
 
+    def group_of(self, shape: tuple[int, ...], name: str | None = None) -> int:
+        """Return the group of the native optimizer that steps a parameter; arrays have no name."""
+        return 0
+
     @abstractmethod
-    def state_shapes(self, shape: tuple[int, ...]) -> list[tuple[int, ...]]:
+    def state_shapes(self, shape: tuple[int, ...], group: int = 0) -> list[tuple[int, ...]]:
         """Return the shapes of a parameter's states."""
 
     @abstractmethod
@@ -118,12 +124,13 @@ class ArraySteps(ABC):
                 "make a new optimizer for these"
             )
         given = list(arrays)
+        self._groups = [self.group_of(p.shape) for p in parameters]
         self._decayed = [i not in self._excluded(given) for i in range(len(given))]
         self._given = given
         self._states = [
             state
-            for p, given_as in zip(parameters, given, strict=True)
-            for state in self._new_states(p, given_as)
+            for p, given_as, group in zip(parameters, given, self._groups, strict=True)
+            for state in self._new_states(p, given_as, group)
         ]
         self._sums = [state_of(p) for p in parameters if self._calls_a_step > 1]
         self._averages = [
@@ -138,17 +145,21 @@ class ArraySteps(ABC):
         average[...] = _torch_tensors.values_of(given) if is_tensor(given) else p
         return average
 
-    def _new_states(self, p: Array, given: Any) -> list[Array]:
-        states = [state_of(p, shape) for shape in self.state_shapes(p.shape)]
+    def _new_states(self, p: Array, given: Any, group: int) -> list[Array]:
+        states = [state_of(p, shape) for shape in self.state_shapes(p.shape, group)]
         self.start_states(_torch_tensors.values_of(given) if is_tensor(given) else p, states)
         return states
 
     def _bind(self) -> None:
         """Make the native optimizer of the arrays."""
-        slots = self.rule.states
         parameters = self._parameters = checked_parameters(self._given)
+        rest = iter(self._states)
+        states = [
+            list(islice(rest, len(self.state_shapes(p.shape, group))))
+            for p, group in zip(parameters, self._groups, strict=True)
+        ]
         named = [(f"parameters[{i}]", p) for i, p in enumerate(parameters)]
-        named += [(f"the state of parameters[{i // slots}]", s) for i, s in enumerate(self._states)]
+        named += [(f"the state of parameters[{i}]", s) for i, own in enumerate(states) for s in own]
         named += [(f"the sum of gradients[{i}]", s) for i, s in enumerate(self._sums)]
         named += [(f"averages[{i}]", a) for i, a in enumerate(self._averages)]
         self._memory = Memory(named)
@@ -156,10 +167,11 @@ class ArraySteps(ABC):
         for i, p in enumerate(parameters):
             native.add(
                 as_stored(p),
-                self._states[i * slots : (i + 1) * slots],
+                states[i],
                 self._decayed[i],
                 self._sums[i] if self._sums else None,
                 self._averages[i] if self._averages else None,
+                self._groups[i],
             )
         self._native = native
         self._direct = None if any(map(is_tensor, self._given)) else native

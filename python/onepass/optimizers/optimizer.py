@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Protocol, Self, Unpack
+from typing import Any, Self, Unpack
 
 import numpy as np
 
@@ -28,26 +28,12 @@ from onepass.optimizers._arguments import (
 )
 from onepass.optimizers._arguments import around as checked_around
 from onepass.optimizers._arrays import Array
+from onepass.optimizers._owner import HasStates
 from onepass.optimizers.array_steps import ArraySteps
 from onepass.optimizers.rate import LearningRates
 from onepass.optimizers.schedules.registry import deserialize, serialize
 
 LearningRate = float | Callable[..., float]
-
-
-class HasStates(Protocol):
-    """Who keeps the states of an optimizer's parameters: a model."""
-
-    @property
-    def states(self) -> list[Array]:
-        """All of them."""
-
-    @property
-    def averages(self) -> list[Array]:
-        """Moving averages, where they are kept."""
-
-    def finalize(self, variables: Any = None) -> None:
-        """Make these parameters, or all, their averages."""
 
 
 class Optimizer(LearningRates, ArraySteps):
@@ -150,6 +136,7 @@ class Optimizer(LearningRates, ArraySteps):
         self._given: list[Any] = []
         self._parameters: list[Array] = []
         self._decayed: list[bool] = []
+        self._groups: list[int] = []
         self._states: list[Array] = []
         self._sums: list[Array] = []
         self._averages: list[Array] = []
@@ -165,7 +152,7 @@ class Optimizer(LearningRates, ArraySteps):
         """Return the values of ``rule.options``: here attributes of the same names."""
         return {name: float(getattr(self, name)) for name in self.rule.options}
 
-    def state_shapes(self, shape: tuple[int, ...]) -> list[tuple[int, ...]]:
+    def state_shapes(self, shape: tuple[int, ...], group: int = 0) -> list[tuple[int, ...]]:
         """Return the shapes of the states of a parameter of this shape: mostly its own."""
         return [shape] * self.rule.states
 

@@ -17,6 +17,7 @@ from onepass.optimizers.ftrl import Ftrl
 from onepass.optimizers.lamb import Lamb
 from onepass.optimizers.lars import LARS
 from onepass.optimizers.lion import Lion
+from onepass.optimizers.muon import Muon
 from onepass.optimizers.nadam import Nadam
 from onepass.optimizers.optimizer import Optimizer
 from onepass.optimizers.radam import RAdam
@@ -28,7 +29,7 @@ from onepass.optimizers.sgd_hd import SGDHD
 
 _CLASSES: tuple[type[Optimizer], ...] = (
     *(SGD, Adam, AdamW, Adamax, Nadam, RAdam, ScheduleFreeAdamW),
-    *(RMSprop, Adagrad, Adadelta, Lion, Ftrl, Rprop, ASGD, LARS, Lamb, Adafactor),
+    *(RMSprop, Adagrad, Adadelta, Lion, Ftrl, Rprop, ASGD, LARS, Lamb, Adafactor, Muon),
     *(SGDHD, AdamHD),
 )
 _BY_NAME = {cls.__name__.lower(): cls for cls in _CLASSES}

@@ -16,6 +16,7 @@ except ImportError as error:
 
 from onepass.torch.adam import Adam, Adamax, AdamW, NAdam, RAdam, ScheduleFreeAdamW
 from onepass.torch.hypergradient import SGDHD, AdamHD
+from onepass.torch.muon import Muon
 from onepass.torch.optimizer import Optimizer
 from onepass.torch.rules import SGD, Adadelta, Adagrad, Ftrl, Lion, RMSprop, Rprop
 
@@ -30,6 +31,7 @@ __all__ = [
     "Adamax",
     "Ftrl",
     "Lion",
+    "Muon",
     "NAdam",
     "Optimizer",
     "RAdam",

@@ -19,7 +19,7 @@ import torch
 from onepass import _core, optimizers
 from onepass.optimizers import _torch_tensors
 from onepass.optimizers._arrays import Array, Memory
-from onepass.optimizers._torch_tensors import array_over, flat
+from onepass.optimizers._torch_tensors import array_over, flat, parameter_array
 
 if TYPE_CHECKING:
     from onepass.torch.optimizer import NativeRule, Optimizer
@@ -65,9 +65,10 @@ class Part:
                 self.native.keep_learned_rate(i, learned[i : i + 1])
         self.steps_done = max(of.steps for of in found)
         for of in found:
-            states = [array_over(flat(t)) for t in of.states.values()]
+            shaped = optimizer.takes_matrices
+            states = [array_over(t if shaped else flat(t)) for t in of.states.values()]
             missed = self.steps_done - of.steps
-            p = array_over(flat(of.p))
+            p = parameter_array(of.p, of.name) if shaped else array_over(flat(of.p))
             self.native.add(p, states, True, group=of.group, missed=missed)
         self.parameters = [of.p for of in found]
         self.kept = [of.states for of in found]
@@ -279,7 +280,7 @@ class Binding:
 def _frozen(values: tuple[Any, ...]) -> tuple[Any, ...] | None:
     """Return values to compare later ones with; None where some may change in place."""
     single = chain.from_iterable(v if isinstance(v, tuple) else (v,) for v in values)
-    return values if all(isinstance(v, int | float) for v in single) else None
+    return values if all(v is None or isinstance(v, int | float | str) for v in single) else None
 
 
 def _facts(p: Tensor, kept: Mapping[str, Tensor]) -> tuple[Any, ...]:

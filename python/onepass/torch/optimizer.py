@@ -52,6 +52,7 @@ class Optimizer(torch.optim.Optimizer):
     decoupled: ClassVar[bool] = False  # whether weight decay is not part of the gradient
     learns_rate: ClassVar[bool] = False  # whether steps change ``lr``
     lowest_rate: ClassVar[float] = 0.0
+    takes_matrices: ClassVar[bool] = False  # whether a step looks at parameters' shapes
 
     def __init__(self, params: Any, defaults: Mapping[str, Any]) -> None:
         self._binding: Binding | None = None
@@ -105,18 +106,21 @@ class Optimizer(torch.optim.Optimizer):
         except (TypeError, ValueError) as error:
             raise type(error)(self._in_torch_names(str(error))) from None
 
+    def names(self) -> dict[str, str]:
+        """Return torch's names of the arguments of ``rule_class``."""
+        theirs = {"learning_rate": "lr", "beta_1": "betas[0]", "beta_2": "betas[1]"}
+        return theirs | {_KERAS_NAMES.get(name, name): name for name in self.hypers}
+
     def _in_torch_names(self, message: str) -> str:
         """Return a message, which begins with the name of an argument, under torch's name."""
-        theirs = {"learning_rate": "lr", "beta_1": "betas[0]", "beta_2": "betas[1]"}
-        theirs |= {_KERAS_NAMES.get(name, name): name for name in self.hypers}
         name, space, rest = message.partition(" ")
-        return theirs.get(name, name) + space + rest
+        return self.names().get(name, name) + space + rest
 
     def native_rule(self, group: Group, rule: optimizers.Optimizer) -> NativeRule:
         """Return a group's rule as a group of a native optimizer takes it."""
         *head, decoupled = rule.native_rule()
         decoupled = decoupled or self.decoupled or bool(group.get("decoupled_weight_decay"))
-        return (*head, decoupled, bool(group["maximize"]))  # type: ignore[return-value]
+        return (*head, decoupled, bool(group.get("maximize")))  # type: ignore[return-value]
 
     def add_param_group(self, param_group: Group) -> None:
         """Add a group of parameters, whose hyper-parameters are the defaults or its own."""
