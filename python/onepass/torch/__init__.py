@@ -16,16 +16,21 @@ except ImportError as error:
 
 from onepass.torch.adam import Adam, Adamax, AdamW, NAdam, RAdam, ScheduleFreeAdamW
 from onepass.torch.optimizer import Optimizer
-from onepass.torch.rules import SGD, Adadelta, Adagrad, Ftrl, Lion, RMSprop, Rprop
+from onepass.torch.rules import ASGD, SGD, Adadelta, Adagrad, Ftrl, Lion, RMSprop, Rprop
+from onepass.torch.scaled import LARS, Adafactor, Lamb
 
 __all__ = [
+    "ASGD",
+    "LARS",
     "SGD",
     "Adadelta",
+    "Adafactor",
     "Adagrad",
     "Adam",
     "AdamW",
     "Adamax",
     "Ftrl",
+    "Lamb",
     "Lion",
     "NAdam",
     "Optimizer",
