@@ -155,9 +155,10 @@ def test_a_rule_that_needs_one_more_state():
     assert_same(found[1], found[0])  # the largest mean square so far is that of the one step
 
 
-@pytest.mark.parametrize("how", ["cleared", "replaced", "count"])
+@pytest.mark.parametrize("how", ["cleared", "replaced", "count", "count in place", "counts"])
 def test_states_that_are_changed_by_hand(how):
     pairs = [parameters_of(tensors()), parameters_of(tensors())]
+    counts = []
     for make, parameters in zip((theirs, ours), pairs, strict=True):
         optimizer = make("Adam", parameters)
         walk(optimizer, parameters, range(3))
@@ -165,10 +166,17 @@ def test_states_that_are_changed_by_hand(how):
             optimizer.state.clear()
         elif how == "replaced":
             optimizer.state[parameters[0]]["exp_avg"] = torch.ones(parameters[0].shape)
+        elif how == "count in place":
+            optimizer.state[parameters[0]]["step"].fill_(100.0)
+        elif how == "counts":
+            for p in parameters:
+                optimizer.state[p]["step"].zero_()
         else:
             optimizer.state[parameters[0]]["step"] = torch.tensor(100.0)
         walk(optimizer, parameters, range(3, 6))
+        counts.append([optimizer.state[p]["step"].item() for p in parameters])
     assert_near(pairs[1], pairs[0])
+    assert counts[0] == counts[1]
 
 
 # Types and layouts

@@ -73,6 +73,7 @@ class Part:
         self.counts: Array | None = None
         if optimizer.counts_steps:
             self._count(found)
+        self._counted = self._count_bytes()
         self._facts = [_facts(p, kept) for p, kept in zip(self.parameters, self.kept, strict=True)]
         self._numbers = [_NUMBERS[of.p.dtype] for of in found]
 
@@ -84,8 +85,21 @@ class Part:
         steps = [torch.from_numpy(self.counts[i : i + 1]).view(()) for i in range(len(found))]
         self.kept = [{"step": step, **of.states} for step, of in zip(steps, found, strict=True)]
 
+    def _count_bytes(self) -> bytes:
+        return b"" if self.counts is None else self.counts.tobytes()
+
+    def _recount(self) -> None:
+        """Go on from counts that were written into."""
+        assert self.counts is not None
+        steps = [int(count) for count in self.counts]
+        self.steps_done = max(steps)
+        self.native.missed = [self.steps_done - of for of in steps]
+        self._counted = self._count_bytes()
+
     def gather(self, states: Mapping[Tensor, Any]) -> bool:
         """Take the addresses of the gradients; False if something is not what it was."""
+        if self._count_bytes() != self._counted:
+            self._recount()
         self.addresses: list[int] = []
         self.gradients: list[Tensor | None] = []
         self.numbers = self._numbers
@@ -139,6 +153,7 @@ class Part:
         self.steps_done += 1
         if self.counts is not None:
             self.counts += present
+            self._counted = self._count_bytes()
         _torch_tensors.note_writes(stepped)
         self.gradients = []
         return True
