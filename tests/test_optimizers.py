@@ -781,6 +781,36 @@ def test_arguments_that_exclude_each_other(arguments, words):
         SGD(**arguments)
 
 
+@pytest.mark.parametrize("make", [np.float32, np.float16, np.array, lambda x: np.array(x, "f4")])
+def test_numbers_of_numpy_are_numbers(make):
+    x = make(0.25)
+    made = Adam(
+        x, beta_1=x, epsilon=x, weight_decay=x, clipnorm=x, use_ema=True, ema_momentum=x,
+        loss_scale_factor=x, gradient_accumulation_steps=np.array(2),
+    )  # fmt: skip
+    config = made.get_config()
+    names = ("learning_rate", "beta_1", "epsilon", "weight_decay", "clipnorm", "ema_momentum")
+    assert all(type(config[name]) is float and config[name] == 0.25 for name in names)
+    assert type(config["gradient_accumulation_steps"]) is int
+    made.learning_rate = make(0.5)
+    assert made.learning_rate == 0.5
+    made.learning_rate.assign(x)
+    assert made.learning_rate == 0.25
+    assert optimizers.Rprop(etas=(x, make(2.0))).etas == (0.25, 2.0)
+    assert optimizers.ScheduleFreeAdamW(warmup_steps=np.array(3)).warmup_steps == 3
+    rate = optimizers.schedules.ExponentialDecay(x, np.array(10), x)
+    assert rate.get_config()["decay_steps"] == 10
+    assert rate(10) == 0.0625
+
+
+@pytest.mark.parametrize(
+    "value", [np.array(True), np.bool_(True), np.array("0.1"), np.array([0.1]), np.array(0.1j)]
+)
+def test_arrays_that_are_no_number(value):
+    with pytest.raises(TypeError, match="learning_rate must be a number"):
+        SGD(value)
+
+
 def read_only():
     a = np.zeros(3)
     a.flags.writeable = False

@@ -76,6 +76,24 @@ py::list rules() {
   return all;
 }
 
+// What a rule makes of its options for step t, in the order of its header; zeros behind.
+std::array<double, kMaxScalars> rule_numbers(int rule, bool torch_convention,
+                                             const std::vector<double>& options,
+                                             double learning_rate, int64_t t) {
+  std::array<double, kMaxScalars> numbers{};
+  const auto convention = torch_convention ? math::Convention::kTorch : math::Convention::kKeras;
+  const bool known = math::AllRules::visit(rule, [&](auto r) {
+    using R = decltype(r);
+    if (options.size() != static_cast<std::size_t>(R::kOptionCount)) {
+      throw py::value_error("rule_numbers: expected " + std::to_string(R::kOptionCount) +
+                            " options, got " + std::to_string(options.size()));
+    }
+    R::prepare(options.data(), convention, {learning_rate, t}, numbers.data());
+  });
+  if (!known) throw py::value_error("rule_numbers: unknown update rule");
+  return numbers;
+}
+
 }  // namespace
 
 void register_formulas(py::module_& m) {
@@ -100,6 +118,8 @@ void register_formulas(py::module_& m) {
         return std::exp(math::log_momentum_product(beta_1, momentum_decay, t));
       },
       py::arg("beta_1"), py::arg("momentum_decay"), py::arg("t"));
+  m.def("rule_numbers", &rule_numbers, py::arg("rule"), py::arg("torch_convention"),
+        py::arg("options"), py::arg("learning_rate"), py::arg("t"));
   m.def("accuracies", [] {
     return py::dict(
         py::arg("binary") = static_cast<int>(Accuracy::kBinary),

@@ -59,6 +59,11 @@ HYPER_RANGES: dict[str, Range] = {
 }
 
 
+def scalar(value: object) -> object:
+    """Return the number of an array of no dimensions; anything else as it is."""
+    return value[()] if isinstance(value, np.ndarray) and value.ndim == 0 else value
+
+
 def number(
     value: object,
     name: str,
@@ -68,8 +73,7 @@ def number(
     infinite: bool = False,
 ) -> float:
     """Return a finite real number in [low, high] as a float; with ``infinite``, an end may be."""
-    if isinstance(value, np.ndarray) and value.ndim == 0:
-        value = value[()]
+    value = scalar(value)
     if not isinstance(value, Real) or isinstance(value, bool | np.bool_):
         raise TypeError(f"{name} must be a number, got {type(value).__name__}")
     result = float(value)
@@ -91,6 +95,7 @@ def positive(value: object, name: str) -> float:
 
 def integer(value: object, name: str, low: int) -> int:
     """Return a whole number of at least ``low`` as an int."""
+    value = scalar(value)
     if type(value) is not int and (
         isinstance(value, bool | np.bool_) or not isinstance(value, Integral)
     ):

@@ -9,7 +9,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 import onepass.torch  # noqa: E402
-from onepass.torch import SGD, Adam, AdamW, Lion, NAdam  # noqa: E402
+from onepass.torch import SGD, Adafactor, Adam, AdamW, Lion, NAdam  # noqa: E402
 from parity.torch_steps import (  # noqa: E402
     assert_near,
     assert_same,
@@ -155,9 +155,10 @@ def test_a_rule_that_needs_one_more_state():
     assert_same(found[1], found[0])  # the largest mean square so far is that of the one step
 
 
-@pytest.mark.parametrize("how", ["cleared", "replaced", "count"])
+@pytest.mark.parametrize("how", ["cleared", "replaced", "count", "count in place", "counts"])
 def test_states_that_are_changed_by_hand(how):
     pairs = [parameters_of(tensors()), parameters_of(tensors())]
+    counts = []
     for make, parameters in zip((theirs, ours), pairs, strict=True):
         optimizer = make("Adam", parameters)
         walk(optimizer, parameters, range(3))
@@ -165,10 +166,17 @@ def test_states_that_are_changed_by_hand(how):
             optimizer.state.clear()
         elif how == "replaced":
             optimizer.state[parameters[0]]["exp_avg"] = torch.ones(parameters[0].shape)
+        elif how == "count in place":
+            optimizer.state[parameters[0]]["step"].fill_(100.0)
+        elif how == "counts":
+            for p in parameters:
+                optimizer.state[p]["step"].zero_()
         else:
             optimizer.state[parameters[0]]["step"] = torch.tensor(100.0)
         walk(optimizer, parameters, range(3, 6))
+        counts.append([optimizer.state[p]["step"].item() for p in parameters])
     assert_near(pairs[1], pairs[0])
+    assert counts[0] == counts[1]
 
 
 # Types and layouts
@@ -251,6 +259,51 @@ def test_dense_layouts(name, gradient):
         assert optimizer.state[p]["exp_avg"].stride() == p.stride()
         results.append([p, optimizer.state[p]["exp_avg"]])
     assert_near(results[1], results[0])
+
+
+MATRICES = {
+    "matrix": lambda: torch.arange(12.0).reshape(3, 4).t(),
+    "matrices": lambda: torch.arange(24.0).reshape(2, 3, 4).transpose(1, 2),
+    "square": lambda: torch.arange(9.0).reshape(3, 3).t(),
+    "column": lambda: torch.arange(4.0).reshape(1, 4).t(),
+}
+
+
+@pytest.mark.parametrize("name", MATRICES)
+def test_rows_and_columns_of_transposed_matrices(name):
+    results = []
+    for kind in (torch.optim.Adafactor, Adafactor):
+        p = torch.nn.Parameter(MATRICES[name]())
+        optimizer = kind([p], lr=0.1)
+        for k in range(4):
+            p.grad = torch.randn(p.shape, generator=torch.manual_seed(k))
+            optimizer.step()
+            if k == 1:
+                optimizer.load_state_dict(optimizer.state_dict())
+        state = optimizer.state[p]
+        assert state["row_var"].shape == (*p.shape[:-1], 1)
+        results.append([p, state["row_var"], state["col_var"]])
+    assert_near(results[1], results[0])
+
+
+def test_rows_and_columns_that_lie_apart_are_refused():
+    p = torch.nn.Parameter(LAYOUTS["channels last"]())
+    before = p.detach().clone()
+    p.grad = torch.ones_like(p)
+    optimizer = Adafactor([p])
+    with pytest.raises(ValueError, match="parameter 0 must be contiguous, but for its last two"):
+        optimizer.step()
+    assert_same([p], [before])
+    assert not optimizer.state
+
+
+def test_states_of_another_shape():
+    p = torch.nn.Parameter(torch.ones(2, 3))
+    p.grad = torch.ones(2, 3)
+    optimizer = Adafactor([p])
+    optimizer.state[p]["row_var"] = torch.ones(2)
+    with pytest.raises(ValueError, match=r"'row_var' of parameter 0 must be .* shape \(2, 1\)"):
+        optimizer.step()
 
 
 def test_gradients_out_of_the_ordinary():
@@ -357,6 +410,14 @@ def test_tensors_that_cannot_be_stepped(parameters, error, message):
         ("RMSprop", {"alpha": 2.0}, "^alpha must be"),
         ("Adadelta", {"rho": 2.0}, "^rho must be"),
         ("Rprop", {"etas": (1.2, 0.5)}, "^etas must be"),
+        ("ASGD", {"alpha": -1.0}, "^alpha must be"),
+        ("Adafactor", {"beta2_decay": 0.1}, "^beta2_decay must be"),
+        ("Adafactor", {"eps": (-1.0, 0.1)}, r"^eps\[0\] must be"),
+        ("Adafactor", {"eps": (None, -1.0)}, r"^eps\[1\] must be"),
+        ("Adafactor", {"eps": 0.1}, "^eps must be a pair"),
+        ("Adafactor", {"d": 0.0}, "^d must be"),
+        ("LARS", {"trust_coefficient": -1.0}, "^trust_coefficient must be"),
+        ("Lamb", {"eps": -1.0}, "^eps must be"),
     ],
 )
 def test_numbers_out_of_range(kind, arguments, message):
@@ -407,6 +468,24 @@ def test_nadams_product_is_not_among_the_live_states():
     assert_near(
         [optimizer.state_dict()["state"][0]["mu_product"]], [reference.state[p]["mu_product"]]
     )
+
+
+@pytest.mark.parametrize("missed", [False, True])
+def test_the_rate_and_the_weight_of_asgd_in_state_dicts(missed):
+    """Whatever the learning rate was at the step behind which they are taken."""
+    packed = []
+    for kind in (torch.optim.ASGD, onepass.torch.ASGD):
+        parameters = parameters_of(tensors())
+        optimizer = kind(parameters, lambd=0.1, t0=2.0)
+        for k in range(6):
+            walk(optimizer, parameters, [k], {3} if missed else (), rate=False)
+            optimizer.param_groups[0]["lr"] *= 0.5
+        optimizer.load_state_dict(optimizer.state_dict())  # and without a step behind a load
+        packed.append(optimizer.state_dict()["state"])
+    for i, known in packed[0].items():
+        if parameters[i].numel():
+            names = ("eta", "mu", "step", "ax")
+            assert_near([packed[1][i][k] for k in names], [known[k] for k in names])
 
 
 # Importing

@@ -16,6 +16,7 @@ from parity.torch_steps import (  # noqa: E402
     assert_same,
     ours,
     parameters_of,
+    start,
     tensors,
     theirs,
     walk,
@@ -124,7 +125,7 @@ def test_hooks_of_state_dicts():
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("how", ["pickle", "deepcopy", "torch.save"])
 def test_copies_go_on_as_the_original(case, how):
-    parameters = parameters_of(tensors())
+    parameters = start(case)
     optimizer = ours(case, parameters, max_grad_norm=3.0)
     walk(optimizer, parameters, range(4), {2})
     if how == "pickle":

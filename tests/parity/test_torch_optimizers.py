@@ -20,6 +20,7 @@ from parity.torch_steps import (  # noqa: E402
     assert_same,
     ours,
     parameters_of,
+    start,
     tensors,
     theirs,
     two_groups,
@@ -29,14 +30,12 @@ from parity.torch_steps import (  # noqa: E402
 # The same steps and states
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("case", CASES)
-def test_states_go_to_torch_and_back(case, dtype):
-    expected = parameters_of(tensors(0, dtype))
+def go_to_torch_and_back(case, dtype, accuracy):
+    expected = start(case, dtype)
     reference = theirs(case, expected)
     walk(reference, expected, range(60))
 
-    got = parameters_of(tensors(0, dtype))
+    got = start(case, dtype)
     before = theirs(case, got)
     walk(before, got, range(20))
     mine = ours(case, got)
@@ -46,19 +45,35 @@ def test_states_go_to_torch_and_back(case, dtype):
     after.load_state_dict(mine.state_dict())
     walk(after, got, range(40, 60))
 
-    assert_near(got, expected)
+    assert_near(got, expected, accuracy)
     for p, q in zip(expected, got, strict=True):
         known, found = reference.state.get(p, {}), after.state.get(q, {})
         assert known.keys() == found.keys()
-        # torch gives ``mu_product`` the parameter's type when it loads one.
-        assert_near([found[k].to(t.dtype) for k, t in known.items()], known.values(), dtype)
+        # torch gives ``mu_product`` and the like the parameter's type when it loads them.
+        assert_near([found[k].to(t.dtype) for k, t in known.items()], known.values(), accuracy)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("case", CASES)
+def test_states_go_to_torch_and_back(case, dtype):
+    # torch's rates of ASGD are numbers of its default type.
+    go_to_torch_and_back(case, dtype, torch.float32 if "ASGD" in case else dtype)
+
+
+@pytest.mark.parametrize("case", ["Adam", "NAdam", "ASGD", "ASGD, averages", "Adafactor"])
+def test_where_float64_is_torchs_default_type(case):
+    torch.set_default_dtype(torch.float64)
+    try:
+        go_to_torch_and_back(case, torch.float64, torch.float64)
+    finally:
+        torch.set_default_dtype(torch.float32)
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_state_dicts_have_torchs_keys_types_and_shapes(case):
     packed = []
     for make in (theirs, ours):
-        parameters = parameters_of(tensors())
+        parameters = start(case)
         optimizer = make(case, parameters)
         walk(optimizer, parameters, range(3), rate=False)
         packed.append(optimizer.state_dict())
@@ -88,7 +103,7 @@ def test_state_dicts_before_any_step(case):
 @pytest.mark.parametrize("case", CASES)
 def test_missing_gradients_leave_the_parameter_and_its_count_alone(case):
     missing = {0, 1, 5, 6, 9}
-    expected, got = parameters_of(tensors()), parameters_of(tensors())
+    expected, got = start(case), start(case)
     reference, mine = theirs(case, expected), ours(case, got)
     before = got[1].detach().clone()
     walk(mine, got, range(2), missing)
@@ -104,9 +119,7 @@ def test_missing_gradients_leave_the_parameter_and_its_count_alone(case):
 
 def test_every_rule_is_there():
     found = {name.lower() for name in onepass.torch.__all__ if name != "Optimizer"}
-    not_yet = {"asgd", "adafactor", "lamb", "lars"}
-    assert found | not_yet == set(onepass.optimizers.registry.names())
-    assert not found & not_yet
+    assert found == set(onepass.optimizers.registry.names())
     assert found == {name.lower() for name in (*CLASSES, *BEYOND, "Muon")}
 
 
@@ -125,7 +138,7 @@ def test_rules_that_torch_lacks_step_as_the_optimizers_of_arrays(name):
     got = parameters_of(tensors())
     optimizer = getattr(onepass.torch, name)(got, lr=0.01, **arguments)
     values = [t.numpy().copy() for t in tensors()]
-    convention = "keras" if name == "Lion" else "torch"  # of weight decay
+    convention = "keras" if name in ("Lion", "Lamb") else "torch"  # of weight decay
     arrays = getattr(onepass.optimizers, name)(0.01, convention=convention, **arguments)
     arrays.build(values)
     for k in range(20):
@@ -161,9 +174,11 @@ def test_threads_and_instruction_sets_give_the_same_bits(case):
 # Groups, learning rates
 
 
-@pytest.mark.parametrize("case", ["SGD, nesterov", "Adam", "AdamW", "RMSprop, momentum"])
+@pytest.mark.parametrize(
+    "case", ["SGD, nesterov", "Adam", "AdamW", "RMSprop, momentum", "ASGD, averages", "Adafactor"]
+)
 def test_groups_have_numbers_of_their_own_and_may_change_them(case):
-    pairs = [parameters_of(tensors()), parameters_of(tensors())]
+    pairs = [start(case), start(case)]
     both = [two_groups(make, case, p) for make, p in zip((theirs, ours), pairs, strict=True)]
     for k in range(12):
         for optimizer, parameters in zip(both, pairs, strict=True):
@@ -175,6 +190,11 @@ def test_groups_have_numbers_of_their_own_and_may_change_them(case):
                 first["betas"] = (0.5, 0.6)
             if k == 9 and "momentum" in second:
                 second["momentum"] = 0.3
+            if k == 7 and "t0" in first:
+                first["t0"], second["alpha"] = 2.0, 0.9
+            if k == 7 and "d" in first:
+                first["d"], second["beta2_decay"] = 2.0, -0.7
+                second["eps"] = (0.01, 0.02)
             second["lr"] = torch.tensor(0.02 * k)
             walk(optimizer, parameters, [k], rate=False)
     assert_near(pairs[1], pairs[0])
@@ -221,13 +241,18 @@ SCHEDULERS = {
 }
 
 
-@pytest.mark.parametrize("case", ["SGD, nesterov", "AdamW", "RMSprop, momentum"])
+@pytest.mark.parametrize(
+    "case", ["SGD, nesterov", "AdamW", "RMSprop, momentum", "ASGD", "Adafactor"]
+)
 @pytest.mark.parametrize("name", SCHEDULERS)
 def test_schedulers(name, case):
-    pairs = [parameters_of(tensors()), parameters_of(tensors())]
+    pairs = [start(case), start(case)]
     for make, parameters in zip((theirs, ours), pairs, strict=True):
         optimizer = make(case, parameters, lr=0.1)
-        scheduler = getattr(torch.optim.lr_scheduler, name)(optimizer, **SCHEDULERS[name])
+        arguments = dict(SCHEDULERS[name])
+        if name == "OneCycleLR":
+            arguments["cycle_momentum"] = case not in ("ASGD", "Adafactor")
+        scheduler = getattr(torch.optim.lr_scheduler, name)(optimizer, **arguments)
         for k in range(20):
             walk(optimizer, parameters, [k], rate=False)
             scheduler.step()

@@ -5,6 +5,8 @@ import torch
 import onepass.torch
 
 SHAPES = [(5, 33), (7,), (), (0, 3), (1,)]
+# torch's Adafactor divides by a parameter's size, and takes the last two dimensions for a matrix.
+SHAPES_OF = {"Adafactor": [(5, 33), (7,), (), (2, 3, 4), (1,), (1, 5)]}
 # The classes with arguments that choose each of their rules.
 CASES = {
     "SGD": ("SGD", {}),
@@ -28,11 +30,17 @@ CASES = {
     "Adagrad": ("Adagrad", {"lr_decay": 0.1, "initial_accumulator_value": 0.2}),
     "Adadelta": ("Adadelta", {"rho": 0.7, "weight_decay": 0.1}),
     "Rprop": ("Rprop", {"etas": (0.4, 1.3), "step_sizes": (1e-4, 0.5)}),
+    "ASGD": ("ASGD", {"lambd": 0.01, "alpha": 0.5, "weight_decay": 0.1}),
+    "ASGD, averages": ("ASGD", {"lambd": 0.01, "t0": 8.0}),
+    "Adafactor": ("Adafactor", {"beta2_decay": -0.6, "weight_decay": 0.1}),
+    "Adafactor, eps": ("Adafactor", {"eps": (1e-3, 0.5), "d": 1.5}),
 }
 CLASSES = sorted({name for name, _ in CASES.values()})
 BEYOND = {
     "AdamHD": {"weight_decay": 0.1},
     "Ftrl": {},
+    "LARS": {"weight_decay": 0.1, "momentum": 0.5, "trust_coefficient": 0.1},
+    "Lamb": {"weight_decay": 0.1},
     "Lion": {"weight_decay": 0.1},
     "SGDHD": {"weight_decay": 0.1},
     "ScheduleFreeAdamW": {},
@@ -58,11 +66,17 @@ def parameters_of(values):
     return [torch.nn.Parameter(v.clone()) for v in values]
 
 
+def start(case, dtype=torch.float32):
+    """Return parameters that the case can step."""
+    return parameters_of(tensors(0, dtype, SHAPES_OF.get(CASES[case][0], SHAPES)))
+
+
 def walk(optimizer, parameters, steps, missing=(), rate=True):
     """Do the steps of these numbers; those in `missing` bring parameter 1 no gradient."""
     for k in steps:
-        for p, g in zip(parameters, tensors(1000 + k, parameters[0].dtype), strict=True):
-            p.grad = g.clone().reshape(p.shape)
+        gradients = tensors(1000 + k, parameters[0].dtype, [p.shape for p in parameters])
+        for p, g in zip(parameters, gradients, strict=True):
+            p.grad = g
         if k in missing:
             parameters[1].grad = None
         if rate:

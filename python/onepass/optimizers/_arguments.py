@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any, Generic, Literal, TypedDict, TypeVar, overload
 
+from onepass._checks import scalar
+
 Convention = Literal["keras", "torch"]
 T = TypeVar("T")
 
@@ -104,7 +106,7 @@ def around(owner: str, given: Mapping[str, Any]) -> Around:
 
 def _count(given: Mapping[str, Any], name: str, least: int) -> int | None:
     """Return a whole number, or None where it was not given (0 and False count as such)."""
-    value = given[name]
+    value = scalar(given[name])
     if value is None or (value == 0 and isinstance(value, int)):
         return None
     if isinstance(value, bool) or not isinstance(value, Integral):
@@ -123,7 +125,11 @@ def number(
     without_low: bool = False,
     without_high: bool = False,
 ) -> float:
-    """Return `value` as a float; refuse what is not a finite number in the range."""
+    """Return `value` as a float; refuse what is not a finite number in the range.
+
+    NumPy's numbers and arrays of no dimensions are numbers, too.
+    """
+    value = scalar(value)
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{name} must be a number, got {value!r}")
     x = float(value)

@@ -18,18 +18,23 @@ from onepass.torch.adam import Adam, Adamax, AdamW, NAdam, RAdam, ScheduleFreeAd
 from onepass.torch.hypergradient import SGDHD, AdamHD
 from onepass.torch.muon import Muon
 from onepass.torch.optimizer import Optimizer
-from onepass.torch.rules import SGD, Adadelta, Adagrad, Ftrl, Lion, RMSprop, Rprop
+from onepass.torch.rules import ASGD, SGD, Adadelta, Adagrad, Ftrl, Lion, RMSprop, Rprop
+from onepass.torch.scaled import LARS, Adafactor, Lamb
 
 __all__ = [
+    "ASGD",
+    "LARS",
     "SGD",
     "SGDHD",
     "Adadelta",
+    "Adafactor",
     "Adagrad",
     "Adam",
     "AdamHD",
     "AdamW",
     "Adamax",
     "Ftrl",
+    "Lamb",
     "Lion",
     "Muon",
     "NAdam",

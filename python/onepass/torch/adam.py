@@ -5,10 +5,11 @@ What a rule computes, and where it comes from, stands with its class in `onepass
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from onepass import _core, optimizers
-from onepass.torch.optimizer import Betas, Number, Optimizer
+from onepass.torch.optimizer import Betas, Group, Number, Optimizer, Tensor
 
 
 class Adam(Optimizer):
@@ -169,26 +170,18 @@ class NAdam(Optimizer):
     ) -> None:
         super().__init__(params, locals())
 
-    def state_dict(self) -> dict[str, Any]:
-        """Return the state as torch's class has it."""
-        packed: dict[str, Any] = super().state_dict()
-        packed["state"] = dict(packed["state"])
-        for group in packed["param_groups"]:
-            given = self.arguments(group)
-            for number in group["params"]:
-                state = packed["state"].get(number)
-                if state:
-                    product = _core.nadam_momentum_product(
-                        given["beta_1"], given["momentum_decay"], int(state["step"])
-                    )
-                    tensor = state["step"].new_tensor(product)
-                    packed["state"][number] = {**state, "mu_product": tensor}
-        return packed
+    def packed(self, group: Group, state: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return a parameter's state as torch's class has it."""
+        given = self.arguments(group)
+        product = _core.nadam_momentum_product(
+            given["beta_1"], given["momentum_decay"], int(state["step"])
+        )
+        return {**state, "mu_product": state["step"].new_tensor(product)}
 
-    def _take_states(self, given: Any) -> None:
-        super()._take_states(given)
-        for state in self.state.values():
-            state.pop("mu_product", None)
+    def unpacked(self, state: dict[str, Any], p: Tensor) -> dict[str, Any]:
+        """Return what is kept of a state of torch's class."""
+        state.pop("mu_product", None)
+        return state
 
 
 class RAdam(Optimizer):

@@ -19,7 +19,7 @@ import torch
 from onepass import _core, optimizers
 from onepass.optimizers import _torch_tensors
 from onepass.optimizers._arrays import Array, Memory
-from onepass.optimizers._torch_tensors import array_over, flat, parameter_array
+from onepass.optimizers._torch_tensors import array_over, flat
 
 if TYPE_CHECKING:
     from onepass.torch.optimizer import NativeRule, Optimizer
@@ -42,6 +42,7 @@ class Found(NamedTuple):
     name: str
     group: int
     states: dict[str, Tensor]
+    slots: int  # states that the rule has; it may keep fewer for this parameter
     steps: int  # that it has done
 
 
@@ -65,16 +66,17 @@ class Part:
                 self.native.keep_learned_rate(i, learned[i : i + 1])
         self.steps_done = max(of.steps for of in found)
         for of in found:
-            shaped = optimizer.takes_matrices
-            states = [array_over(t if shaped else flat(t)) for t in of.states.values()]
+            p, kept = optimizer.as_swept(of.p, of.name, list(of.states.values()))
+            states = [array_over(t) for t in kept]
+            states += [np.empty(0, np.float64 if double else np.float32)] * (of.slots - len(states))
             missed = self.steps_done - of.steps
-            p = parameter_array(of.p, of.name) if shaped else array_over(flat(of.p))
-            self.native.add(p, states, True, group=of.group, missed=missed)
+            self.native.add(array_over(p), states, True, group=of.group, missed=missed)
         self.parameters = [of.p for of in found]
         self.kept = [of.states for of in found]
         self.counts: Array | None = None
         if optimizer.counts_steps:
             self._count(found)
+        self._counted = self._count_bytes()
         self._facts = [_facts(p, kept) for p, kept in zip(self.parameters, self.kept, strict=True)]
         self._numbers = [_NUMBERS[of.p.dtype] for of in found]
 
@@ -86,8 +88,21 @@ class Part:
         steps = [torch.from_numpy(self.counts[i : i + 1]).view(()) for i in range(len(found))]
         self.kept = [{"step": step, **of.states} for step, of in zip(steps, found, strict=True)]
 
+    def _count_bytes(self) -> bytes:
+        return b"" if self.counts is None else self.counts.tobytes()
+
+    def _recount(self) -> None:
+        """Go on from counts that were written into."""
+        assert self.counts is not None
+        steps = [int(count) for count in self.counts]
+        self.steps_done = max(steps)
+        self.native.missed = [self.steps_done - of for of in steps]
+        self._counted = self._count_bytes()
+
     def gather(self, states: Mapping[Tensor, Any]) -> bool:
         """Take the addresses of the gradients; False if something is not what it was."""
+        if self._count_bytes() != self._counted:
+            self._recount()
         self.addresses: list[int] = []
         self.gradients: list[Tensor | None] = []
         self.numbers = self._numbers
@@ -141,6 +156,7 @@ class Part:
         self.steps_done += 1
         if self.counts is not None:
             self.counts += present
+            self._counted = self._count_bytes()
         _torch_tensors.note_writes(stepped)
         self.gradients = []
         return True
@@ -178,7 +194,6 @@ class Binding:
         self._waiting: list[Tensor] = []  # others: they get states with their first gradient
         found: list[Found] = []
         for i, (params, rule) in enumerate(zip(self._lists, self._rules, strict=True)):
-            keys = optimizer.keys(rule)
             for p in params:
                 old = optimizer.state.get(p) or {}
                 if p.grad is None and not old and not optimizer.eager:
@@ -186,12 +201,13 @@ class Binding:
                     continue
                 name = f"parameter {len(found) + len(self._waiting)}"
                 _check(p, name)
-                states = _states(p, name, old, keys, rule)
+                shapes = optimizer.state_shapes(rule, tuple(p.shape))
+                states = _states(p, name, old, shapes, rule)
                 if optimizer.counts_steps:
                     steps = int(old.get("step", 0))
                 else:  # whether the first one is done is all that matters
-                    steps = int(all(old.get(key) is not None for key in keys))
-                found.append(Found(p, name, i, states, steps))
+                    steps = int(all(old.get(key) is not None for key in shapes))
+                found.append(Found(p, name, i, states, rule.rule.states, steps))
         return found
 
     def _make_parts(self, optimizer: Optimizer, found: list[Found]) -> list[Part]:
@@ -311,25 +327,27 @@ def _states(
     p: Tensor,
     name: str,
     old: Mapping[str, Any],
-    keys: Sequence[str],
+    shapes: Mapping[str, tuple[int, ...]],
     rule: optimizers.Optimizer,
 ) -> dict[str, Tensor]:
     """Return a parameter's states: those there are, in its layout, and new ones for the others."""
     states = {}
-    for key in keys:
+    for key, shape in shapes.items():
         known = old.get(key)
+        like = p if shape == p.shape else torch.empty(shape, device="meta")
+        how = {"dtype": state_type(p), "device": "cpu"}
         if known is None:
-            states[key] = torch.zeros_like(p, dtype=state_type(p)).detach()
+            states[key] = torch.zeros_like(like, **how).detach()
             continue
-        if not isinstance(known, torch.Tensor) or known.shape != p.shape:
-            shape = tuple(getattr(known, "shape", ()))
+        if not isinstance(known, torch.Tensor) or known.shape != shape:
+            found = tuple(getattr(known, "shape", ()))
             raise ValueError(
-                f"the state {key!r} of {name} must be a tensor of shape {tuple(p.shape)}, "
-                f"got a {type(known).__name__} of shape {shape}"
+                f"the state {key!r} of {name} must be a tensor of shape {shape}, "
+                f"got a {type(known).__name__} of shape {found}"
             )
         usable = known.dtype == state_type(p) and known.device.type == "cpu"
-        if not usable or known.stride() != p.stride() or known.is_neg():
-            known = torch.empty_like(p, dtype=state_type(p)).detach().copy_(known.detach())
+        if not usable or known.stride() != like.stride() or known.is_neg():
+            known = torch.empty_like(like, **how).detach().copy_(known.detach())
         states[key] = known
     _start(p, old, states, rule)
     return states
@@ -342,7 +360,7 @@ def _start(
     if all(old.get(key) is not None for key in states):
         return
     values = _torch_tensors.values_of(flat(p))
-    starts = [np.zeros_like(values) for _ in states]
+    starts = [np.zeros(t.numel(), values.dtype) for t in states.values()]
     rule.start_states(values, starts)
     for (key, state), start in zip(states.items(), starts, strict=True):
         if old.get(key) is None:

@@ -6,7 +6,8 @@ What a rule computes, and where it comes from, stands with its class in `onepass
 from __future__ import annotations
 
 import sys
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from onepass import optimizers
 from onepass.optimizers._arguments import number
@@ -19,6 +20,10 @@ class HypergradientOptimizer(Optimizer):
     So schedulers and assignments go on from there, and state dictionaries have it.
     """
 
+    renamed: ClassVar[Mapping[str, str]] = {
+        "eps": "epsilon",
+        "hypergrad_lr": "hypergradient_learning_rate",
+    }
     learns_rate = True
     lowest_rate = -sys.float_info.max  # what is learned may be negative
 

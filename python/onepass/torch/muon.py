@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from onepass import optimizers
-from onepass.torch.optimizer import Group, Number, Optimizer
+from onepass.optimizers._torch_tensors import parameter_array
+from onepass.torch.optimizer import Group, Number, Optimizer, Tensor
 
 _RMS_RATES = {None: None, "original": None, "match_rms_adamw": 0.2}
 
@@ -39,7 +40,6 @@ class Muon(Optimizer):
     )
     slots = ("momentum_buffer",)
     counts_steps = False
-    takes_matrices = True
 
     def __init__(
         self,
@@ -76,6 +76,17 @@ class Muon(Optimizer):
         """Return torch's names of arguments of `onepass.optimizers.Muon`."""
         coefficients = {f"muon_{k}": f"ns_coefficients[{i}]" for i, k in enumerate("abc")}
         return super().names() | coefficients | {"norm_epsilon": "eps"}
+
+    def as_swept(self, p: Tensor, name: str, states: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
+        """Return a parameter, whose shape matters, and its states.
+
+        Raises
+        ------
+        ValueError
+            If it is not contiguous.
+        """
+        parameter_array(p, name)
+        return p.detach(), states
 
     def add_param_group(self, param_group: Group) -> None:
         """Add a group of parameters, whose hyper-parameters are the defaults or its own."""

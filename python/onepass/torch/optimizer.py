@@ -10,6 +10,7 @@ from torch.optim import optimizer as torch_optimizer
 
 from onepass import optimizers
 from onepass.optimizers._arguments import clip, number
+from onepass.optimizers._torch_tensors import flat
 from onepass.torch.binding import Binding, state_type
 
 Tensor = Any
@@ -18,11 +19,7 @@ Number = Any  # a number, or a tensor of one element
 Betas = tuple[Number, Number]
 NativeRule = tuple[int, bool, list[float], float, bool, bool]
 
-_KERAS_NAMES = {
-    "eps": "epsilon",
-    "alpha": "rho",
-    "hypergrad_lr": "hypergradient_learning_rate",
-}
+_Shape = tuple[int, ...]
 _NOT_DEFAULTS = {"self", "params", "max_grad_norm", "__class__"}
 
 
@@ -45,6 +42,8 @@ class Optimizer(torch.optim.Optimizer):
     # The class of `onepass.optimizers` that has the rule, and what of a group it is made from.
     rule_class: ClassVar[type[optimizers.Optimizer]]
     hypers: ClassVar[tuple[str, ...]]
+    # What these are called in `onepass.optimizers`, where that is something else.
+    renamed: ClassVar[Mapping[str, str]] = {"eps": "epsilon"}
     # What torch calls the states, in the rule's order.
     slots: ClassVar[tuple[str, ...]] = ()
     counts_steps: ClassVar[bool] = True  # whether ``step`` is among a parameter's states
@@ -52,7 +51,6 @@ class Optimizer(torch.optim.Optimizer):
     decoupled: ClassVar[bool] = False  # whether weight decay is not part of the gradient
     learns_rate: ClassVar[bool] = False  # whether steps change ``lr``
     lowest_rate: ClassVar[float] = 0.0
-    takes_matrices: ClassVar[bool] = False  # whether a step looks at parameters' shapes
 
     def __init__(self, params: Any, defaults: Mapping[str, Any]) -> None:
         self._binding: Binding | None = None
@@ -76,12 +74,28 @@ class Optimizer(torch.optim.Optimizer):
                     raise ValueError(f"betas must be a pair of numbers, got {value!r}")
                 given["beta_1"], given["beta_2"] = map(plain, value)
             else:
-                given[_KERAS_NAMES.get(name, name)] = plain(value)
+                given[self.renamed.get(name, name)] = plain(value)
         return given
 
     def keys(self, rule: optimizers.Optimizer) -> tuple[str, ...]:
         """Return what torch calls the states that this rule keeps."""
         return self.slots[: rule.rule.states]
+
+    def state_shapes(self, rule: optimizers.Optimizer, shape: _Shape) -> dict[str, _Shape]:
+        """Return the states of a parameter of this shape, in order, with their shapes."""
+        return dict.fromkeys(self.keys(rule), shape)
+
+    def as_swept(self, p: Tensor, name: str, states: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
+        """Return a dense parameter as a contiguous tensor over its memory, and states to match."""
+        return flat(p), [flat(state) for state in states]
+
+    def packed(self, group: Group, state: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return a parameter's state as torch's class has it."""
+        return state
+
+    def unpacked(self, state: dict[str, Any], p: Tensor) -> dict[str, Any]:
+        """Return what is kept of a state of torch's class."""
+        return state
 
     # The rules of groups.
 
@@ -109,7 +123,7 @@ class Optimizer(torch.optim.Optimizer):
     def names(self) -> dict[str, str]:
         """Return torch's names of the arguments of ``rule_class``."""
         theirs = {"learning_rate": "lr", "beta_1": "betas[0]", "beta_2": "betas[1]"}
-        return theirs | {_KERAS_NAMES.get(name, name): name for name in self.hypers}
+        return theirs | {self.renamed.get(name, name): name for name in self.hypers}
 
     def _in_torch_names(self, message: str) -> str:
         """Return a message, which begins with the name of an argument, under torch's name."""
@@ -195,6 +209,16 @@ class Optimizer(torch.optim.Optimizer):
 
     # States.
 
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state as torch's class has it."""
+        whole: dict[str, Any] = super().state_dict()
+        whole["state"] = states = dict(whole["state"])
+        for group in whole["param_groups"]:
+            for key in group["params"]:
+                if states.get(key):
+                    states[key] = self.packed(group, states[key])
+        return whole
+
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Go on from a state that this class's or torch's `state_dict` returned.
 
@@ -234,7 +258,7 @@ class Optimizer(torch.optim.Optimizer):
         for saved, group in zip(given["param_groups"], self.param_groups, strict=True):
             for key, p in zip(saved["params"], group["params"], strict=True):
                 if key in given["state"]:
-                    self.state[p] = _copied(given["state"][key], p)
+                    self.state[p] = self.unpacked(_copied(given["state"][key], p), p)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**super().__getstate__(), "_max_grad_norm": self._max_grad_norm}

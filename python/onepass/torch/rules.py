@@ -5,10 +5,14 @@ What a rule computes, and where it comes from, stands with its class in `onepass
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
-from onepass import optimizers
-from onepass.torch.optimizer import Betas, Group, Number, Optimizer
+import torch
+
+from onepass import _core, optimizers
+from onepass.torch.binding import state_type
+from onepass.torch.optimizer import Betas, Group, Number, Optimizer, Tensor
 
 
 class SGD(Optimizer):
@@ -71,6 +75,7 @@ class RMSprop(Optimizer):
 
     rule_class = optimizers.RMSprop
     hypers = ("alpha", "eps", "weight_decay", "momentum", "centered")
+    renamed: ClassVar[Mapping[str, str]] = {"eps": "epsilon", "alpha": "rho"}
 
     def __init__(
         self,
@@ -195,6 +200,67 @@ class Rprop(Optimizer):
         max_grad_norm: float | None = None,
     ) -> None:
         super().__init__(params, locals())
+
+
+class ASGD(Optimizer):
+    """`torch.optim.ASGD`: gradient descent with a falling rate, and the parameters' average.
+
+    Parameters
+    ----------
+    params : iterable of tensors, of (name, tensor) or of groups
+    lr, lambd, alpha, t0, weight_decay, maximize
+        As torch's.
+    foreach, differentiable, capturable, max_grad_norm
+        As in :class:`Adam`.
+
+    Notes
+    -----
+    The average is ``state[p]["ax"]``. ``state[p]["eta"]``, the rate of the next step, has the
+    parameter's shape, and the average's next weight is computed from ``t0`` and the count: in state
+    dictionaries both, ``eta`` and ``mu``, are the single numbers that torch has. Of float64
+    parameters torch rounds them to its default type.
+    """
+
+    rule_class = optimizers.ASGD
+    hypers = ("lambd", "alpha", "t0", "weight_decay")
+    slots = ("ax", "eta")
+
+    def __init__(
+        self,
+        params: Any,
+        lr: Number = 1e-2,
+        lambd: float = 1e-4,
+        alpha: float = 0.75,
+        t0: float = 1e6,
+        weight_decay: float = 0,
+        foreach: bool | None = None,
+        maximize: bool = False,
+        differentiable: bool = False,
+        capturable: bool = False,
+        *,
+        max_grad_norm: float | None = None,
+    ) -> None:
+        super().__init__(params, locals())
+
+    def packed(self, group: Group, state: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return a parameter's state as torch's class has it."""
+        rule = self.rule(group)
+        id_, torch_convention, options, *_ = rule.native_rule()
+        step, rate = int(state["step"]), float(rule.learning_rate)
+        _, mu, _, *_ = _core.rule_numbers(id_, torch_convention, options, rate, step + 1)
+        _, _, eta, *_ = _core.rule_numbers(id_, torch_convention, options, rate, step)
+        if state["eta"].numel():  # the step's rate may have been another
+            eta = state["eta"].reshape(-1)[0].item()
+        numbers = {"eta": eta, "mu": mu}
+        return {**state, **{name: state["step"].new_tensor(x) for name, x in numbers.items()}}
+
+    def unpacked(self, state: dict[str, Any], p: Tensor) -> dict[str, Any]:
+        """Return what is kept of a state of torch's class."""
+        state.pop("mu", None)
+        if "eta" in state:
+            eta = float(state["eta"])
+            state["eta"] = torch.full_like(p, eta, dtype=state_type(p), device="cpu").detach()
+        return state
 
 
 class Lion(Optimizer):

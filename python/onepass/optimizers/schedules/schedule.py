@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import numpy.typing as npt
 
+from onepass._checks import scalar
 from onepass.optimizers._arguments import number
 
 Floats = npt.NDArray[np.float64]
@@ -159,6 +160,7 @@ def checked_rate(rate: float, step: int) -> float:
 
 def duration(name: str, value: object, *, zero: bool = False) -> float:
     """Return a positive number of steps; a whole number stays one."""
+    value = scalar(value)
     length = number(name, value, without_low=not zero)
     return int(value) if isinstance(value, Integral) else length
 
