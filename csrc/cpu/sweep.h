@@ -78,14 +78,14 @@ ONEPASS_INLINE void sweep_range(typename R::template Hyper<T> h, AroundOf<T> a, 
 
 // The update of n elements, wherever their gradient lies: for a kernel that has just computed it.
 // Equal to the sweep to the bit. States that the rule does not have may be null. Out of line: one
-// copy for all who call it.
+// copy for all who call it. Penalties come with a DenseUpdate, so with no rule that is measured.
 template <class R, class T>
 __attribute__((noinline)) void sweep_run(const typename R::template Hyper<T>& h,
                                          const AroundOf<T>& a, T* p, const T* g, T* s0, T* s1,
                                          T* s2, T* s3, int64_t n) {
   if (a.plain) {
     sweep_range<R, true, false, T>(h, a, p, g, s0, s1, s2, s3, 0, n);
-  } else if (a.penalty_l1 != T(0) || a.penalty_l2 != T(0)) {
+  } else if (!math::kMeasured<R> && (a.penalty_l1 != T(0) || a.penalty_l2 != T(0))) {
     sweep_range<R, false, true, T>(h, a, p, g, s0, s1, s2, s3, 0, n);
   } else {
     sweep_range<R, false, false, T>(h, a, p, g, s0, s1, s2, s3, 0, n);
