@@ -110,10 +110,13 @@ def _prepare(rule: Rule, shapes: Sequence[tuple[int, ...]]) -> Prepared:
 
 
 def cases(sizes: Sizes) -> Iterator[Case]:
-    """Each rule on each set of tensors."""
-    for label, shapes in sizes.tensors.items():
+    """Each rule on each set of tensors, and some on tensors that are cut to pieces."""
+    some = [RULES[name] for name in sizes.rules_of_pieces]
+    sets = [(label, shapes, list(RULES.values())) for label, shapes in sizes.tensors.items()]
+    sets += [(label, shapes, some) for label, shapes in sizes.pieces.items()]
+    for label, shapes, rules in sets:
         count = sum(int(np.prod(shape)) for shape in shapes)
-        for rule in RULES.values():
+        for rule in rules:
             stream = Stream(1, 1 + rule.states, 0)
             traffic, held = FLOAT * count * stream.accesses, FLOAT * count * stream.arrays
             yield Case(
