@@ -98,6 +98,11 @@ class Sizes:
             "16x1M": ((1 << 20,),) * 16,
         }
     )
+    # As many elements in one tensor and in thousands, for a few rules.
+    pieces: dict[str, tuple[tuple[int, ...], ...]] = field(
+        default_factory=lambda: {"1x409600": ((409_600,),), "4096x100": ((100,),) * 4096}
+    )
+    rules_of_pieces: tuple[str, ...] = ("sgd", "adam")
     rows: tuple[int, int] = (256, 1024)
     normalized: tuple[tuple[int, int], ...] = ((32, 300), (256, 1024))
     m1: tuple[int, ...] = (784, 300, 100, 10)

@@ -27,6 +27,7 @@ from onepass._formulas import ACTIVATIONS, LOSSES, RULES
 TINY = Sizes(
     products=((5, 7, 3), (4, 33, 70)),
     tensors={"tiny": ((3, 5), (5,)), "odd": ((67,),)},
+    pieces={"cut": ((7,), (3, 2))},
     rows=(4, 17),
     normalized=((4, 17), (9, 5)),
     m1=(12, 9, 6, 4),

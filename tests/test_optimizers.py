@@ -5,6 +5,7 @@ import math
 import pickle
 import re
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -944,14 +945,92 @@ def test_results_do_not_depend_on_where_arrays_lie(case, dtype):
 
 
 def test_states_lie_as_their_parameters_do():
-    whole = np.zeros(40, np.float32)
+    whole = np.zeros(400, np.float32)
     for offset in range(16):
         optimizer = Adam()
-        optimizer.build([whole[offset : offset + 20].reshape(4, 5)])
+        optimizer.build([whole[offset : offset + 300].reshape(3, 100)])
         for state in optimizer.variables:
             assert (state.ctypes.data - whole[offset:].ctypes.data) % 64 == 0
-            assert state.shape == (4, 5)
+            assert state.shape == (3, 100)
             np.testing.assert_array_equal(state, 0.0)
+
+
+def test_short_states_lie_together():
+    optimizer = Adam(use_ema=True)
+    optimizer.build([np.ones(size, np.float32) for size in (100, 3, 400, 0, 7)])
+    states = [state for state in optimizer.variables if 0 < state.size < 400]
+    for a, b in pairwise(states):
+        assert b.ctypes.data == a.ctypes.data + a.nbytes
+    assert [state.size for state in states] == [100, 100, 3, 3, 7, 7]
+    assert all((average == 1.0).all() for average in optimizer.averages)
+
+
+def changed_gradients(change):
+    """Step with a list of arrays, then after one of them changed."""
+    whole = np.zeros((15, 2, 3), np.float32)
+    parameters = [*whole[5:10]]
+    gradients = [np.ones((2, 3), np.float32) for _ in parameters]
+    optimizer = SGD(1.0)
+    optimizer.build(parameters)
+    optimizer.apply(gradients)
+    change(gradients, whole)
+    before = whole.copy()
+    try:
+        optimizer.apply(gradients)
+    except (TypeError, ValueError):
+        np.testing.assert_array_equal(whole, before)
+        raise
+    return whole[5:10]
+
+
+def reshape(gradients, _):
+    gradients[3].shape = (3, 2)
+
+
+def convert_in_place(gradients, _):
+    gradients[3].dtype = np.int32
+
+
+def overlap_behind_others(gradients, whole):
+    gradients[:3] = whole[:3]
+    gradients[3] = whole.reshape(-1)[27:33].reshape(2, 3)
+
+
+def overlap_before_others(gradients, whole):
+    gradients[:3] = whole[12:]
+    gradients[3] = whole.reshape(-1)[57:63].reshape(2, 3)
+
+
+@pytest.mark.filterwarnings("ignore:Setting the shape", "ignore:Setting the dtype")
+@pytest.mark.parametrize(
+    ("change", "error", "words"),
+    [
+        (reshape, ValueError, r"gradients\[3\] has shape"),
+        (convert_in_place, TypeError, r"gradients\[3\] must be"),
+        (overlap_behind_others, ValueError, r"gradients\[3\] overlaps"),
+        (overlap_before_others, ValueError, r"gradients\[3\] overlaps"),
+    ],
+)
+def test_gradients_that_changed_since_the_last_step_are_looked_at(change, error, words):
+    with pytest.raises(error, match=words):
+        changed_gradients(change)
+
+
+def test_gradients_that_lie_elsewhere_are_used():
+    def fill(gradients, _):
+        gradients[1][:] = 2.0
+
+    def replace(gradients, whole):
+        whole[:5] = np.arange(30).reshape(5, 2, 3)
+        gradients[:] = whole[:5]
+
+    def convert(gradients, _):
+        gradients[2] = np.full((2, 3), 4.0, np.float16)
+
+    np.testing.assert_array_equal(changed_gradients(fill)[1], -3.0)
+    got = changed_gradients(replace)
+    np.testing.assert_array_equal(got, -1.0 - np.arange(30).reshape(5, 2, 3))
+    np.testing.assert_array_equal(changed_gradients(convert)[2], -5.0)
 
 
 def stepped_alike(make, gradients, parameters):

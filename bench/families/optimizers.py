@@ -146,11 +146,14 @@ def _product_flops(own: Optimizer, shapes: Sequence[tuple[int, ...]]) -> float:
 
 
 def cases(sizes: Sizes) -> Iterator[Case]:
-    """Each rule on each set of tensors."""
-    for label, shapes in sizes.tensors.items():
+    """Each rule on each set of tensors, and some on tensors that are cut to pieces."""
+    some = [RULES[name] for name in sizes.rules_of_pieces]
+    sets = [(label, shapes, list(RULES.values())) for label, shapes in sizes.tensors.items()]
+    sets += [(label, shapes, some) for label, shapes in sizes.pieces.items()]
+    for label, shapes, rules in sets:
         count = sum(int(np.prod(shape)) for shape in shapes)
         largest = max(shapes, key=np.prod)
-        for rule in RULES.values():
+        for rule in rules:
             cls, options = _by_rule()[rule.name]
             own = _make_ours(cls, options)
             if all(own.group_of(shape) for shape in shapes):

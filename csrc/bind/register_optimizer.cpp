@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <limits>
 
 #include "../cpu/dispatch.h"
 #include "../cpu/pool.h"
@@ -89,7 +90,7 @@ Number OptimizerObject::number_of(const py::array& a, const std::string& name) c
   return *number;
 }
 
-void* OptimizerObject::keep_factor(Tensor& tensor, const py::array& a, int64_t size) {
+void* OptimizerObject::keep_factor(const py::array& a, int64_t size) {
   check(a, "state");
   require_writeable(a, "state");
   const TensorLayout layout = layout_of(a, "state");
@@ -97,17 +98,17 @@ void* OptimizerObject::keep_factor(Tensor& tensor, const py::array& a, int64_t s
     throw py::value_error("a state must have " + std::to_string(size) + " elements, got " +
                           std::to_string(a.size()));
   }
-  tensor.kept.push_back(a);
+  kept_.push_back(a);
   return const_cast<void*>(address_of(a));
 }
 
-void* OptimizerObject::keep(Tensor& tensor, const py::array& a, const char* name) {
+void* OptimizerObject::keep(const Tensor& tensor, const py::array& a, const char* name) {
   check(a, name);
   require_writeable(a, name);
   if (!same_layout(layout_of(a, name), tensor.layout)) {
     throw py::value_error(std::string("a ") + name + " must have its parameter's layout");
   }
-  tensor.kept.push_back(a);
+  kept_.push_back(a);
   return const_cast<void*>(address_of(a));
 }
 
@@ -130,7 +131,8 @@ void OptimizerObject::add(py::array p, const std::vector<py::array>& states, boo
     throw py::value_error("a parameter of this group must have 2 dimensions, got " +
                           std::to_string(p.ndim()));
   }
-  Tensor tensor{p, address_of(p), layout, {}, {p.shape(), p.shape() + p.ndim()}, nullptr, own, {}};
+  Tensor tensor{p, address_of(p), layout, nullptr, own, static_cast<int>(p.ndim()), {}};
+  const std::size_t kept_before = kept_.size();
   void* slots[kMaxStates] = {};
   if (p.ndim() >= 2) {
     memory.matrix_rows = p.shape(p.ndim() - 2);
@@ -140,19 +142,22 @@ void OptimizerObject::add(py::array p, const std::vector<py::array>& states, boo
     int64_t matrices = 1;
     for (py::ssize_t d = 0; d + 2 < p.ndim(); ++d) matrices *= p.shape(d);
     const bool matrix = p.ndim() >= 2;
-    slots[0] = keep_factor(tensor, states[0], matrix ? matrices * memory.matrix_rows : p.size());
-    slots[1] = keep_factor(tensor, states[1], matrix ? matrices * memory.matrix_cols : 0);
+    slots[0] = keep_factor(states[0], matrix ? matrices * memory.matrix_rows : p.size());
+    slots[1] = keep_factor(states[1], matrix ? matrices * memory.matrix_cols : 0);
   } else {
     for (std::size_t k = 0; k < states.size(); ++k) slots[k] = keep(tensor, states[k], "state");
   }
   if (sum) memory.sum = keep(tensor, *sum, "sum");
   if (average) memory.average = keep(tensor, *average, "average");
-  for (const py::array& kept : tensor.kept) remember(kept, layout_of(kept, "state"));
+  for (std::size_t k = kept_before; k < kept_.size(); ++k) {
+    remember(kept_[k], layout_of(kept_[k], "state"));
+  }
   remember(p, layout);
   memory.p = const_cast<void*>(address_of(p));
   memory.slots = slots, memory.layout = layout, memory.group = group, memory.decays = decays;
   native_->add(memory);
   if (missed != 0) native_->set_missed(native_->tensors() - 1, missed);
+  shapes_.insert(shapes_.end(), p.shape(), p.shape() + p.ndim());
   tensors_.push_back(std::move(tensor));
 }
 
@@ -173,16 +178,20 @@ void OptimizerObject::set_missed(const std::vector<int64_t>& steps) {
 void OptimizerObject::remember(const py::array& a, TensorLayout layout) {
   if (layout.size() == 0) return;
   const auto begin = reinterpret_cast<Address>(a.data());
-  memory_.emplace_back(begin, begin + layout.size() * a.itemsize());
-  std::sort(memory_.begin(), memory_.end());
+  const std::pair range{begin, static_cast<Address>(begin + layout.size() * a.itemsize())};
+  memory_.insert(std::lower_bound(memory_.begin(), memory_.end(), range), range);
 }
 
-bool OptimizerObject::overlaps(const void* data, int64_t size) const {
+bool OptimizerObject::overlaps(const void* data, int64_t size, Gap& gap) const {
   const auto begin = reinterpret_cast<Address>(data);
   const Address end = begin + size;
-  // The last range that begins before the end; ranges do not overlap each other.
+  if (size == 0 || (gap.begin <= begin && end <= gap.end)) return false;
+  // Behind the last range that begins before the end; ranges do not overlap each other.
   const auto after = std::lower_bound(memory_.begin(), memory_.end(), std::pair{end, Address{0}});
-  return size > 0 && after != memory_.begin() && std::prev(after)->second > begin;
+  const Address free = after == memory_.begin() ? 0 : std::prev(after)->second;
+  if (free > begin) return true;
+  gap = {free, after == memory_.end() ? std::numeric_limits<Address>::max() : after->first};
+  return false;
 }
 
 std::unique_lock<std::mutex> OptimizerObject::claim() {
@@ -209,48 +218,71 @@ void OptimizerObject::apply(const py::sequence& gradients, double learning_rate,
   run(learning_rate, t);
 }
 
-bool OptimizerObject::takes(py::handle gradients) const {
+OptimizerObject::Found OptimizerObject::look(py::handle gradients) const {
   PyObject* given = gradients.ptr();
-  if (!PyList_CheckExact(given) && !PyTuple_CheckExact(given)) return false;
-  if (static_cast<std::size_t>(PySequence_Fast_GET_SIZE(given)) != tensors_.size()) return false;
-  PyObject** items = PySequence_Fast_ITEMS(given);
-  for (const Tensor& tensor : tensors_) {
-    if (!takes(tensor, *items++)) return false;
+  if (!PyList_CheckExact(given) && !PyTuple_CheckExact(given)) return Found::kOther;
+  if (static_cast<std::size_t>(PySequence_Fast_GET_SIZE(given)) != tensors_.size()) {
+    return Found::kOther;
   }
-  return true;
+  PyObject** items = PySequence_Fast_ITEMS(given);
+  const py::ssize_t* shape = shapes_.data();
+  Found all = Found::kSame;
+  Gap gap;  // gradients often lie together
+  for (const Tensor& tensor : tensors_) {
+    const Found found = look(tensor, shape, *items++, gap);
+    if (found == Found::kOther) return found;
+    if (found == Found::kNew) all = found;
+    shape += tensor.dimensions;
+  }
+  return all;
 }
 
 // Everything that may have changed between two calls, parameter included, in NumPy's own fields.
-bool OptimizerObject::takes(const Tensor& tensor, PyObject* gradient) const {
+inline OptimizerObject::Found OptimizerObject::look(const Tensor& tensor, const py::ssize_t* shape,
+                                                    PyObject* gradient, Gap& gap) const {
   using Api = py::detail::npy_api;
   constexpr int plain = Api::NPY_ARRAY_C_CONTIGUOUS_ | Api::NPY_ARRAY_ALIGNED_;
   constexpr int own = plain | Api::NPY_ARRAY_WRITEABLE_;
-  if (reinterpret_cast<PyObject*>(Py_TYPE(gradient)) != array_type()) return false;
+  if (reinterpret_cast<PyObject*>(Py_TYPE(gradient)) != array_type()) return Found::kOther;
   const auto& p = *py::detail::array_proxy(tensor.p.ptr());
   const auto& g = *py::detail::array_proxy(gradient);
-  if (p.data != tensor.address || (p.flags & own) != own) return false;
-  const auto number = known_number(g.descr);
-  // Plain numbers of uint16 look like bfloat16: the slower checks tell them apart.
-  if (!number || *number == Number::kBfloat16) return false;
+  if (p.data != tensor.address || (p.flags & own) != own) return Found::kOther;
   // Gradients that are cleared must not overlap, which the slower checks look at.
-  if (clears_gradients_ && g.data != tensor.gradient) return false;
-  if ((g.flags & (clears_gradients_ ? own : plain)) != (clears_gradients_ ? own : plain))
-    return false;
-  const auto dimensions = static_cast<int>(tensor.shape.size());
-  if (p.nd != dimensions || g.nd != dimensions) return false;
-  for (int d = 0; d < dimensions; ++d) {
-    if (p.dimensions[d] != tensor.shape[d] || g.dimensions[d] != tensor.shape[d]) return false;
+  const bool here = g.data == tensor.gradient;  // where one lay at the last step
+  if (clears_gradients_ && !here) return Found::kOther;
+  const int wanted = clears_gradients_ ? own : plain;
+  if ((g.flags & wanted) != wanted) return Found::kOther;
+  if (p.nd != tensor.dimensions || g.nd != tensor.dimensions) return Found::kOther;
+  for (int d = 0; d < tensor.dimensions; ++d) {
+    if (p.dimensions[d] != shape[d] || g.dimensions[d] != shape[d]) return Found::kOther;
+  }
+  Number number = tensor.gradient_number;
+  const bool same_number = dtypes_[static_cast<int>(number)].ptr() == g.descr;
+  if (!same_number) {
+    const auto known = known_number(g.descr);
+    if (!known) return Found::kOther;
+    number = *known;
+  }
+  // Plain numbers of uint16 look like bfloat16: the slower checks tell them apart.
+  if (number == Number::kBfloat16) return Found::kOther;
+  if (here && same_number) {
+    return tensor.gradient_owner.ptr() == gradient ? Found::kSame : Found::kNew;
   }
   // What lay here at the last step has been looked at then.
-  return g.data == tensor.gradient || !overlaps(g.data, tensor.layout.size() * size_of(*number));
+  const bool apart = here || !overlaps(g.data, tensor.layout.size() * size_of(number), gap);
+  return apart ? Found::kNew : Found::kOther;
 }
 
 bool OptimizerObject::try_apply(py::handle gradients, double learning_rate, int64_t t) {
   const std::unique_lock lock(stepping_, std::try_to_lock);
-  if (!lock.owns_lock() || !takes(gradients)) return false;
-  PyObject** items = PySequence_Fast_ITEMS(gradients.ptr());
-  for (std::size_t i = 0; i < tensors_.size(); ++i) plan_gradient(i, items[i]);
-  planned_ = tensors_.size();
+  if (!lock.owns_lock()) return false;
+  const Found found = look(gradients);
+  if (found == Found::kOther) return false;
+  if (found == Found::kNew || planned_ != tensors_.size()) {
+    PyObject** items = PySequence_Fast_ITEMS(gradients.ptr());
+    for (std::size_t i = 0; i < tensors_.size(); ++i) plan_gradient(i, items[i]);
+    planned_ = tensors_.size();
+  }
   run(learning_rate, t);
   return true;
 }

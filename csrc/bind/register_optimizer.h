@@ -53,28 +53,35 @@ class OptimizerObject {
   std::shared_ptr<Optimizer> native() const { return native_; }
 
  private:
+  // A cache line, since a call looks at all of them.
   struct Tensor {
     py::array p;
     const void* address;  // as planned: an array that moved is refused
     TensorLayout layout;
-    std::vector<py::array> kept;  // for it: states and others
-    std::vector<py::ssize_t> shape;
     const void* gradient;  // as planned
     Number gradient_number;
+    int dimensions;
     py::object gradient_owner;
   };
+  // What a fast look at gradients finds.
+  enum class Found { kOther, kNew, kSame };
   using Address = std::uintptr_t;
   void check(const py::array& a, const char* name) const;
   Number number_of(const py::array& a, const std::string& name) const;
   std::optional<Number> known_number(PyObject* descr) const;
-  void* keep(Tensor& tensor, const py::array& a, const char* name);
-  void* keep_factor(Tensor& tensor, const py::array& a, int64_t size);
+  void* keep(const Tensor& tensor, const py::array& a, const char* name);
+  void* keep_factor(const py::array& a, int64_t size);
   void check_parameter(std::size_t i) const;
   void check_gradient(std::size_t i, const py::object& given) const;
   void remember(const py::array& a, TensorLayout layout);
-  bool overlaps(const void* data, int64_t size) const;
-  bool takes(py::handle gradients) const;
-  bool takes(const Tensor& tensor, PyObject* gradient) const;
+  // Memory that holds no parameter and no state.
+  struct Gap {
+    Address begin = 0, end = 0;
+  };
+  // Looks beside `gap` only where that does not hold it all, and puts there what does.
+  bool overlaps(const void* data, int64_t size, Gap& gap) const;
+  Found look(py::handle gradients) const;
+  Found look(const Tensor& tensor, const py::ssize_t* shape, PyObject* gradient, Gap& gap) const;
 
   void plan_gradient(std::size_t i, PyObject* gradient);
   void plan_gradients(const py::sequence& gradients);
@@ -86,6 +93,8 @@ class OptimizerObject {
   std::shared_ptr<Optimizer> native_;
   std::vector<Tensor> tensors_;
   std::vector<py::array> learned_;                   // rates
+  std::vector<py::ssize_t> shapes_;                  // of one tensor behind the other
+  std::vector<py::array> kept_;                      // states and the like
   std::vector<std::pair<Address, Address>> memory_;  // of parameters and states, sorted
   const py::dtype dtypes_[4];                        // by Number
   std::size_t planned_ = 0;    // tensors whose gradients, or lack of one, are known

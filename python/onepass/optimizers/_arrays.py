@@ -17,6 +17,7 @@ from onepass.optimizers._torch_tensors import is_tensor
 
 Array = npt.NDArray[Any]
 _LINE = 64
+_SHORT = 1024  # bytes; longer sweeps begin at a cache line
 
 
 def is_plain(a: Array) -> bool:
@@ -80,17 +81,27 @@ def _parameter(name: str, a: object) -> Array:
     return a
 
 
-def state_of(p: Array, shape: tuple[int, ...] | None = None) -> Array:
-    """Return zeros like a parameter, at its offset from a cache line: a sweep can align both.
+def states_of(wanted: Sequence[tuple[Array, tuple[int, ...]]]) -> list[Array]:
+    """Return zeros for parameters, of these shapes; float32 for parameters of 16 bits.
 
-    Float32 for parameters of 16 bits. `shape` is another one than the parameter's.
+    They lie at their parameter's offset from a cache line: a sweep can align both. Short ones, for
+    which it does not, lie one behind the other: of thousands a step then reads fewer lines.
     """
-    shape = p.shape if shape is None else shape
-    size = math.prod(shape)
-    double = p.dtype == np.float64
-    offset = p.ctypes.data % _LINE // p.itemsize if p.itemsize >= 4 else 0
-    whole = _core.aligned_zeros(offset + size, double)
-    return whole[offset:].reshape(shape)
+    sizes = [math.prod(shape) for _, shape in wanted]
+    double = computes_in_double([p for p, _ in wanted])
+    short = _SHORT // (8 if double else 4)
+    together = _core.aligned_zeros(sum(size for size in sizes if size < short), double)
+    states = []
+    at = 0
+    for (p, shape), size in zip(wanted, sizes, strict=True):
+        if size < short:
+            state = together[at : at + size]
+            at += size
+        else:
+            offset = p.ctypes.data % _LINE // p.itemsize if p.itemsize >= 4 else 0
+            state = _core.aligned_zeros(offset + size, double)[offset:]
+        states.append(state.reshape(shape))
+    return states
 
 
 class Memory:

@@ -21,7 +21,7 @@ from onepass.optimizers._arrays import (
     computes_in_double,
     is_number,
     is_plain,
-    state_of,
+    states_of,
 )
 from onepass.optimizers._torch_tensors import is_tensor
 from onepass.optimizers.saved_state import FORMAT, LISTS, checked_state
@@ -127,37 +127,35 @@ class ArraySteps(ABC):
         self._groups = [self.group_of(p.shape) for p in parameters]
         self._decayed = [i not in self._excluded(given) for i in range(len(given))]
         self._given = given
-        self._states = [
-            state
-            for p, given_as, group in zip(parameters, given, self._groups, strict=True)
-            for state in self._new_states(p, given_as, group)
-        ]
-        self._sums = [state_of(p) for p in parameters if self._calls_a_step > 1]
-        self._averages = [
-            self._first_average(p, given_as)
-            for p, given_as in zip(parameters, given, strict=True)
-            if self.use_ema
-        ]
+        self._states = states_of(
+            [
+                (p, shape)
+                for p, group in zip(parameters, self._groups, strict=True)
+                for shape in self.state_shapes(p.shape, group)
+            ]
+        )
+        alike = [(p, p.shape) for p in parameters]
+        self._sums = states_of(alike) if self._calls_a_step > 1 else []
+        self._averages = states_of(alike) if self.use_ema else []
+        states = self._states_by_parameter(parameters)
+        for i, (p, given_as) in enumerate(zip(parameters, given, strict=True)):
+            values = _torch_tensors.values_of(given_as) if is_tensor(given_as) else p
+            self.start_states(values, states[i])
+            if self.use_ema:
+                self._averages[i][...] = values
         self._bind()
 
-    def _first_average(self, p: Array, given: Any) -> Array:
-        average = state_of(p)
-        average[...] = _torch_tensors.values_of(given) if is_tensor(given) else p
-        return average
-
-    def _new_states(self, p: Array, given: Any, group: int) -> list[Array]:
-        states = [state_of(p, shape) for shape in self.state_shapes(p.shape, group)]
-        self.start_states(_torch_tensors.values_of(given) if is_tensor(given) else p, states)
-        return states
+    def _states_by_parameter(self, parameters: Sequence[Array]) -> list[list[Array]]:
+        rest = iter(self._states)
+        return [
+            list(islice(rest, len(self.state_shapes(p.shape, group))))
+            for p, group in zip(parameters, self._groups, strict=True)
+        ]
 
     def _bind(self) -> None:
         """Make the native optimizer of the arrays."""
         parameters = self._parameters = checked_parameters(self._given)
-        rest = iter(self._states)
-        states = [
-            list(islice(rest, len(self.state_shapes(p.shape, group))))
-            for p, group in zip(parameters, self._groups, strict=True)
-        ]
+        states = self._states_by_parameter(parameters)
         named = [(f"parameters[{i}]", p) for i, p in enumerate(parameters)]
         named += [(f"the state of parameters[{i}]", s) for i, own in enumerate(states) for s in own]
         named += [(f"the sum of gradients[{i}]", s) for i, s in enumerate(self._sums)]
