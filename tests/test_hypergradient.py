@@ -349,11 +349,13 @@ def test_a_loaded_state_goes_on_exactly(kind):
     assert second.learning_rate == whole.learning_rate
     assert_same_bits(parameters, expected)
     assert saved == {**saved, "learning_rate": 0.01}
-    for wrong, error in ((math.nan, ValueError), ("1", TypeError), (None, TypeError)):
+    for wrong in ("1", None):
         before = second.learning_rate
-        with pytest.raises(error, match="the state's learned_rate"):
+        with pytest.raises(TypeError, match="the state's learned_rate"):
             second.load_state_dict(saved | {"learned_rate": wrong})
         assert second.learning_rate == before
+    second.load_state_dict(saved | {"learned_rate": math.nan})  # spoiled it was, spoiled it is
+    assert math.isnan(second.learning_rate)
     saved.pop("learned_rate")
     with pytest.raises(ValueError, match=r"lacks \['learned_rate'\]"):
         second.load_state_dict(saved)

@@ -1016,6 +1016,50 @@ def test_gradients_that_changed_since_the_last_step_are_looked_at(change, error,
         changed_gradients(change)
 
 
+@pytest.mark.parametrize("clears", [False, True])
+def test_gradients_that_grow_where_they_lie_are_looked_at(clears):
+    memory = np.zeros(6 * 64, np.uint8)
+    p = memory[2 * 64 :].view(np.float32)
+    narrow = memory[: 2 * 64].view(np.float16)
+    optimizer = SGD(0.1, zero_grads=clears)
+    optimizer.build([p])
+    narrow[:] = 1.0
+    optimizer.apply([narrow])
+    np.testing.assert_array_equal(p, np.float32(-0.1))
+    with pytest.raises(ValueError, match=r"gradients\[0\] overlaps"):
+        optimizer.apply([memory[: 4 * 64].view(np.float32)])
+
+
+def test_a_gradient_that_ends_may_change_the_list():
+    class Owner:
+        def __init__(self, memory):
+            self.memory = memory
+            self.__array_interface__ = memory.__array_interface__
+
+        def __del__(self):
+            gradients.clear()
+
+    p = [np.zeros(3, np.float32), np.zeros(3, np.float32)]
+    optimizer = SGD(0.1)
+    optimizer.build(p)
+    gradients = []
+    optimizer.apply([np.asarray(Owner(np.ones(3, np.float32))), np.ones(3, np.float32)])
+    gradients += [np.ones(3, np.float32), np.full(3, 2.0, np.float32)]
+    optimizer.apply(gradients)  # drops the first one of before
+    assert gradients == []
+    np.testing.assert_array_equal(p[1], np.float32(-0.1) - np.float32(0.2))
+
+
+@pytest.mark.filterwarnings("ignore:Setting the shape")
+def test_a_parameter_that_is_reshaped_is_refused():
+    p = np.zeros((4, 6), np.float32)
+    optimizer = optimizers.Adafactor()
+    optimizer.build([p])
+    p.shape = (6, 4)
+    with pytest.raises(ValueError, match="moved, resized"):
+        optimizer.apply([np.ones((6, 4), np.float32)])
+
+
 def test_gradients_that_lie_elsewhere_are_used():
     def fill(gradients, _):
         gradients[1][:] = 2.0

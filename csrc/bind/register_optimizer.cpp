@@ -157,6 +157,7 @@ void OptimizerObject::add(py::array p, const std::vector<py::array>& states, boo
   memory.slots = slots, memory.layout = layout, memory.group = group, memory.decays = decays;
   native_->add(memory);
   if (missed != 0) native_->set_missed(native_->tensors() - 1, missed);
+  shapes_at_.push_back(static_cast<std::ptrdiff_t>(shapes_.size()));
   shapes_.insert(shapes_.end(), p.shape(), p.shape() + p.ndim());
   tensors_.push_back(std::move(tensor));
 }
@@ -247,9 +248,6 @@ inline OptimizerObject::Found OptimizerObject::look(const Tensor& tensor, const 
   const auto& p = *py::detail::array_proxy(tensor.p.ptr());
   const auto& g = *py::detail::array_proxy(gradient);
   if (p.data != tensor.address || (p.flags & own) != own) return Found::kOther;
-  // Gradients that are cleared must not overlap, which the slower checks look at.
-  const bool here = g.data == tensor.gradient;  // where one lay at the last step
-  if (clears_gradients_ && !here) return Found::kOther;
   const int wanted = clears_gradients_ ? own : plain;
   if ((g.flags & wanted) != wanted) return Found::kOther;
   if (p.nd != tensor.dimensions || g.nd != tensor.dimensions) return Found::kOther;
@@ -265,10 +263,13 @@ inline OptimizerObject::Found OptimizerObject::look(const Tensor& tensor, const 
   }
   // Plain numbers of uint16 look like bfloat16: the slower checks tell them apart.
   if (number == Number::kBfloat16) return Found::kOther;
+  // What lay here at the last step has been looked at then, as far as it went.
+  const bool here = g.data == tensor.gradient && size_of(number) <= size_of(tensor.gradient_number);
+  // Gradients that are cleared must not overlap, which the slower checks look at.
+  if (clears_gradients_ && !here) return Found::kOther;
   if (here && same_number) {
     return tensor.gradient_owner.ptr() == gradient ? Found::kSame : Found::kNew;
   }
-  // What lay here at the last step has been looked at then.
   const bool apart = here || !overlaps(g.data, tensor.layout.size() * size_of(number), gap);
   return apart ? Found::kNew : Found::kOther;
 }
@@ -280,26 +281,31 @@ bool OptimizerObject::try_apply(py::handle gradients, double learning_rate, int6
   if (found == Found::kOther) return false;
   if (found == Found::kNew || planned_ != tensors_.size()) {
     PyObject** items = PySequence_Fast_ITEMS(gradients.ptr());
-    for (std::size_t i = 0; i < tensors_.size(); ++i) plan_gradient(i, items[i]);
+    // Let go of behind the loop only: whoever then ends may change the list.
+    std::vector<py::object> before;
+    for (std::size_t i = 0; i < tensors_.size(); ++i) before.push_back(plan_gradient(i, items[i]));
     planned_ = tensors_.size();
   }
   run(learning_rate, t);
   return true;
 }
 
-void OptimizerObject::plan_gradient(std::size_t i, PyObject* gradient) {
+py::object OptimizerObject::plan_gradient(std::size_t i, PyObject* gradient) {
   Tensor& tensor = tensors_[i];
+  py::object before;
   if (tensor.gradient_owner.ptr() != gradient) {
+    before = std::move(tensor.gradient_owner);
     tensor.gradient_owner = py::reinterpret_borrow<py::object>(gradient);
   }
   const bool given = gradient != Py_None;
   void* data = given ? py::detail::array_proxy(gradient)->data : nullptr;
   const Number number =
       given ? *known_number(py::detail::array_proxy(gradient)->descr) : tensor.gradient_number;
-  if (tensor.gradient == data && tensor.gradient_number == number) return;
+  if (tensor.gradient == data && tensor.gradient_number == number) return before;
   native_->set_gradient(static_cast<int64_t>(i), data, number);
   tensor.gradient = data;
   tensor.gradient_number = number;
+  return before;
 }
 
 void OptimizerObject::plan_gradients(const py::sequence& gradients) {
@@ -318,7 +324,10 @@ void OptimizerObject::plan_gradients(const py::sequence& gradients) {
 void OptimizerObject::check_parameter(std::size_t i) const {
   const Tensor& tensor = tensors_[i];
   const bool moved = address_of(tensor.p) != tensor.address ||
-                     !same_layout(layout_of(tensor.p, "parameter"), tensor.layout);
+                     !same_layout(layout_of(tensor.p, "parameter"), tensor.layout) ||
+                     tensor.p.ndim() != tensor.dimensions ||
+                     !std::equal(tensor.p.shape(), tensor.p.shape() + tensor.dimensions,
+                                 shapes_.begin() + shapes_at_[i]);
   if (moved || !tensor.p.writeable()) {
     throw py::value_error("parameter " + std::to_string(i) +
                           " was moved, resized or made read-only since build()");

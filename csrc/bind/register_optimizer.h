@@ -83,7 +83,8 @@ class OptimizerObject {
   Found look(py::handle gradients) const;
   Found look(const Tensor& tensor, const py::ssize_t* shape, PyObject* gradient, Gap& gap) const;
 
-  void plan_gradient(std::size_t i, PyObject* gradient);
+  // Returns what was planned before, where that is something else.
+  py::object plan_gradient(std::size_t i, PyObject* gradient);
   void plan_gradients(const py::sequence& gradients);
   void run(const std::vector<double>& learning_rates, int64_t t);
   void run(double learning_rate, int64_t t);
@@ -94,6 +95,7 @@ class OptimizerObject {
   std::vector<Tensor> tensors_;
   std::vector<py::array> learned_;                   // rates
   std::vector<py::ssize_t> shapes_;                  // of one tensor behind the other
+  std::vector<std::ptrdiff_t> shapes_at_;            // where each begins
   std::vector<py::array> kept_;                      // states and the like
   std::vector<std::pair<Address, Address>> memory_;  // of parameters and states, sorted
   const py::dtype dtypes_[4];                        // by Number

@@ -127,6 +127,23 @@ def test_what_is_learned_goes_with_the_optimizer(how, kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_groups_given_one_tensor_learn_their_own(kind):
+    learned = []
+    for lr in (0.1, torch.tensor(0.1, dtype=torch.float64, requires_grad=True)):
+        pair = [torch.ones(3, dtype=torch.float64, requires_grad=True) for _ in range(2)]
+        optimizer = kind([{"params": [p]} for p in pair], lr=lr, hypergrad_lr=1e-2)
+        for _ in range(3):
+            for p, g in zip(pair, (1.0, -3.0), strict=True):
+                p.grad = torch.full_like(p, g)
+            optimizer.step()
+        learned.append([float(group["lr"]) for group in optimizer.param_groups])
+    assert learned[0] == learned[1]
+    assert learned[0][0] != learned[0][1]
+    whole = kind([torch.ones(3, requires_grad=True)], lr=torch.tensor(1), hypergrad_lr=1e-2)
+    assert whole.param_groups[0]["lr"].is_floating_point()
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_setting_lr_goes_on_from_there(kind):
     (one, p), (other, q) = made(kind), made(kind)
     walk(one, p, range(4))

@@ -9,6 +9,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+import onepass.torch  # noqa: E402
 from onepass.torch import SGD, Adam  # noqa: E402
 from parity.torch_steps import (  # noqa: E402
     CASES,
@@ -120,6 +121,34 @@ def test_hooks_of_state_dicts():
     assert len(optimizer._optimizer_load_state_dict_pre_hooks) == 1
     optimizer.step()
     assert optimizer.state[p]["step"] == 8
+
+
+@pytest.mark.parametrize("name", ["Adam", "NAdam", "ASGD"])
+def test_hooks_see_states_as_torchs_hooks_do(name):
+    seen = []
+    for make in (getattr(torch.optim, name), getattr(onepass.torch, name)):
+        p = torch.nn.Parameter(torch.zeros(3, 2))
+        optimizer = make([p])
+        p.grad = torch.ones(3, 2)
+        optimizer.step()
+        optimizer.register_state_dict_post_hook(lambda _, given: seen.append(given["state"][0]))
+        optimizer.register_state_dict_post_hook(lambda _, given: {"keys": sorted(given)})
+        assert optimizer.state_dict() == {"keys": ["param_groups", "state"]}
+    theirs_has, ours_has = ({k: v.shape for k, v in state.items()} for state in seen)
+    assert ours_has == theirs_has
+
+
+@pytest.mark.parametrize("steps", [math.nan, -3.0])
+def test_counts_that_are_none_are_refused(steps):
+    p = torch.nn.Parameter(torch.zeros(3))
+    optimizer = Adam([p])
+    p.grad = torch.ones(3)
+    optimizer.step()
+    before = p.detach().clone()
+    optimizer.state[p]["step"].fill_(steps)
+    with pytest.raises(ValueError, match="steps done must be finite and >= 0"):
+        optimizer.step()
+    assert torch.equal(p, before)
 
 
 @pytest.mark.parametrize("case", CASES)

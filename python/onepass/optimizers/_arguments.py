@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any, Generic, Literal, TypedDict, TypeVar, overload
 
+import numpy as np
+
 from onepass._checks import scalar
 
 Convention = Literal["keras", "torch"]
@@ -107,7 +109,7 @@ def around(owner: str, given: Mapping[str, Any]) -> Around:
 def _count(given: Mapping[str, Any], name: str, least: int) -> int | None:
     """Return a whole number, or None where it was not given (0 and False count as such)."""
     value = scalar(given[name])
-    if value is None or (value == 0 and isinstance(value, int)):
+    if value is None or (isinstance(value, Integral | bool | np.bool_) and not value):
         return None
     if isinstance(value, bool) or not isinstance(value, Integral):
         raise TypeError(f"{name} must be a whole number or None, got {value!r}")

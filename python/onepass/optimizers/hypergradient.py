@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
+from numbers import Real
 from typing import Any, Unpack
 
 import numpy as np
@@ -89,6 +89,7 @@ class HypergradientOptimizer(Optimizer):
             then.
         """
         learned = state.get("learned_rate", 0.0) if isinstance(state, Mapping) else 0.0
-        learned = number("the state's learned_rate", learned, low=-math.inf, without_low=True)
+        if not isinstance(learned, Real):
+            raise TypeError(f"the state's learned_rate must be a number, got {learned!r}")
         super().load_state_dict(state)
         self._learned[0] = learned

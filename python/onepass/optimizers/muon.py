@@ -9,6 +9,7 @@ from numbers import Integral
 from typing import Unpack
 
 from onepass import _core
+from onepass._checks import scalar
 from onepass._formulas import RULES, Rule, hyper_values
 from onepass.optimizers._arguments import (
     Around,
@@ -167,14 +168,16 @@ class Muon(Optimizer):
         self.rms_rate = self._checked_rms_rate(rms_rate)
         self.norm_epsilon = number("norm_epsilon", norm_epsilon)
 
-    def _checked_steps(self, value: int) -> int:
+    def _checked_steps(self, value: object) -> int:
+        value = scalar(value)
         if isinstance(value, bool) or not isinstance(value, Integral):
             raise TypeError(f"ns_steps must be a whole number, got {value!r}")
-        if value < 0:
-            raise ValueError(f"ns_steps must be >= 0, got {value}")
-        if self.convention == "torch" and value >= _MOST_STEPS:
-            raise ValueError(f"ns_steps must be below {_MOST_STEPS}, got {value}")
-        return int(value)
+        steps = int(value)
+        if steps < 0:
+            raise ValueError(f"ns_steps must be >= 0, got {steps}")
+        if self.convention == "torch" and steps >= _MOST_STEPS:
+            raise ValueError(f"ns_steps must be below {_MOST_STEPS}, got {steps}")
+        return steps
 
     def _checked_rms_rate(self, value: float | None) -> float | None:
         if value is None or (isinstance(value, ByConvention) and self.convention == "torch"):

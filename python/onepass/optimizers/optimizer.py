@@ -14,6 +14,7 @@ from typing import Any, Self, Unpack
 import numpy as np
 
 from onepass import _core
+from onepass._checks import scalar
 from onepass._formulas import Rule, hyper_values
 from onepass.optimizers import _torch_tensors
 from onepass.optimizers._arguments import (
@@ -177,7 +178,8 @@ class Optimizer(LearningRates, ArraySteps):
         return self._calls // self._calls_a_step
 
     @iterations.setter
-    def iterations(self, value: int) -> None:
+    def iterations(self, value: object) -> None:
+        value = scalar(value)
         if isinstance(value, bool) or not isinstance(value, int | np.integer):
             raise TypeError(f"iterations must be an integer, got {value!r}")
         if value < 0:

@@ -94,6 +94,8 @@ class Part:
     def _recount(self) -> None:
         """Go on from counts that were written into."""
         assert self.counts is not None
+        if not (np.isfinite(self.counts) & (self.counts >= 0)).all():
+            raise ValueError(f"steps done must be finite and >= 0, got {self.counts.tolist()}")
         steps = [int(count) for count in self.counts]
         self.steps_done = max(steps)
         self.native.missed = [self.steps_done - of for of in steps]

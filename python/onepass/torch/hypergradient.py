@@ -9,6 +9,8 @@ import sys
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+import torch
+
 from onepass import optimizers
 from onepass.optimizers._arguments import number
 from onepass.torch.optimizer import Betas, Group, Number, Optimizer, plain
@@ -32,6 +34,10 @@ class HypergradientOptimizer(Optimizer):
         if isinstance(param_group, dict):
             number("lr", plain({**self.defaults, **param_group}["lr"]))
         super().add_param_group(param_group)
+        group = self.param_groups[-1]
+        if isinstance(group["lr"], torch.Tensor):  # which all groups would share, and write into
+            rate = group["lr"].detach().clone()
+            group["lr"] = rate if rate.is_floating_point() else rate.to(torch.get_default_dtype())
 
 
 class SGDHD(HypergradientOptimizer):

@@ -10,7 +10,7 @@ from typing import Any
 
 from onepass import optimizers
 from onepass.optimizers._torch_tensors import parameter_array
-from onepass.torch.optimizer import Group, Number, Optimizer, Tensor
+from onepass.torch.optimizer import Group, Number, Optimizer, Tensor, plain
 
 _RMS_RATES = {None: None, "original": None, "match_rms_adamw": 0.2}
 
@@ -68,7 +68,7 @@ class Muon(Optimizer):
         coefficients = given.pop("ns_coefficients")
         if not isinstance(coefficients, Sequence) or len(coefficients) != 3:
             raise ValueError(f"ns_coefficients must be three numbers, got {coefficients!r}")
-        given["muon_a"], given["muon_b"], given["muon_c"] = coefficients
+        given["muon_a"], given["muon_b"], given["muon_c"] = map(plain, coefficients)
         given["norm_epsilon"] = given.pop("epsilon")
         return {**given, "rms_rate": _RMS_RATES[adjusts]}
 

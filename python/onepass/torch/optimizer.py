@@ -211,12 +211,20 @@ class Optimizer(torch.optim.Optimizer):
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state as torch's class has it."""
-        whole: dict[str, Any] = super().state_dict()
-        whole["state"] = states = dict(whole["state"])
-        for group in whole["param_groups"]:
-            for key in group["params"]:
-                if states.get(key):
-                    states[key] = self.packed(group, states[key])
+
+        def pack(_: Any, whole: dict[str, Any]) -> None:
+            states = whole["state"]
+            for group in whole["param_groups"]:
+                for key in group["params"]:
+                    if states.get(key):
+                        states[key] = self.packed(group, states[key])
+
+        # Before hooks of the user, who see what torch's class would show them.
+        hook = self.register_state_dict_post_hook(pack, prepend=True)
+        try:
+            whole: dict[str, Any] = super().state_dict()
+        finally:
+            hook.remove()
         return whole
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
