@@ -13,8 +13,8 @@
 #include "../cpu/pool.h"
 #include "../plan/program.h"
 #include "arrays.h"
+#include "optimizer_object.h"
 #include "plan_arrays.h"
-#include "register_optimizer.h"
 #include "register_predictor.h"
 
 namespace onepass::bind {

@@ -1,0 +1,402 @@
+#include "optimizer_object.h"
+
+#include <algorithm>
+#include <iterator>
+#include <limits>
+
+#include "../cpu/dispatch.h"
+#include "../cpu/pool.h"
+#include "arrays.h"
+
+namespace onepass::bind {
+namespace {
+
+// A sweep with less work takes 10 us at most: other Python threads gain less than they and
+// this one lose by handing over the GIL.
+constexpr double kBrief = 400'000;
+
+PyObject* array_type() {
+  return reinterpret_cast<PyObject*>(py::detail::npy_api::get().PyArray_Type_);
+}
+
+const void* address_of(const py::array& a) { return a.data(); }
+
+// A C-contiguous array, or a matrix whose rows are padded: what a sweep may run over.
+TensorLayout layout_of(const py::array& a, const char* name) {
+  if (reinterpret_cast<std::uintptr_t>(a.data()) % a.itemsize() != 0) {
+    throw py::value_error(std::string(name) + " must be aligned");
+  }
+  if ((a.flags() & py::array::c_style) != 0) return {1, a.size(), a.size()};
+  const bool padded_rows = a.ndim() == 2 && a.strides(1) == a.itemsize() &&
+                           a.strides(0) >= a.shape(1) * a.itemsize() &&
+                           a.strides(0) % a.itemsize() == 0;
+  if (!padded_rows) throw py::value_error(std::string(name) + " must be C-contiguous");
+  return {a.shape(0), a.shape(1), a.strides(0) / a.itemsize()};
+}
+
+bool same_layout(TensorLayout a, TensorLayout b) {
+  return a.rows == b.rows && a.cols == b.cols && a.stride == b.stride;
+}
+
+}  // namespace
+
+OptimizerObject::OptimizerObject(bool float64, const OptimizerSettings& settings)
+    : float64_(float64),
+      clears_gradients_(settings.clears_gradients),
+      native_(Optimizer::create(settings, float64)),
+      dtypes_{py::dtype::of<float>(), py::dtype::of<double>(), py::dtype("float16"),
+              py::dtype::of<uint16_t>()} {}
+
+void OptimizerObject::set_group(int group, const RuleSettings& rule) {
+  const auto lock = claim();
+  native_->set_group(group, rule);
+}
+
+void OptimizerObject::keep_learned_rate(int group, py::array learned) {
+  const auto lock = claim();
+  require_dtype<double>(learned, "learned");
+  require_writeable(learned, "learned");
+  if (group < 0 || group >= native_->groups()) throw py::value_error("there is no such group");
+  if (layout_of(learned, "learned").size() != 1) throw py::value_error("learned: one number");
+  native_->keep_learned_rate(group, static_cast<double*>(learned.mutable_data()));
+  learned_.push_back(std::move(learned));
+}
+
+void OptimizerObject::check(const py::array& a, const char* name) const {
+  float64_ ? require_dtype<double>(a, name) : require_dtype<float>(a, name);
+}
+
+std::optional<Number> OptimizerObject::known_number(PyObject* descr) const {
+  for (int number = 0; number < 4; ++number) {
+    if (dtypes_[number].ptr() == descr) return static_cast<Number>(number);
+  }
+  // Pickled arrays come back with descriptions of their own.
+  const auto& api = py::detail::npy_api::get();
+  for (int number = 0; number < 4; ++number) {
+    if (api.PyArray_EquivTypes_(dtypes_[number].ptr(), descr)) return static_cast<Number>(number);
+  }
+  return std::nullopt;
+}
+
+Number OptimizerObject::number_of(const py::array& a, const std::string& name) const {
+  const auto number = known_number(a.dtype().ptr());
+  if (!number) {
+    throw py::type_error(name + " must be float32, float64, float16 or bfloat16, got " +
+                         std::string(py::str(a.dtype())));
+  }
+  return *number;
+}
+
+void* OptimizerObject::keep_factor(const py::array& a, int64_t size) {
+  check(a, "state");
+  require_writeable(a, "state");
+  const TensorLayout layout = layout_of(a, "state");
+  if (layout.size() != size || a.size() != size) {
+    throw py::value_error("a state must have " + std::to_string(size) + " elements, got " +
+                          std::to_string(a.size()));
+  }
+  kept_.push_back(a);
+  return const_cast<void*>(address_of(a));
+}
+
+void* OptimizerObject::keep(const Tensor& tensor, const py::array& a, const char* name) {
+  check(a, name);
+  require_writeable(a, name);
+  if (!same_layout(layout_of(a, name), tensor.layout)) {
+    throw py::value_error(std::string("a ") + name + " must have its parameter's layout");
+  }
+  kept_.push_back(a);
+  return const_cast<void*>(address_of(a));
+}
+
+void OptimizerObject::add(py::array p, const std::vector<py::array>& states, bool decays,
+                          const std::optional<py::array>& sum,
+                          const std::optional<py::array>& average, int group, int64_t missed) {
+  TensorMemory memory{};
+  memory.number = number_of(p, "parameter");
+  const Number own = float64_ ? Number::kFloat64 : Number::kFloat32;
+  const bool half = size_of(memory.number) == 2;
+  if (memory.number != own && (float64_ || !half)) check(p, "parameter");
+  require_writeable(p, "parameter");
+  const TensorLayout layout = layout_of(p, "parameter");
+  if (group < 0 || group >= native_->groups()) throw py::value_error("there is no such group");
+  if (static_cast<int>(states.size()) != native_->states(group)) {
+    throw py::value_error("states: expected " + std::to_string(native_->states(group)) +
+                          " arrays, got " + std::to_string(states.size()));
+  }
+  if (native_->takes_matrices(group) && p.ndim() != 2) {
+    throw py::value_error("a parameter of this group must have 2 dimensions, got " +
+                          std::to_string(p.ndim()));
+  }
+  Tensor tensor{p, address_of(p), layout, nullptr, own, static_cast<int>(p.ndim()), {}};
+  const std::size_t kept_before = kept_.size();
+  void* slots[kMaxStates] = {};
+  if (p.ndim() >= 2) {
+    memory.matrix_rows = p.shape(p.ndim() - 2);
+    memory.matrix_cols = p.shape(p.ndim() - 1);
+  }
+  if (native_->factored(group)) {
+    int64_t matrices = 1;
+    for (py::ssize_t d = 0; d + 2 < p.ndim(); ++d) matrices *= p.shape(d);
+    const bool matrix = p.ndim() >= 2;
+    slots[0] = keep_factor(states[0], matrix ? matrices * memory.matrix_rows : p.size());
+    slots[1] = keep_factor(states[1], matrix ? matrices * memory.matrix_cols : 0);
+  } else {
+    for (std::size_t k = 0; k < states.size(); ++k) slots[k] = keep(tensor, states[k], "state");
+  }
+  if (sum) memory.sum = keep(tensor, *sum, "sum");
+  if (average) memory.average = keep(tensor, *average, "average");
+  for (std::size_t k = kept_before; k < kept_.size(); ++k) {
+    remember(kept_[k], layout_of(kept_[k], "state"));
+  }
+  remember(p, layout);
+  memory.p = const_cast<void*>(address_of(p));
+  memory.slots = slots, memory.layout = layout, memory.group = group, memory.decays = decays;
+  native_->add(memory);
+  if (missed != 0) native_->set_missed(native_->tensors() - 1, missed);
+  shapes_at_.push_back(static_cast<std::ptrdiff_t>(shapes_.size()));
+  shapes_.insert(shapes_.end(), p.shape(), p.shape() + p.ndim());
+  tensors_.push_back(std::move(tensor));
+}
+
+std::vector<int64_t> OptimizerObject::missed() const {
+  std::vector<int64_t> steps;
+  for (int64_t i = 0; i < native_->tensors(); ++i) steps.push_back(native_->missed(i));
+  return steps;
+}
+
+void OptimizerObject::set_missed(const std::vector<int64_t>& steps) {
+  const auto lock = claim();
+  if (steps.size() != tensors_.size()) throw py::value_error("set_missed: one number a parameter");
+  for (std::size_t i = 0; i < steps.size(); ++i) {
+    native_->set_missed(static_cast<int64_t>(i), steps[i]);
+  }
+}
+
+void OptimizerObject::remember(const py::array& a, TensorLayout layout) {
+  if (layout.size() == 0) return;
+  const auto begin = reinterpret_cast<Address>(a.data());
+  const std::pair range{begin, static_cast<Address>(begin + layout.size() * a.itemsize())};
+  memory_.insert(std::lower_bound(memory_.begin(), memory_.end(), range), range);
+}
+
+bool OptimizerObject::overlaps(const void* data, int64_t size, Gap& gap) const {
+  const auto begin = reinterpret_cast<Address>(data);
+  const Address end = begin + size;
+  if (size == 0 || (gap.begin <= begin && end <= gap.end)) return false;
+  // Behind the last range that begins before the end; ranges do not overlap each other.
+  const auto after = std::lower_bound(memory_.begin(), memory_.end(), std::pair{end, Address{0}});
+  const Address free = after == memory_.begin() ? 0 : std::prev(after)->second;
+  if (free > begin) return true;
+  gap = {free, after == memory_.end() ? std::numeric_limits<Address>::max() : after->first};
+  return false;
+}
+
+std::unique_lock<std::mutex> OptimizerObject::claim() {
+  std::unique_lock lock(stepping_, std::try_to_lock);
+  if (!lock.owns_lock()) {
+    throw std::runtime_error("this optimizer is at a step in another thread");
+  }
+  return lock;
+}
+
+void OptimizerObject::set_gradients(const py::sequence& gradients) {
+  const auto lock = claim();
+  plan_gradients(gradients);
+}
+
+void OptimizerObject::step(double learning_rate, int64_t t) {
+  const auto lock = claim();
+  run(learning_rate, t);
+}
+
+void OptimizerObject::apply(const py::sequence& gradients, double learning_rate, int64_t t) {
+  const auto lock = claim();
+  plan_gradients(gradients);
+  run(learning_rate, t);
+}
+
+OptimizerObject::Found OptimizerObject::look(py::handle gradients) const {
+  PyObject* given = gradients.ptr();
+  if (!PyList_CheckExact(given) && !PyTuple_CheckExact(given)) return Found::kOther;
+  if (static_cast<std::size_t>(PySequence_Fast_GET_SIZE(given)) != tensors_.size()) {
+    return Found::kOther;
+  }
+  PyObject** items = PySequence_Fast_ITEMS(given);
+  const py::ssize_t* shape = shapes_.data();
+  Found all = Found::kSame;
+  Gap gap;  // gradients often lie together
+  for (const Tensor& tensor : tensors_) {
+    const Found found = look(tensor, shape, *items++, gap);
+    if (found == Found::kOther) return found;
+    if (found == Found::kNew) all = found;
+    shape += tensor.dimensions;
+  }
+  return all;
+}
+
+// Everything that may have changed between two calls, parameter included, in NumPy's own fields.
+inline OptimizerObject::Found OptimizerObject::look(const Tensor& tensor, const py::ssize_t* shape,
+                                                    PyObject* gradient, Gap& gap) const {
+  using Api = py::detail::npy_api;
+  constexpr int plain = Api::NPY_ARRAY_C_CONTIGUOUS_ | Api::NPY_ARRAY_ALIGNED_;
+  constexpr int own = plain | Api::NPY_ARRAY_WRITEABLE_;
+  if (reinterpret_cast<PyObject*>(Py_TYPE(gradient)) != array_type()) return Found::kOther;
+  const auto& p = *py::detail::array_proxy(tensor.p.ptr());
+  const auto& g = *py::detail::array_proxy(gradient);
+  if (p.data != tensor.address || (p.flags & own) != own) return Found::kOther;
+  const int wanted = clears_gradients_ ? own : plain;
+  if ((g.flags & wanted) != wanted) return Found::kOther;
+  if (p.nd != tensor.dimensions || g.nd != tensor.dimensions) return Found::kOther;
+  for (int d = 0; d < tensor.dimensions; ++d) {
+    if (p.dimensions[d] != shape[d] || g.dimensions[d] != shape[d]) return Found::kOther;
+  }
+  Number number = tensor.gradient_number;
+  const bool same_number = dtypes_[static_cast<int>(number)].ptr() == g.descr;
+  if (!same_number) {
+    const auto known = known_number(g.descr);
+    if (!known) return Found::kOther;
+    number = *known;
+  }
+  // Plain numbers of uint16 look like bfloat16: the slower checks tell them apart.
+  if (number == Number::kBfloat16) return Found::kOther;
+  // What lay here at the last step has been looked at then, as far as it went.
+  const bool here = g.data == tensor.gradient && size_of(number) <= size_of(tensor.gradient_number);
+  // Gradients that are cleared must not overlap, which the slower checks look at.
+  if (clears_gradients_ && !here) return Found::kOther;
+  if (here && same_number) {
+    return tensor.gradient_owner.ptr() == gradient ? Found::kSame : Found::kNew;
+  }
+  const bool apart = here || !overlaps(g.data, tensor.layout.size() * size_of(number), gap);
+  return apart ? Found::kNew : Found::kOther;
+}
+
+bool OptimizerObject::try_apply(py::handle gradients, double learning_rate, int64_t t) {
+  const std::unique_lock lock(stepping_, std::try_to_lock);
+  if (!lock.owns_lock()) return false;
+  const Found found = look(gradients);
+  if (found == Found::kOther) return false;
+  if (found == Found::kNew || planned_ != tensors_.size()) {
+    PyObject** items = PySequence_Fast_ITEMS(gradients.ptr());
+    // Let go of behind the loop only: whoever then ends may change the list.
+    std::vector<py::object> before;
+    for (std::size_t i = 0; i < tensors_.size(); ++i) before.push_back(plan_gradient(i, items[i]));
+    planned_ = tensors_.size();
+  }
+  run(learning_rate, t);
+  return true;
+}
+
+py::object OptimizerObject::plan_gradient(std::size_t i, PyObject* gradient) {
+  Tensor& tensor = tensors_[i];
+  py::object before;
+  if (tensor.gradient_owner.ptr() != gradient) {
+    before = std::move(tensor.gradient_owner);
+    tensor.gradient_owner = py::reinterpret_borrow<py::object>(gradient);
+  }
+  const bool given = gradient != Py_None;
+  void* data = given ? py::detail::array_proxy(gradient)->data : nullptr;
+  const Number number =
+      given ? *known_number(py::detail::array_proxy(gradient)->descr) : tensor.gradient_number;
+  if (tensor.gradient == data && tensor.gradient_number == number) return before;
+  native_->set_gradient(static_cast<int64_t>(i), data, number);
+  tensor.gradient = data;
+  tensor.gradient_number = number;
+  return before;
+}
+
+void OptimizerObject::plan_gradients(const py::sequence& gradients) {
+  if (gradients.size() != tensors_.size()) {
+    throw py::value_error("gradients: expected " + std::to_string(tensors_.size()) +
+                          " arrays, got " + std::to_string(gradients.size()));
+  }
+  for (std::size_t i = 0; i < tensors_.size(); ++i) check_gradient(i, gradients[i]);
+  for (std::size_t i = 0; i < tensors_.size(); ++i) {
+    const py::object g = gradients[i];
+    plan_gradient(i, g.ptr());
+  }
+  planned_ = tensors_.size();
+}
+
+void OptimizerObject::check_parameter(std::size_t i) const {
+  const Tensor& tensor = tensors_[i];
+  const bool moved = address_of(tensor.p) != tensor.address ||
+                     !same_layout(layout_of(tensor.p, "parameter"), tensor.layout) ||
+                     tensor.p.ndim() != tensor.dimensions ||
+                     !std::equal(tensor.p.shape(), tensor.p.shape() + tensor.dimensions,
+                                 shapes_.begin() + shapes_at_[i]);
+  if (moved || !tensor.p.writeable()) {
+    throw py::value_error("parameter " + std::to_string(i) +
+                          " was moved, resized or made read-only since build()");
+  }
+}
+
+void OptimizerObject::check_gradient(std::size_t i, const py::object& given) const {
+  check_parameter(i);
+  if (given.is_none()) return;
+  const std::string name = "gradients[" + std::to_string(i) + "]";
+  const Tensor& tensor = tensors_[i];
+  if (!py::isinstance<py::array>(given)) {
+    throw py::type_error(name + " must be a NumPy array, got " +
+                         std::string(py::str(py::type::of(given).attr("__name__"))));
+  }
+  const auto g = given.cast<py::array>();
+  number_of(g, name);
+  if (g.ndim() != tensor.p.ndim() ||
+      !std::equal(g.shape(), g.shape() + g.ndim(), tensor.p.shape())) {
+    throw py::value_error(name + " has shape " + std::string(py::str(g.attr("shape"))) +
+                          ", its parameter " + std::string(py::str(tensor.p.attr("shape"))));
+  }
+  if (!same_layout(layout_of(g, name.c_str()), tensor.layout)) {
+    throw py::value_error(name + " must have its parameter's memory layout");
+  }
+  if (clears_gradients_) require_writeable(g, name.c_str());
+}
+
+void OptimizerObject::apply_addresses(const std::vector<std::uintptr_t>& addresses,
+                                      const std::vector<int>& numbers,
+                                      const std::vector<double>& learning_rates, int64_t t) {
+  const auto lock = claim();
+  if (addresses.size() != tensors_.size() || numbers.size() != tensors_.size()) {
+    throw py::value_error("apply_addresses: expected one address and type a parameter");
+  }
+  for (std::size_t i = 0; i < addresses.size(); ++i) {
+    Tensor& tensor = tensors_[i];
+    void* data = reinterpret_cast<void*>(addresses[i]);
+    const auto number = static_cast<Number>(numbers[i]);
+    if (tensor.gradient == data && tensor.gradient_number == number) continue;
+    native_->set_gradient(static_cast<int64_t>(i), data, number);
+    tensor.gradient = data;
+    tensor.gradient_number = number;
+  }
+  planned_ = tensors_.size();
+  run(learning_rates, t);
+}
+
+void OptimizerObject::run(double learning_rate, int64_t t) {
+  rates_.assign(static_cast<std::size_t>(native_->groups()), learning_rate);
+  run(rates_, t);
+}
+
+void OptimizerObject::run(const std::vector<double>& learning_rates, int64_t t) {
+  if (planned_ != tensors_.size()) throw py::value_error("no gradients were set");
+  if (static_cast<int>(learning_rates.size()) != native_->groups()) {
+    throw py::value_error("expected one learning rate a group");
+  }
+  const double work = kElementWork * static_cast<double>(native_->elements()) + native_->products();
+  const Kernels& table = kernels();
+  const double* rates = learning_rates.data();
+  native_->prepare_step();
+  const auto step = [&](Team& team) { native_->step(rates, t, table, team); };
+  // One reference: what a std::function holds without allocating.
+  const auto run = [&] { run_team(work, [&step](Team& team) { step(team); }); };
+  if (work < kBrief) {
+    run();
+  } else {
+    py::gil_scoped_release release;
+    run();
+  }
+  native_->count_missing(t);
+}
+
+}  // namespace onepass::bind
