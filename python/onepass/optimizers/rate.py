@@ -27,6 +27,13 @@ class CurrentRate(float):
         """Set the optimizer's learning rate, as ``optimizer.learning_rate = value`` does."""
         self._optimizer.learning_rate = value
 
+    def numpy(self) -> npt.NDArray[np.float64]:
+        """Return the number as an array without dimensions."""
+        return np.array(float(self))
+
+    def __reduce__(self) -> tuple[type[float], tuple[float]]:
+        return float, (float(self),)  # a copy is a plain number
+
 
 class LearningRates:
     """The part of an optimizer that knows its learning rates."""
