@@ -4,6 +4,7 @@ import copy
 import math
 import pickle
 
+import ml_dtypes
 import numpy as np
 import pytest
 
@@ -147,9 +148,7 @@ def test_clips_come_before_the_momentum():
 @pytest.mark.parametrize("shape", [(20, 33), (33, 20)])
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_parameters_of_16_bits_are_stepped_in_float32(dtype, shape):
-    kind = np.dtype(np.float16) if dtype == "float16" else None
-    if kind is None:
-        kind = np.dtype(pytest.importorskip("ml_dtypes").bfloat16)
+    kind = np.dtype(np.float16 if dtype == "float16" else ml_dtypes.bfloat16)
     start = [p.astype(kind) for p in drawn(0, [shape, (4,)], "float32")]
     gradients = [[g.astype(kind) for g in drawn(1, [shape, (4,)], "float32")]]
     for _ in every_backend():

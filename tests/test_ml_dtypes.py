@@ -1,11 +1,10 @@
-"""Arrays of the package ml_dtypes, which JAX brings along, in the optimizers of arrays."""
+"""bfloat16 arrays of the package ml_dtypes in the optimizers of arrays."""
 
+import ml_dtypes
 import numpy as np
-import pytest
 
 from onepass.optimizers import Adam
 
-ml_dtypes = pytest.importorskip("ml_dtypes", reason="ml_dtypes comes with jax")
 SHAPES = [(37, 5), (5,), (1,), (0,), (3000,)]
 
 
