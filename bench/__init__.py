@@ -1,4 +1,1 @@
-"""Benchmarks: our kernels, steps and models beside their rivals and the machine's limits.
-
-Run ``python -m bench`` from the repository root; ``bench/README.md`` says what the figures mean.
-"""
+"""What developers measure besides ``onepass bench``: instructions, and a course's training."""

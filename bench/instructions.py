@@ -65,9 +65,9 @@ def environment() -> dict[str, str]:
 
 def _calls() -> Iterator[tuple[str, Callable[[], object]]]:
     """Prepare each case; training steps are single ones, for passes end by the clock."""
-    from bench import rivals
-    from bench.cases import Sizes, all_cases
-    from bench.families import networks
+    from onepass.bench import rivals
+    from onepass.bench.cases import Sizes, all_cases
+    from onepass.bench.families import networks
 
     rivals.ignore()
     networks.CHECKED_STEPS = 1

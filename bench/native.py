@@ -1,4 +1,4 @@
-"""Compiles this folder's C++ once and loads it: the limits, and the requests to valgrind."""
+"""Compiles this folder's C++ once and loads it: the requests to valgrind."""
 
 from __future__ import annotations
 
@@ -72,26 +72,6 @@ def _loaded(source: Path) -> ctypes.CDLL:
 
 
 @cache
-def library() -> ctypes.CDLL:
-    """Return the compiled limits; `NotMeasuredError` where that cannot be done."""
-    return _declared(_loaded(Path(__file__).with_name("limits.cpp")))
-
-
-@cache
 def valgrind() -> ctypes.CDLL:
     """Return the compiled requests to valgrind; `NotMeasuredError` where that cannot be done."""
     return _loaded(Path(__file__).with_name("requests.cpp"))
-
-
-def _declared(native: ctypes.CDLL) -> ctypes.CDLL:
-    number, whole, wide = ctypes.c_double, ctypes.c_int, ctypes.c_int64
-    signatures = {
-        "limits_multiply_add": [ctypes.c_char_p, whole, whole, number],
-        "limits_stream": [whole, whole, whole, wide, whole, number],
-        "limits_latency": [number],
-        "limits_spin": [whole, wide],
-    }
-    for name, arguments in signatures.items():
-        function = getattr(native, name)
-        function.argtypes, function.restype = arguments, number
-    return native

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
 import onepass
-from bench import ab, builds, ranks
-from bench.worker import Worker, WorkerError
+from onepass.bench import ab, builds, ranks
+from onepass.bench.worker import Worker, WorkerError
 
 
 @pytest.mark.parametrize(
@@ -60,7 +57,7 @@ def test_verdicts() -> None:
 def build(tmp_path: Path) -> builds.Build:
     """The package under test, wherever it is installed, as a build."""
     (tmp_path / "python").symlink_to(Path(onepass.__file__).parents[1])
-    return builds.Build("here", tmp_path)
+    return builds.Build("here", tmp_path / "python")
 
 
 @pytest.fixture
@@ -90,7 +87,7 @@ def test_a_build_beside_itself(build: builds.Build) -> None:
 def test_a_worker_that_imports_another_package_is_refused(tmp_path: Path) -> None:
     (tmp_path / "python").mkdir()
     with pytest.raises(WorkerError, match=r"nothing: "):
-        Worker(builds.Build("nothing", tmp_path), 1)
+        Worker(builds.Build("nothing", tmp_path / "python"), 1)
 
 
 def test_builds_that_are_not_there(tmp_path: Path) -> None:

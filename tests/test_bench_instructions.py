@@ -11,7 +11,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from bench import instructions
-from bench.cases import all_cases
+from onepass.bench.cases import all_cases
 
 DUMP = """# callgrind format
 desc: Trigger: Client Request: {case}

@@ -15,4 +15,5 @@ PYBIND11_MODULE(_core, m) {
   onepass::bind::register_optimizer(m);
   onepass::bind::register_predictor(m);
   onepass::bind::register_plan(m);
+  onepass::bind::register_limits(m);
 }

@@ -10,6 +10,7 @@ void register_combine_kernels(pybind11::module_& m);
 void register_config(pybind11::module_& m);
 void register_formulas(pybind11::module_& m);
 void register_kernels(pybind11::module_& m);
+void register_limits(pybind11::module_& m);
 void register_normalization_kernels(pybind11::module_& m);
 void register_noise_kernels(pybind11::module_& m);
 void register_optimizer(pybind11::module_& m);

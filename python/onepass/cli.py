@@ -1,4 +1,4 @@
-"""The console command ``onepass``: ``info`` and ``train``."""
+"""The console command ``onepass``: ``info``, ``train`` and ``bench``."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=onepass.__version__)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("info", help="show version, instruction set, threads and CUDA state")
+    commands.add_parser("bench", help="time kernels and models beside rivals and limits")
     train = commands.add_parser(
         "train",
         help="train a classifier and print its test accuracy",
@@ -42,25 +43,34 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _run(given: Sequence[str]) -> int:
+    if given[:1] == ["bench"]:  # which has commands of its own
+        from onepass.bench.cli import main as bench
+
+        return bench(given[1:])
+    options = _parser().parse_args(given)
+    if options.command == "info":
+        from onepass.info import info_text
+
+        print(info_text())
+    else:
+        from onepass.main_job import train
+
+        train(options)
+    return 0
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit status."""
-    options = _parser().parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else arguments
     try:
-        if options.command == "info":
-            from onepass.info import info_text
-
-            print(info_text())
-        else:
-            from onepass.main_job import train
-
-            train(options)
-    except (ValueError, OSError) as error:
+        return _run(given)
+    except (ValueError, OSError, ModuleNotFoundError) as error:
         print(f"onepass: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("onepass: interrupted", file=sys.stderr)
         return 130
-    return 0
 
 
 if __name__ == "__main__":

@@ -1,0 +1,180 @@
+"""Two builds of onepass side by side: ``onepass bench ab OLD [NEW]``.
+
+OLD and NEW are commits, or folders of checkouts that are built; NEW is this checkout by default.
+Each build runs the same cases (this checkout's) in a process of its own; they take samples in
+turn, A B B A, B A A B and so on, while the other one waits.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from onepass.bench import builds, ranks
+from onepass.bench.children import held_to
+from onepass.bench.timing import (
+    PAUSE,
+    QuietCheck,
+    calm_rounds,
+    quantile,
+    quiet_check,
+    rest_and_check,
+)
+from onepass.bench.units import duration
+from onepass.bench.worker import Worker, WorkerError
+
+_PLACEMENTS = 3  # times that a case is prepared
+_ROUNDS = 2  # at least, each time: 12 samples of each in all
+_SURE = 0.01  # p-value from which on a difference is believed
+
+Round = tuple[bool, tuple[list[float], list[float]]]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two builds at one case; times in seconds of one unit.
+
+    ``ratio`` is old over new: above 1, the new one is faster. ``low`` and ``high`` are the ends
+    of its 99% interval.
+    """
+
+    name: str
+    threads: int
+    old: float
+    new: float
+    ratio: float
+    low: float
+    high: float
+    p_value: float
+    samples: int
+    noisy: bool
+
+    @property
+    def verdict(self) -> str:
+        """What the rank test says of the new build."""
+        if self.p_value > _SURE:
+            return "no difference"
+        return "faster" if self.ratio > 1.0 else "slower"
+
+    def line(self) -> str:
+        """Return it as a line of the table."""
+        interval = f"{self.low:.3f}-{self.high:.3f}" if math.isfinite(self.high) else "unknown"
+        cells = (
+            f"{self.name:46}  {self.threads:2}  {duration(self.old):>9}  {duration(self.new):>9}"
+        )
+        noisy = " ~noisy" if self.noisy else ""
+        return f"{cells}  {self.ratio:6.3f}  {interval:>13}  {self.verdict}{noisy}"
+
+
+def compared(
+    name: str, threads: int, old: Sequence[float], new: Sequence[float], noisy: bool = False
+) -> Comparison:
+    """Return what two sets of samples say."""
+    a, b = (quantile(sorted(samples), 0.5) for samples in (old, new))
+    p = ranks.p_value(old, new)
+    return Comparison(name, threads, a, b, *ranks.ratio(old, new), p, len(old), noisy)
+
+
+def run_case(
+    name: str, threads: int, pair: Sequence[Worker], seconds: float, quiet: QuietCheck
+) -> Comparison:
+    """Sample a case in both workers in turn, in as much time; several times prepared anew.
+
+    Each time its data lie elsewhere in memory, which alone can make a difference.
+    """
+    every: list[Round] = []
+    for part in range(_PLACEMENTS):
+        started = [worker.ask("prepare", name) for worker in pair]
+        calls, units = max(s["calls"] for s in started), started[0]["units"]
+        begin, least = time.perf_counter(), len(every) + _ROUNDS
+        while len(every) < least or time.perf_counter() - begin < seconds / _PLACEMENTS:
+            every.append(_round(pair, calls, units, (len(every) + part) % 2, quiet))
+    chosen, noisy = calm_rounds(every)
+    old, new = ([t for samples in chosen for t in samples[side]] for side in (0, 1))
+    return compared(name, threads, old, new, noisy)
+
+
+def _round(pair: Sequence[Worker], calls: int, units: int, first: int, quiet: QuietCheck) -> Round:
+    """Take samples A B B A, or B A A B if B is the first; whether all was calm, and the times."""
+    calm = rest_and_check(quiet)
+    samples: tuple[list[float], list[float]] = [], []
+    for side in (first, 1 - first, 1 - first, first):
+        time.sleep(PAUSE)
+        found = pair[side].ask("sample", calls)
+        calm = calm and found["calm"]
+        samples[side].append(found["seconds"] / units)
+    return rest_and_check(quiet) and calm, samples
+
+
+def _shared(pair: Sequence[Worker], pattern: str | None) -> list[str]:
+    """Return the cases that both builds have; say which only one has."""
+    answers = [worker.ask("names", pattern) for worker in pair]
+    for worker, answer in zip(pair, answers, strict=True):
+        for problem in answer["broken"]:
+            print(f"{worker.build.name} lacks a family, {problem}")
+    old, new = (dict.fromkeys(answer["names"]) for answer in answers)
+    for name in [*(old.keys() - new.keys()), *(new.keys() - old.keys())]:
+        print(f"{name}: only in {pair[name in new].build.name}")
+    return [name for name in new if name in old]
+
+
+def run(
+    old: builds.Build, new: builds.Build, threads: int, pattern: str | None, seconds: float
+) -> Iterator[Comparison | str]:
+    """Compare two builds on so many threads; a case that fails yields its message."""
+    with held_to(threads), closing(Worker(old, threads)) as a, closing(Worker(new, threads)) as b:
+        quiet = quiet_check(threads)
+        for name in _shared((a, b), pattern):
+            try:
+                yield run_case(name, threads, (a, b), seconds, quiet)
+            except WorkerError as error:
+                yield f"{name}: FAILED, {error}"
+
+
+def main(given: Sequence[str] | None = None) -> int:
+    """Compare what the arguments name; 1 if a case failed."""
+    parser = argparse.ArgumentParser(
+        prog="onepass bench ab",
+        description=__doc__,
+        formatter_class=argparse.RawTextHelpFormatter,
+    )
+    parser.add_argument("old", metavar="OLD", help="commit or folder")
+    parser.add_argument("new", metavar="NEW", nargs="?", help="commit or folder, default this one")
+    parser.add_argument("--only", metavar="PATTERN", help="cases or families that contain it")
+    parser.add_argument("--threads", type=int, nargs="+", default=[1])
+    parser.add_argument("--seconds", type=float, default=3.0, help="for each case (default 3)")
+    parser.add_argument("--json", metavar="FILE", type=Path, help="write all figures there")
+    options = parser.parse_args(given)
+    try:
+        old, new = builds.find(options.old), builds.find(options.new)
+    except builds.BuildError as error:
+        print(error, file=sys.stderr)
+        return 2
+    print(f"A is {old.name}, B is {new.name}; ratio: A over B, with its 99% interval")
+    print(f"{'case':46}   T  {'A':>9}  {'B':>9}   ratio  {'interval':>13}  B is")
+    found: list[dict[str, Any]] = []
+    failed = False
+    for threads in options.threads:
+        for result in run(old, new, threads, options.only, options.seconds):
+            if isinstance(result, str):
+                failed = True
+                print(result, flush=True)
+            else:
+                found.append(asdict(result) | {"verdict": result.verdict})
+                print(result.line(), flush=True)
+    if options.json is not None:
+        document = {"old": old.name, "new": new.name, "cases": found}
+        options.json.write_text(json.dumps(document, indent=1) + "\n")
+    return int(failed)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

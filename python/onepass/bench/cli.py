@@ -1,0 +1,175 @@
+"""The command ``onepass bench``: run cases, compare two runs, compare two builds, draw reports."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from onepass import config
+from onepass.bench import rivals
+from onepass.bench.cases import Selection
+from onepass.bench.children import in_child
+from onepass.bench.environment import environment
+from onepass.bench.limits import Limits
+from onepass.bench.record import Record
+from onepass.bench.report import terminal
+from onepass.bench.report.document import Document, read
+from onepass.bench.runner import Manner, run_chosen
+from onepass.bench.sizes import Sizes
+
+_QUICK_SECONDS = 1.0
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 1 on, got {text!r}")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0.0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"must be a positive number of seconds, got {text!r}")
+    return value
+
+
+def _reports(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--html", metavar="FILE", type=Path, help="write a page for a browser")
+    parser.add_argument("--png", metavar="FILE", type=Path, help="draw the headlines")
+
+
+def _run_parser() -> argparse.ArgumentParser:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    parser = argparse.ArgumentParser(
+        prog="onepass bench",
+        description="Compare results with the rivals that are installed, then time both, beside "
+        "this machine's limits. Other commands: onepass bench compare, ab, report.",
+    )
+    parser.add_argument(
+        "patterns", nargs="*", metavar="PATTERN", help="cases or families that contain one"
+    )
+    parser.add_argument("--quick", action="store_true", help="the headlines, in two minutes")
+    parser.add_argument(
+        "--threads", type=_positive, nargs="+", default=[1, 2] if (cores or 1) > 1 else [1]
+    )
+    parser.add_argument("--seconds", type=_seconds, help="budget of a case (default 2, quick 1)")
+    parser.add_argument("--no-rivals", action="store_true", help="compare with them, time ours")
+    parser.add_argument("--cold", action="store_true", help="one call a sample, caches emptied")
+    parser.add_argument("--isa", choices=config.available_isas(), help="our kernels' instructions")
+    parser.add_argument("--json", metavar="FILE", type=Path, help="write all figures")
+    _reports(parser)
+    parser.add_argument("--list", action="store_true", help="print the names of the cases")
+    return parser
+
+
+def _draw(document: Document, options: argparse.Namespace) -> None:
+    """Write the reports that were asked for."""
+    if options.html is not None:
+        from onepass.bench.report.page import write_page
+
+        write_page(document, options.html)
+    if options.png is not None:
+        from onepass.bench.report.picture import write_picture
+
+        write_picture(document, options.png)
+
+
+def _run_all(
+    selection: Selection, manners: Sequence[Manner], screen: terminal.Screen, found: list[Record]
+) -> None:
+    """Run the cases in each manner, in a process for each; keep and show what comes."""
+    with screen.underway(len(selection.cases()) * len(manners)):
+        for manner in manners:
+            for item in in_child(manner.threads, run_chosen, selection, manner):
+                if isinstance(item, str):
+                    screen.begin(item)
+                else:
+                    found.append(item)
+                    screen.show(item)
+
+
+def _bad(records: Sequence[Record]) -> bool:
+    return any(record.status in ("UNEQUAL", "FAILED") for record in records)
+
+
+def run(given: Sequence[str]) -> int:
+    """Run what the arguments ask for; 1 if some result was unequal or some case failed."""
+    parser = _run_parser()
+    options = parser.parse_args(given)
+    selection = Selection(tuple(options.patterns), options.quick, Sizes())
+    names = [case.name for case in selection.cases()]
+    if not names:
+        parser.error(f"no case contains {' or '.join(options.patterns)}; --list shows all")
+    if options.list:
+        print("\n".join(names))
+        return 0
+    screen = terminal.Screen()
+    seconds = options.seconds or (_QUICK_SECONDS if options.quick else 2.0)
+    manners = [
+        Manner(n, seconds, not options.no_rivals, options.isa, options.cold)
+        for n in options.threads
+    ]
+    facts = environment(options.threads)
+    for line in terminal.environment_lines(facts):
+        screen.say(line)
+    if not rivals.numpy_controlled():
+        screen.say("NumPy's products are not timed: threadpoolctl is missing to set its threads")
+    limits = Limits().table(options.threads, config.available_isas())
+    for line in terminal.limits_lines(limits):
+        screen.say(line)
+    screen.say("\n" + terminal.heading(), "bold")
+    document = Document(facts, limits, [])
+    try:
+        _run_all(selection, manners, screen, document.records)
+    finally:  # what was measured is kept, whatever stopped the rest
+        if options.json is not None:
+            document.write(options.json)
+        _draw(document, options)
+    return int(_bad(document.records))
+
+
+def report(given: Sequence[str]) -> int:
+    """Draw reports of a run that is kept in a file."""
+    parser = argparse.ArgumentParser(prog="onepass bench report", description=report.__doc__)
+    parser.add_argument("file", metavar="FILE.json", type=Path)
+    _reports(parser)
+    options = parser.parse_args(given)
+    if options.html is None and options.png is None:
+        parser.error("--html or --png must say what to write")
+    _draw(read(options.file), options)
+    return 0
+
+
+def compare(given: Sequence[str]) -> int:
+    """See `onepass.bench.comparison.main`."""
+    from onepass.bench.comparison import main
+
+    return main(given)
+
+
+def ab(given: Sequence[str]) -> int:
+    """See `onepass.bench.ab.main`."""
+    from onepass.bench.ab import main
+
+    return main(given)
+
+
+_COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
+    "compare": compare,
+    "ab": ab,
+    "report": report,
+}
+
+
+def main(given: Sequence[str]) -> int:
+    """Do what the arguments behind ``onepass bench`` ask for; return the exit status."""
+    first: Any = given[0] if given else None
+    if first in _COMMANDS:
+        return _COMMANDS[first](given[1:])
+    return run(given)

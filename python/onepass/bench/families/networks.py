@@ -1,0 +1,160 @@
+"""The models of the benchmarks, their data, and how we train them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import cycle, pairwise
+from typing import Any
+
+import numpy as np
+
+import onepass
+from onepass import _core, optimizers
+from onepass.bench.cases import Array
+from onepass.bench.families.data import SETS, generator
+from onepass.engine.feeding import Feed
+from onepass.engine.replay import Pass, batches
+
+# Small: many steps must not leave the beginning's regime.
+RATES = {"sgd": 0.01, "adam": 1e-4, "adamw": 1e-4}
+# A large epsilon, or rounding at gradients near 0 would decide the sign of Adam's first steps.
+OPTIONS: dict[str, dict[str, float]] = {
+    "sgd": {},
+    "adam": {"epsilon": 1e-3},
+    "adamw": {"epsilon": 1e-3, "weight_decay": 0.01},
+}
+CLASSES: dict[str, type[optimizers.Optimizer]] = {
+    "sgd": optimizers.SGD,
+    "adam": optimizers.Adam,
+    "adamw": optimizers.AdamW,
+}
+CHECKED_STEPS = 3
+
+
+@dataclass(frozen=True)
+class Network:
+    """Dense layers of these widths.
+
+    Attributes
+    ----------
+    activation : of all layers but the last
+    classifies : whether it ends in softmax, with class indices as targets; else the last layer is
+        linear and the loss the mean squared error
+    normalizes : whether the input and the values of hidden layers go through a batch norm
+    drops : rate of the dropout before each layer; results are compared without it
+    """
+
+    widths: tuple[int, ...]
+    activation: str = "relu"
+    classifies: bool = True
+    normalizes: bool = False
+    drops: float = 0.0
+
+    @property
+    def weights(self) -> int:
+        """Elements of all kernels: multiply-adds of one row's forward pass."""
+        return sum(a * b for a, b in pairwise(self.widths))
+
+    @property
+    def parameters(self) -> int:
+        """Elements of all kernels and biases, and what batch norms train."""
+        norms = 2 * sum(self.widths[:-1]) if self.normalizes else 0
+        return self.weights + sum(self.widths[1:]) + norms
+
+    def training_flops(self, rows: int) -> float:
+        """Forward, weight gradients, and input gradients of all layers but the first."""
+        first = self.widths[0] * self.widths[1]
+        return 2.0 * rows * (3 * self.weights - first)
+
+    def data(self, samples: int) -> tuple[Array, Array]:
+        """Return random inputs and targets."""
+        rng = generator()
+        x = rng.random((samples, self.widths[0]), np.float32)
+        if self.classifies:
+            return x, rng.integers(0, self.widths[-1], samples).astype(np.int32)
+        return x, rng.random((samples, self.widths[-1]), np.float32)
+
+    def model(self) -> onepass.Sequential:
+        """Return a new model, not compiled."""
+        layers: list[Any] = [onepass.Input((self.widths[0],))]
+        norm = onepass.layers.BatchNormalization
+        layers += [norm()] * self.normalizes
+        for width in self.widths[1:-1]:
+            layers += self._dropout()
+            layers.append(onepass.layers.Dense(width, activation=self.activation))
+            if self.normalizes:
+                layers.append(norm())
+        last = "softmax" if self.classifies else "linear"
+        layers += self._dropout()
+        layers.append(onepass.layers.Dense(self.widths[-1], activation=last))
+        return onepass.Sequential(layers)
+
+    def _dropout(self) -> list[Any]:
+        return [onepass.layers.Dropout(self.drops)] if self.drops else []
+
+    def compiled(self, optimizer: str) -> onepass.Sequential:
+        """Return a new model ready to train, in torch's convention so that both can be equal."""
+        model = self.model()
+        options: dict[str, Any] = {"learning_rate": RATES[optimizer], **OPTIONS[optimizer]}
+        loss = "sparse_categorical_crossentropy" if self.classifies else "mean_squared_error"
+        model.compile(CLASSES[optimizer](convention="torch", **options), loss)
+        return model
+
+
+def changes(after: Sequence[Array], before: Sequence[Array]) -> list[Array]:
+    """Return what training changed, tensor by tensor."""
+    return [a - b for a, b in zip(after, before, strict=True)]
+
+
+class OurTraining:
+    """Passes of a training plan, as ``fit`` makes them: shuffled rows gathered natively."""
+
+    def __init__(self, network: Network, x: Array, y: Array, optimizer: str, batch: int) -> None:
+        self.model = network.compiled(optimizer)
+        self.initial = self._trained()
+        self._feed = Feed([(x, 1.0), (y, 1.0)], len(x))
+        self._plan = self.model.plan_for("train")
+        self._steps = batches(len(x), batch)
+        rng = generator(2)
+        self.orders = [rng.permutation(len(x)) for _ in range(SETS)]
+        self._next = cycle(self.orders).__next__
+        self._gather = self._gather_plan(network)
+
+    @staticmethod
+    def _gather_plan(network: Network) -> _core.Plan:
+        """Return a plan that gathers the batches of the training plan and does nothing else."""
+        plan = _core.Plan(False)
+        first, last = network.widths[0], network.widths[-1]
+        plan.gather(0, plan.rows_buffer(first, first, 1))
+        targets = plan.index_buffer(1) if network.classifies else plan.rows_buffer(last, last, 1)
+        plan.gather(1, targets)
+        return plan
+
+    def _pass(self, order: Array, limit: int | None) -> None:
+        optimizer = self.model.optimizer
+        assert optimizer is not None
+        steps = self._steps[:limit].copy()
+        work = Pass(self._plan, self._feed, steps, order)
+        work.run(optimizer)
+
+    def run(self) -> None:
+        """Train on all rows once, in the next order."""
+        self._pass(self._next(), None)
+
+    def feed_only(self) -> None:
+        """Gather the batches of one pass and do nothing with them."""
+        sums, progress = np.zeros((0, 2)), np.zeros(1, np.int64)
+        while progress[0] < len(self._steps):
+            coming = self._steps[int(progress[0]) :]
+            rates = np.zeros(len(coming))
+            order, sources = self._next(), self._feed.sources
+            self._gather.run(sources, [], order, coming, rates, sums, progress, 0.05)
+
+    def result(self) -> list[Array]:
+        """Return what the first steps change."""
+        self._pass(self.orders[0], CHECKED_STEPS)
+        return changes(self._trained(), self.initial)
+
+    def _trained(self) -> list[Array]:
+        return [variable.numpy() for variable in self.model.trainable_variables]

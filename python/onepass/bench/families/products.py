@@ -1,0 +1,153 @@
+"""The three products of a dense layer, on arrays as models store them, beside NumPy and torch.
+
+All write to arrays that exist already. NumPy's and torch's arrays are contiguous.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from onepass import _core, kernels
+from onepass.bench import rivals
+from onepass.bench.cases import FLOAT, Array, Case, Contender, Prepared, Work
+from onepass.bench.families.data import SETS, as_stored, generator, in_turn, normal
+from onepass.bench.limits import COPY, READ, TRIAD
+from onepass.bench.sizes import Sizes
+
+Function = Callable[..., Any]
+_LARGE = 1 << 20  # elements from which one set is enough: it fills the caches by itself
+
+
+def _ours(kernel: str, outputs: list[Array]) -> Function:
+    if kernel == "dense_forward":
+        return lambda x, w, b: _core.dense_forward(x, w, b, None, outputs[0], 0, [])
+    if kernel == "dense_backward_weights":
+        return lambda x, dz: _core.dense_backward_weights(x, dz, outputs[0], outputs[1], False)
+    return lambda dz, w: _core.dense_backward_input(dz, w, None, None, outputs[0], 0, [], False)
+
+
+def _numpy(kernel: str, outputs: list[Array]) -> Function:
+    def forward(x: Array, w: Array, b: Array) -> None:
+        np.matmul(x, w, out=outputs[0])
+        np.add(outputs[0], b, out=outputs[0])
+
+    def weights(x: Array, dz: Array) -> None:
+        np.matmul(x.T, dz, out=outputs[0])
+        np.sum(dz, axis=0, out=outputs[1])
+
+    def inputs(dz: Array, w: Array) -> None:
+        np.matmul(dz, w.T, out=outputs[0])
+
+    known: dict[str, Function] = {"dense_forward": forward, "dense_backward_weights": weights}
+    return known.get(kernel, inputs)
+
+
+def _torch(kernel: str, outputs: list[Any]) -> Function:
+    torch = rivals.torch()
+
+    def forward(x: Any, w: Any, b: Any) -> None:
+        torch.addmm(b, x, w, out=outputs[0])
+
+    def weights(x: Any, dz: Any) -> None:
+        torch.mm(x.t(), dz, out=outputs[0])
+        torch.sum(dz, 0, out=outputs[1])
+
+    def inputs(dz: Any, w: Any) -> None:
+        torch.mm(dz, w.t(), out=outputs[0])
+
+    known: dict[str, Function] = {"dense_forward": forward, "dense_backward_weights": weights}
+    return known.get(kernel, inputs)
+
+
+def _contender(name: str, function: Function, sets: list[Any], outputs: list[Any]) -> Contender:
+    def result() -> list[Array]:
+        function(*sets[-1])
+        return [np.asarray(out).copy() for out in outputs]
+
+    return Contender(name, in_turn(function, sets), result)
+
+
+def _prepare(kernel: str, n: int, i: int, o: int) -> Prepared:
+    rng = generator()
+    count = SETS if n * max(i, o) < _LARGE else 1
+    w, b = normal(rng, i, o), normal(rng, o)
+    sets: list[tuple[Array, ...]]
+    shapes: list[tuple[int, ...]]
+    if kernel == "dense_forward":
+        sets = [(normal(rng, n, i), w, b) for _ in range(count)]
+        shapes = [(n, o)]
+    elif kernel == "dense_backward_weights":
+        sets = [(normal(rng, n, i), normal(rng, n, o)) for _ in range(count)]
+        shapes = [(i, o), (o,)]
+    else:
+        sets = [(normal(rng, n, o), w) for _ in range(count)]
+        shapes = [(n, i)]
+
+    stored: dict[int, Array] = {}  # weights stay one array, in whatever set they are
+
+    def store(array: Array) -> Array:
+        return stored.setdefault(id(array), as_stored(array))
+
+    ours = [as_stored(np.ones(shape, np.float32)) for shape in shapes]
+    own_sets = [tuple(store(array) for array in given) for given in sets]
+    others = []
+    if rivals.numpy_controlled():
+        outputs = [np.ones(shape, np.float32) for shape in shapes]
+        others.append(_contender("numpy", _numpy(kernel, outputs), sets, outputs))
+    if (torch := rivals.torch()) is not None:
+        tensors = [tuple(torch.from_numpy(array) for array in given) for given in sets]
+        results = [torch.ones(shape) for shape in shapes]
+        others.append(_contender("torch", _torch(kernel, results), tensors, results))
+    return Prepared(_contender("onepass", _ours(kernel, ours), own_sets, ours), others)
+
+
+def _prepare_backward(n: int, i: int, o: int) -> Prepared:
+    """The public function that does all of a layer's backward pass."""
+    rng = generator()
+    x, w, dy = normal(rng, n, i), normal(rng, i, o), normal(rng, n, o)
+    y = kernels.dense_forward(x, w, None, "relu")
+
+    def ours() -> list[Array]:
+        return list(kernels.dense_backward(x, w, y, dy, "relu"))
+
+    others = []
+    if (torch := rivals.torch()) is not None:
+        leaves = [torch.from_numpy(a).requires_grad_() for a in (x, w, np.zeros(o, np.float32))]
+        value = torch.relu(torch.addmm(leaves[2], leaves[0], leaves[1]))
+        upstream = torch.from_numpy(dy)
+
+        def theirs() -> Any:
+            return torch.autograd.grad(value, leaves, upstream, retain_graph=True)
+
+        others.append(Contender("torch", theirs, theirs))
+    return Prepared(Contender("onepass", ours, ours), others)
+
+
+def cases(sizes: Sizes) -> Iterator[Case]:
+    """The products alone at every size, and one whole backward pass."""
+    streams = {"dense_forward": READ, "dense_backward_weights": COPY, "dense_backward_input": READ}
+    for n, i, o in sizes.products:
+        traffic = FLOAT * (n * i + i * o + n * o + o)
+        for kernel, stream in streams.items():
+            yield Case(
+                f"{kernel} {n}x{i}x{o}",
+                "products",
+                (f"kernel:{kernel}",),
+                (Work(2.0 * n * i * o, traffic, traffic, stream),),
+                partial(_prepare, kernel, n, i, o),
+                tolerance=1e-5,
+            )
+    n, i, o = sizes.products[0]
+    traffic = FLOAT * (2 * n * i + 2 * i * o + 2 * n * o + o)
+    yield Case(
+        f"dense_backward relu {n}x{i}x{o}",
+        "products",
+        ("kernel:dense_backward",),
+        (Work(4.0 * n * i * o, traffic, traffic, TRIAD),),
+        partial(_prepare_backward, n, i, o),
+        tolerance=1e-5,
+    )

@@ -1,0 +1,105 @@
+"""The libraries we compare with: loaded late, named where they are missing, set to n threads.
+
+They are imported here and nowhere else; families ask for them with ``torch()``, ``jax()`` and so
+on, which return None where a library is not installed.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from onepass import config
+
+_LIBRARIES = (
+    "numpy",
+    "torch",
+    "jax",
+    "keras",
+    "scikit-learn",
+    "onnxruntime",
+    "onnx",
+    "threadpoolctl",
+)
+_ignored = False
+
+
+def ignore() -> None:
+    """From now on, behave as if no rival were installed: cases are quicker to prepare."""
+    global _ignored
+    _ignored = True
+
+
+@cache
+def _loaded(name: str) -> Any:
+    return importlib.import_module(name) if importlib.util.find_spec(name) else None
+
+
+def _library(name: str) -> Any:
+    return None if _ignored else _loaded(name)
+
+
+def torch() -> Any:
+    """Return the module torch, or None where it is not installed."""
+    return _library("torch")
+
+
+def jax() -> Any:
+    """Return the module jax, or None where it is not installed."""
+    os.environ.setdefault("JAX_PLATFORMS", "cpu")  # read at import
+    return _library("jax")
+
+
+def sklearn_networks() -> Any:
+    """Return the module sklearn.neural_network, or None where scikit-learn is not installed."""
+    return None if _library("sklearn") is None else _library("sklearn.neural_network")
+
+
+def onnx() -> Any:
+    """Return the module onnx, which makes graphs, or None where it is not installed."""
+    return _library("onnx")
+
+
+def onnxruntime() -> Any:
+    """Return the module onnxruntime, or None where it or onnx is not installed."""
+    return None if onnx() is None else _library("onnxruntime")
+
+
+def versions() -> dict[str, str | None]:
+    """Return the installed versions by library, None where it is missing."""
+    found: dict[str, str | None] = {}
+    for name in _LIBRARIES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = None
+    return found
+
+
+@cache
+def _blas_pools() -> Any:
+    """Return the control over NumPy's BLAS threads, or None where threadpoolctl is missing."""
+    if importlib.util.find_spec("threadpoolctl") is None:
+        return None
+    return importlib.import_module("threadpoolctl").ThreadpoolController()
+
+
+def numpy_controlled() -> bool:
+    """Whether NumPy's products are timed: they are where their threads can be controlled."""
+    return not _ignored and _blas_pools() is not None
+
+
+def set_threads(n: int) -> None:
+    """Let onepass and every rival that can be told later use n threads.
+
+    JAX cannot: see `onepass.bench.children.held_to`.
+    """
+    config.set_threads(n)
+    if (library := torch()) is not None:
+        library.set_num_threads(n)
+    if numpy_controlled():
+        _blas_pools().limit(limits=n, user_api="blas")
