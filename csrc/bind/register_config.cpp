@@ -1,10 +1,11 @@
 #include <pybind11/stl.h>
 
 #include <cstdlib>
-#include <new>
+#include <cstring>
 
 #include "../cpu/dispatch.h"
 #include "../cpu/pool.h"
+#include "../memory.h"
 #include "arrays.h"
 #include "register.h"
 
@@ -15,12 +16,12 @@ namespace {
 template <class T>
 py::array aligned_zeros(int64_t size) {
   if (size < 0) throw py::value_error("size must not be negative");
-  const std::size_t bytes = (static_cast<std::size_t>(size) * sizeof(T) + 63) / 64 * 64 + 64;
-  void* memory = std::aligned_alloc(64, bytes);
-  if (memory == nullptr) throw std::bad_alloc();
-  std::memset(memory, 0, bytes);
-  py::capsule owner(memory, [](void* p) { std::free(p); });
-  return py::array_t<T>(size, static_cast<T*>(memory), owner);
+  const std::size_t bytes = static_cast<std::size_t>(size) * sizeof(T) + kLineBytes;
+  Memory memory = allocate(bytes);
+  std::memset(memory.get(), 0, bytes);
+  T* data = static_cast<T*>(memory.get());
+  py::capsule owner(memory.release(), [](void* p) { std::free(p); });
+  return py::array_t<T>(size, data, owner);
 }
 
 }  // namespace

@@ -12,7 +12,6 @@
 #include <cstdint>
 #include <cstdlib>
 #include <exception>
-#include <memory>
 #include <mutex>
 #include <stdexcept>
 #include <string>
@@ -20,6 +19,7 @@
 #include <thread>
 #include <vector>
 
+#include "../memory.h"
 #include "denormals.h"
 
 #if defined(__x86_64__)
@@ -72,20 +72,11 @@ inline void relax() {
 
 std::atomic<bool> flush{true};
 
-// The work area that a member brings to every team.
-struct Free {
-  void operator()(void* p) const { std::free(p); }
-};
-using Area = std::unique_ptr<void, Free>;
-
-Area new_area() {
-  Area area(std::aligned_alloc(64, kScratchBytes));
-  if (area == nullptr) throw std::bad_alloc();
-  return area;
-}
+// The work area that a member brings to every team: one large page, in which nothing is far.
+Memory new_area() { return allocate_huge(kScratchBytes); }
 
 void* area_of_this_thread() {
-  thread_local const Area area = new_area();
+  thread_local const Memory area = new_area();
   return area.get();
 }
 
@@ -284,7 +275,7 @@ class Pool {
 
   const int wanted_;
   int size_ = 1;                         // read by helpers only after the first ticket
-  std::vector<Area> areas_;              // of the helpers
+  std::vector<Memory> areas_;            // of the helpers
   std::vector<std::atomic<int>> cores_;  // on which they began their last part
   std::vector<std::thread> helpers_;
   Barrier barrier_;

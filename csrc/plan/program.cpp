@@ -3,9 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
-#include <cstdlib>
 #include <cstring>
-#include <new>
 #include <stdexcept>
 
 #include "../cpu/dispatch.h"
@@ -65,16 +63,13 @@ int64_t bytes_of(const BufferSpec& spec, int64_t capacity) {
 
 }  // namespace
 
-void Workspace::Free::operator()(void* p) const { std::free(p); }
-
 Workspace::Workspace(const std::vector<BufferSpec>& buffers, int64_t capacity)
     : capacity_(capacity), bytes_(kAlign) {
   int64_t& total = bytes_;
   for (const auto& spec : buffers) {
     if (spec.owns_memory()) total += bytes_of(spec, capacity);
   }
-  block_.reset(std::aligned_alloc(kAlign, total));
-  if (block_ == nullptr) throw std::bad_alloc();
+  block_ = allocate(total);
   std::memset(block_.get(), 0, total);  // padding starts, and stays, zero
   char* next = static_cast<char*>(block_.get());
   for (const auto& spec : buffers) {

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "../kernels.h"
+#include "../memory.h"
 
 namespace onepass {
 
@@ -111,11 +112,8 @@ class Workspace {
   void bind(BufferId id, void* memory) { at_[id] = memory; }
 
  private:
-  struct Free {
-    void operator()(void* p) const;
-  };
   int64_t capacity_, bytes_;
-  std::unique_ptr<void, Free> block_;
+  Memory block_;
   std::vector<void*> at_;
 };
 
