@@ -81,7 +81,9 @@ def _headline_row(record: Record, first: bool) -> Html:
     noisy = element("small", "noisy", class_="tag") if record.noisy else ""
     wrong = words.problem(record)
     if record.ours is None:
-        cells = [element("td", wrong or "not timed", class_="worse", colspan=5, data_is="result")]
+        cells = [
+            element("td", wrong or "not timed", class_="worse whole", colspan=5, data_is="result")
+        ]
     else:
         kind = "" if record.ratio is None else "better" if record.ratio >= 1.0 else "worse"
         speed = element("b", words.speed_words(record.ratio), class_=kind)
@@ -91,8 +93,8 @@ def _headline_row(record: Record, first: bool) -> Html:
             element("td", element("b", units.duration(record.ours.median)), data_is="onepass"),
             element("td", rival or "none", data_is="best rival"),
             element("td", units.duration(theirs), data_is="its time"),
-            element("td", element("span", speed, " ", noisy), data_is="onepass is"),
-            element("td", meter, data_is="of its limit"),
+            element("td", element("span", speed, " ", noisy), data_is="onepass is", class_="whole"),
+            element("td", meter, data_is="of its limit", class_="whole"),
         ]
     name = element("td", words.label(record) if first else "", class_="name")
     threads = element("td", record.threads, data_is="threads")
@@ -163,8 +165,9 @@ def _rooflines(document: Document) -> Html:
         paragraph(
             "Each mark is a case with matrix products. Nothing can lie above the lines by much: "
             "the level line is the peak, the slopes are what bandwidth allows a case that moves "
-            "many bytes for few FLOPs. The nearer a mark is to the lines, the less is left to "
-            "gain. Cases without products are in the table of all cases, in GB/s."
+            "many bytes for few FLOPs; which of them counts depends on where its data lie. The "
+            "nearer a mark is to its line, the less is left to gain. Cases without products are "
+            "in the table of all cases, in GB/s."
         ),
         legend(entries),
         *plots,

@@ -112,8 +112,11 @@ def _legend(figure: Any, axes: Any, counts: Sequence[int], top: float) -> None:
     )
 
 
-def _footer(document: Document, noisy: bool) -> str:
-    mark = "   ~ noisy: the machine was busy" if noisy else ""
+def _footer(document: Document, records: Sequence[Record]) -> str:
+    ratios = [record.ratio or 1.0 for record in records]
+    mark = "   ~ noisy: the machine was busy" if any(r.noisy for r in records) else ""
+    if any(not 1 / _WIDEST <= ratio <= _WIDEST for ratio in ratios):
+        mark += f"   bars beyond {_WIDEST:g}\u00d7 are cut"
     cpu = f"{words.machine(document)}, {document.environment.get('isa') or 'unknown'}"
     return f"{cpu}, {words.date(document)}{mark}"
 
@@ -142,12 +145,12 @@ def _figure(document: Document) -> Any:
     share.tick_params(labelleft=False)
     if not cases:
         speed.text(0.5, 0.5, "no headline case was timed", transform=speed.transAxes, ha="center")
-    figure.subplots_adjust(
-        left=0.225, right=0.985, wspace=0.06, top=1 - 0.72 / height, bottom=0.62 / height
-    )
+    longest = max(map(len, cases), default=0)
+    left = min(0.4, 0.03 + 0.0082 * max(16, longest))
+    top, bottom = 1 - 0.72 / height, 0.62 / height
+    figure.subplots_adjust(left=left, right=0.985, wspace=0.06, top=top, bottom=bottom)
     _legend(figure, share, counts, 1 - 0.04 / height)
-    noisy = any(record.noisy for *_, record in bars)
-    words_below = _footer(document, noisy)
+    words_below = _footer(document, [record for *_, record in bars])
     figure.text(0.01, 0.12 / height, words_below, fontsize=8, color=_SOFT, parse_math=False)
     return figure
 

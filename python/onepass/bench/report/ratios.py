@@ -93,7 +93,7 @@ def _headline(records: Sequence[Record]) -> str:
     faster = sum(ratio > 1.0 for ratio in ratios)
     return (
         f"onepass faster than the best rival in {faster} of {len(ratios)}, "
-        f"median {times_words(median(ratios))}"
+        f"median {times_words(median(ratios))} as fast"
     )
 
 

@@ -23,36 +23,39 @@ def on_it(records: Sequence[Record], threads: int) -> list[Record]:
     return [r for r in records if r.threads == threads and r.flops and r.bytes and r.ours]
 
 
-def _place(record: Record) -> svg.Point:
+def _point(record: Record) -> svg.Point:
+    """Return FLOPs for each byte, and billions of FLOPs a second."""
     assert record.ours is not None
-    return record.flops / record.bytes, record.flops / record.ours.median
+    return record.flops / record.bytes, record.flops / record.ours.median / 1e9
 
 
 def bandwidths(limits: dict[str, Any], threads: int) -> dict[str, float]:
-    """Return the fastest stream's bytes a second from each place that was measured."""
+    """Return the fastest stream's billions of bytes a second from each place that was measured."""
     found: dict[str, float] = {}
     for row in limits.get("bandwidth", ()):
         rate = row["bytes_per_second"]
         if row["threads"] == threads and rate:
-            found[row["place"]] = max(rate, found.get(row["place"], 0.0))
+            found[row["place"]] = max(rate / 1e9, found.get(row["place"], 0.0))
     return {place: found[place] for place in _PLACES if place in found}
 
 
 def peaks(limits: dict[str, Any], records: Sequence[Record], threads: int) -> dict[str, float]:
-    """Return the FLOPs a second of each instruction set and width that the cases use."""
+    """Return the GFLOP/s of each instruction set and width that the cases use."""
     used = {(r.isa, 64 if r.dtype == "float64" else 32) for r in records}
     return {
-        f"{row['isa']}, {row['bits']} bits": row["flops_per_second"]
+        f"{row['isa']}, {row['bits']} bits": row["flops_per_second"] / 1e9
         for row in limits.get("peak", ())
         if row["threads"] == threads and (row["isa"], row["bits"]) in used
     }
 
 
-def _frame(points: Sequence[svg.Point], peak: float | None, slopes: dict[str, float]) -> svg.Frame:
-    xs, ys = [x for x, _ in points], [y for _, y in points]
-    if peak is not None:
-        ys = [*ys, peak]
-        xs = [*xs, *(peak / rate for rate in slopes.values() if peak / rate < 100 * max(xs))]
+def _frame(
+    points: Sequence[svg.Point], peaks: dict[str, float], slopes: dict[str, float]
+) -> svg.Frame:
+    """Return an area that holds the points, the peaks, and where slopes meet them if near."""
+    xs, ys = [x for x, _ in points], [*(y for _, y in points), *peaks.values()]
+    meet = [max(peaks.values()) / rate for rate in slopes.values()] if peaks else []
+    xs += [x for x in meet if min(xs) / 30 < x < 30 * max(xs)]
     left, top, right, bottom = _AREA
     return svg.Frame(
         _WIDTH,
@@ -60,65 +63,85 @@ def _frame(points: Sequence[svg.Point], peak: float | None, slopes: dict[str, fl
         svg.LogAxis(*svg.around(xs, 2.0), left, right),
         svg.LogAxis(*svg.around(ys), bottom, top),
         "FLOPs for each byte that the case must move",
-        "FLOP/s reached",
+        "GFLOP/s reached",
         compact,
         compact,
     )
 
 
-def _peak_lines(frame: svg.Frame, found: dict[str, float]) -> Iterator[Html]:
+def _peak_lines(
+    frame: svg.Frame, found: dict[str, float], fastest: float, labels: svg.Labels
+) -> Iterator[Html]:
+    """Yield a level line for each peak, from where the fastest bandwidth reaches it."""
     for name, rate in found.items():
         at = frame.y.at(rate)
-        yield svg.line((frame.x.start, at), (frame.x.end, at), "roof")
-        words = f"peak {compact(rate)}FLOP/s ({name})"
+        meet = rate / fastest if fastest else frame.x.low
+        start = frame.x.at(min(max(frame.x.low, meet), frame.x.high))
+        yield svg.line((start, at), (frame.x.end, at), "roof")
+        words = f"peak {units.digits(rate)} GFLOP/s ({name})"
+        labels.taken.append((frame.x.end - 7 * len(words), at - 18, frame.x.end, at + 2))
         yield svg.text((frame.x.end - 2, at - 5), words, "roofname", anchor="end")
 
 
-def _slope(frame: svg.Frame, rate: float, top: float) -> tuple[svg.Point, svg.Point]:
-    """Return where the line of a bandwidth enters the area and where it leaves it."""
-    low, high = max(frame.x.low, frame.y.low / rate), min(frame.x.high, top / rate)
-    return frame.place(low, low * rate), frame.place(high, high * rate)
+def _turn(frame: svg.Frame) -> float:
+    """Return the degrees by which a bandwidth's line is turned."""
+    wide = (frame.x.end - frame.x.start) / math.log(frame.x.high / frame.x.low)
+    high = (frame.y.start - frame.y.end) / math.log(frame.y.high / frame.y.low)
+    return -math.degrees(math.atan2(high, wide))
 
 
-def _slopes(frame: svg.Frame, rates: dict[str, float], top: float) -> Iterator[Html]:
-    """Yield a line for each bandwidth; those that nearly coincide share a name."""
-    decade_x = (frame.x.end - frame.x.start) / math.log10(frame.x.high / frame.x.low)
-    decade_y = (frame.y.start - frame.y.end) / math.log10(frame.y.high / frame.y.low)
-    turn = -math.degrees(math.atan2(decade_y, decade_x))
-    named: list[tuple[float, list[str]]] = []
+def _merged(frame: svg.Frame, rates: dict[str, float]) -> Iterator[tuple[float, str]]:
+    """Yield each bandwidth with its name; those whose lines nearly coincide share one."""
+    by_rate = sorted(rates.items(), key=lambda pair: -pair[1])
+    while by_rate:
+        _, rate = by_rate[0]
+        near = [p for p in by_rate if abs(frame.y.at(p[1]) - frame.y.at(rate)) < 18]
+        names = ", ".join(f"{place} {units.digits(speed)}" for place, speed in near)
+        yield rate, f"{names} GB/s"
+        by_rate = by_rate[len(near) :]
+
+
+def _ends(frame: svg.Frame, rate: float, top: float) -> tuple[float, float]:
+    """Return the FLOPs a byte between which a bandwidth's line crosses the area."""
+    return max(frame.x.low, frame.y.low / rate), min(frame.x.high, top / rate)
+
+
+def _slopes(
+    frame: svg.Frame, rates: dict[str, float], top: float, labels: svg.Labels
+) -> Iterator[Html]:
+    """Yield a line and a name for each bandwidth that crosses the area below the peak."""
+    crossing = {}
     for place, rate in rates.items():
-        if max(frame.x.low, frame.y.low / rate) >= min(frame.x.high, top / rate):
-            continue
-        yield svg.line(*_slope(frame, rate, top), "roof")
-        words = f"{place} {units.digits(rate / 1e9)} GB/s"
-        if named and abs(math.log10(rate / named[-1][0])) * decade_y < 18:
-            named[-1][1].append(words)
-        else:
-            named.append((rate, [words]))
-    for rate, words_of in named:
-        (x, y), _ = _slope(frame, rate, top)
-        radians = math.radians(turn)
-        along, above = 12.0, 6.0
-        at = (
-            x + along * math.cos(radians) + above * math.sin(radians),
-            y + along * math.sin(radians) - above * math.cos(radians),
-        )
-        yield svg.text(at, ", ".join(words_of), "roofname", turn=turn)
+        low, high = _ends(frame, rate, top)
+        if low < high:
+            crossing[place] = rate
+            ends = frame.place(low, low * rate), frame.place(high, high * rate)
+            yield svg.line(*ends, "roof")
+    turn = _turn(frame)
+    up = math.cos(math.radians(turn)), math.sin(math.radians(turn))
+    for rate, name in _merged(frame, crossing):
+        low, _ = _ends(frame, rate, top)
+        x, y = frame.place(low, low * rate)
+        starts = [(x + by * up[0] - 1, y + by * up[1] - 6) for by in range(24, 400, 8)]
+        yield labels.place_turned(starts, name, turn)
 
 
-def _marks(frame: svg.Frame, records: Sequence[Record], colors: dict[str, int]) -> Iterator[Html]:
-    labels = svg.Labels(frame.x.start, frame.y.end, frame.x.end, frame.y.start)
-    places = [frame.place(*_place(record)) for record in records]
-    for place in places:
-        labels.keep_free(place)
+def _marks(
+    places: Sequence[svg.Point], records: Sequence[Record], colors: dict[str, int]
+) -> Iterator[Html]:
     for record, place in zip(records, places, strict=True):
-        words = (
-            f"{label(record)}: {units.rate(record)}, {units.share(record.of_limit)} of its limit"
-        )
+        reached = f"{units.rate(record)}, {units.share(record.of_limit)} of its limit"
+        words = f"{label(record)}: {reached}"
         yield svg.dot(place, colors[record.family], words, record.noisy)
-    ranked = sorted(zip(records, places, strict=True), key=lambda pair: not pair[0].headline)
-    for record, place in ranked:
-        placed = labels.place(place, label(record))
+
+
+def _names(
+    places: Sequence[svg.Point], records: Sequence[Record], labels: svg.Labels
+) -> Iterator[Html]:
+    """Yield names of headlines, of all where there are none, as far as there is room."""
+    some = any(record.headline for record in records)
+    for record, place in zip(records, places, strict=True):
+        placed = labels.place(place, label(record)) if record.headline or not some else None
         if placed is not None:
             yield placed
 
@@ -137,9 +160,17 @@ def roofline(document: Document, threads: int, colors: dict[str, int]) -> Html |
         return None
     found = peaks(document.limits, records, threads)
     slopes = bandwidths(document.limits, threads)
-    top = max(found.values(), default=None)
-    frame = _frame([_place(record) for record in records], top, slopes)
-    roofs = [*_slopes(frame, slopes, top or frame.y.high), *_peak_lines(frame, found)]
-    name = f"Roofline on {thread_words(threads)}"
-    drawing = frame.draw(*roofs, *_marks(frame, records, colors), name=name)
-    return element("div", drawing, class_="wide", tabindex="0")
+    frame = _frame([_point(record) for record in records], found, slopes)
+    places = [frame.place(*_point(record)) for record in records]
+    labels = svg.Labels(frame.x.start, frame.y.end, frame.x.end, frame.y.start)
+    for place in places:
+        labels.keep_free(place)
+    top = max(found.values(), default=frame.y.high)
+    drawing = frame.draw(
+        *_peak_lines(frame, found, max(slopes.values(), default=0.0), labels),
+        *_slopes(frame, slopes, top, labels),
+        *_names(places, records, labels),
+        *_marks(places, records, colors),
+        name=f"Roofline on {thread_words(threads)}",
+    )
+    return element("div", drawing, class_="wide roofs", tabindex="0")

@@ -17,7 +17,7 @@ CSS = """
 html { -webkit-text-size-adjust: 100%; text-size-adjust: 100%; }
 body { margin: 0; background: var(--bg); color: var(--ink);
   font: 1rem/1.5 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }
-main { max-width: 74rem; margin: 0 auto; padding: 1rem 1rem 4rem; overflow-wrap: anywhere; }
+main { max-width: 78rem; margin: 0 auto; padding: 1rem 1rem 4rem; overflow-wrap: anywhere; }
 h1 { font-size: 1.7rem; line-height: 1.2; margin: .6rem 0 .2rem; }
 h2 { font-size: 1.3rem; margin: 2.6rem 0 .5rem; padding-top: .5rem;
   border-top: 1px solid var(--line); }
@@ -40,6 +40,9 @@ thead th { color: var(--soft); font-weight: 600; vertical-align: bottom; }
 .family th { text-align: left; background: var(--panel); }
 .part td { color: var(--soft); font-size: .8rem; padding-top: 0; }
 .part td:first-child { padding-left: 1.6rem; }
+.sortable th, .sortable td { padding: .28rem .5rem; }
+.roofs svg { max-width: 60rem; }
+svg .label, svg .roofname { paint-order: stroke; stroke: var(--bg); stroke-width: 3px; }
 .sortable thead th.can { cursor: pointer; text-decoration: underline dotted; }
 .sortable th[aria-sort=ascending]::after { content: " \\25B2"; }
 .sortable th[aria-sort=descending]::after { content: " \\25BC"; }
@@ -100,14 +103,19 @@ dt { font-weight: 600; } dd { margin: 0 0 0 1rem; }
 @media (min-width: 44rem) {
   dl div { display: grid; grid-template-columns: 13rem 1fr; } dd { margin: 0; } }
 @media (max-width: 44rem) {
-  .head, .head tbody, .head tr, .head td { display: block; }
+  th, td, .sortable th, .sortable td { padding: .28rem .4rem; }
+  .limits td:first-child { white-space: normal; }
+  .head, .head tbody { display: block; }
   .head thead { position: absolute; left: -9999px; }
-  .head tr { border-bottom: 1px solid var(--line); padding: .5rem 0; }
-  .head td { border: 0; padding: .1rem 0; text-align: left; white-space: normal; display: grid;
-    grid-template-columns: 7.5rem 1fr; }
-  .head td::before { content: attr(data-is); color: var(--soft); }
-  .head td.name { display: block; } .head td.name::before { content: none; }
-  .head .meter { grid-template-columns: minmax(0, 1fr) 3rem; } }
+  .head tr { display: grid; grid-template-columns: 1fr 1fr; gap: .1rem .8rem;
+    border-bottom: 1px solid var(--line); padding: .45rem 0; }
+  .head tr:has(+ tr .name:empty) { border: 0; }
+  .head td { border: 0; padding: 0; text-align: left; white-space: normal; display: flex;
+    gap: .5rem; align-items: baseline; }
+  .head td::before { content: attr(data-is); color: var(--soft); flex: none; }
+  .head td.name, .head td.whole { grid-column: 1 / -1; }
+  .head td.name:empty { display: none; } .head td.name::before { content: none; }
+  .head .meter { flex: 1; grid-template-columns: minmax(0, 1fr) 3rem; } }
 @media print { details > * { display: block; } }
 """
 

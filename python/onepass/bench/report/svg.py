@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from onepass.bench.report.markup import Html, element
 
 Point = tuple[float, float]
+Box = tuple[float, float, float, float]  # left, top, right, bottom
 COLORS = 8  # classes c0 to c7 in the style; c0 is ours
-_LETTER = 6.3  # width of a letter of a label, about
+_LETTER = 6.9  # width of a letter of a label, about
 _LINE = 13.0  # height of a label
 
 
@@ -156,7 +157,7 @@ class Labels:
     top: float
     right: float
     bottom: float
-    taken: list[tuple[float, float, float, float]] = field(default_factory=list)
+    taken: list[Box] = field(default_factory=list)
 
     def keep_free(self, at: Point, radius: float = 5.0) -> None:
         """Let no label cover a point."""
@@ -174,6 +175,10 @@ class Labels:
             (x - width / 2, y + 18),
             (x + 6, y - 8),
             (x + 6, y + 16),
+            (x - 6 - width, y - 8),
+            (x - 6 - width, y + 16),
+            (x - width / 2, y - 22),
+            (x - width / 2, y + 31),
         ):
             box = (left, base - _LINE + 3, left + width, base + 3)
             if self._free(box):
@@ -181,7 +186,27 @@ class Labels:
                 return text((left, base), words, "label")
         return None
 
-    def _free(self, box: tuple[float, float, float, float]) -> bool:
+    def place_turned(self, starts: Iterable[Point], words: str, turn: float) -> Html:
+        """Return a turned label at the first start with room for it, at the last if none has."""
+        radians = math.radians(turn)
+        pieces = range(1 + round(_LETTER * len(words) / _LINE))
+        boxes: list[Box] = []
+        at = (self.left, self.bottom)
+        for at in starts:
+            middles = [
+                (
+                    at[0] + _LINE * piece * math.cos(radians) + 4 * math.sin(radians),
+                    at[1] + _LINE * piece * math.sin(radians) - 4 * math.cos(radians),
+                )
+                for piece in pieces
+            ]
+            boxes = [(x - 7, y - 7, x + 7, y + 7) for x, y in middles]
+            if all(self._free(box) for box in boxes):
+                break
+        self.taken += boxes
+        return text(at, words, "roofname", turn=turn)
+
+    def _free(self, box: Box) -> bool:
         left, top, right, bottom = box
         if left < self.left or right > self.right or top < self.top or bottom > self.bottom:
             return False

@@ -16,13 +16,13 @@ Cell = tuple[object, float | str | None]  # what is shown, what it is sorted by
 _HEADINGS = (
     "case",
     "threads",
-    "ours",
-    "10th to 90th percentile",
-    "rate",
+    "onepass",
     "of limit",
     "best rival",
     "its time",
     "onepass is",
+    "rate",
+    "10th to 90th percentile",
     "notes",
 )
 
@@ -71,7 +71,8 @@ def limits_table(document: Document) -> Html | None:
         return None
     head = _row(["limit", *(words.thread_words(n) for n in threads), "unit"], heading=True)
     body = [*_peak_rows(limits, threads), *_bandwidth_rows(limits, threads)]
-    return scrolling(element("table", element("thead", head), element("tbody", *body)))
+    table = element("table", element("thead", head), element("tbody", *body), class_="limits")
+    return scrolling(table)
 
 
 def delays(document: Document) -> str | None:
@@ -110,12 +111,12 @@ def _cells(record: Record) -> list[Cell]:
         (words.label(record), words.label(record)),
         (record.threads, record.threads),
         (units.duration(ours.median if ours else None), ours.median if ours else None),
-        (spread, ours.p10 if ours else None),
-        (units.rate(record), rate),
         (units.share(record.of_limit), record.of_limit),
         (rival or "-", rival or ""),
         (units.duration(theirs), theirs),
         (element("span", speed, class_=kind), record.ratio),
+        (units.rate(record), rate),
+        (spread, ours.p10 if ours else None),
         (_notes(record), record.status),
     ]
 
