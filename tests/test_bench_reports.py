@@ -25,7 +25,7 @@ from onepass.bench.report.svg import Labels, LogAxis, round_values
 from onepass.bench.report.sweeps import sweeps
 from onepass.bench.timing import Summary, summarize
 
-HOSTILE = "<script>alert('x')</script>\"&$\\alpha$"
+HOSTILE = "<script>alert('x')</script>\"&$\\nosuch$"
 
 
 def summary(median: float) -> Summary:
@@ -176,6 +176,7 @@ def test_page_has_every_case_and_section() -> None:
         "unequal: torch differs by inf, allowed 1e-05; nothing was timed",
         "2 of 24 measurements are noisy",
         "busy step (1 and 2 threads)",
+        "L1 32 KiB, L2 1 MiB",
         "Not installed, so not a rival here: jax.",
         "network of dense layers 784-300-100-10",
     ):
@@ -254,6 +255,14 @@ def test_labels_do_not_overlap() -> None:
             assert apart or box[1] >= other[3] or other[1] >= box[3]
 
 
+def test_noise_is_said_beside_the_headlines() -> None:
+    run = run_of(record(headline=True, noisy=True), record("sgd step 266k", headline=True))
+    shown = "".join(checked(page(run)).text)
+    assert "But 1 of the 2 are noisy" in shown
+    assert "adam step 266k (1 thread)" in shown
+    assert (words.both([1]), words.both([1, 2, 4])) == ("1", "1, 2 and 4")
+
+
 @pytest.mark.parametrize(
     ("ratio", "text"),
     [
@@ -272,6 +281,8 @@ def test_speed_words(ratio: float | None, text: str) -> None:
     "run",
     [
         whole(),
+        Document({"cpu": HOSTILE, "time": HOSTILE}, {}, [record(headline=True)]),
+        run_of(record(times={"onepass": summary(1e-3), HOSTILE: summary(1e-3)}, headline=True)),
         Document({}, {}, []),
         Document(ENVIRONMENT, LIMITS, [failed("broken", headline=True)]),
         Document(ENVIRONMENT, LIMITS, [alone()]),

@@ -24,6 +24,7 @@ from onepass.bench.report.tables import (
 
 # Nothing is loaded, whatever a name in the document says.
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
+_POINT = "Point at a mark, or tap it, to see its figures here."
 _GLOSSARY = (
     (
         "limit",
@@ -73,6 +74,9 @@ def _summary(records: Sequence[Record]) -> Html:
         )
     if shares:
         said.append(f"Half of all reach at least {units.share(median(shares))} of their limit.")
+    noisy = sum(record.noisy for record in records)
+    if noisy:
+        said.append(f"But {noisy} of the {len(records)} are noisy, see the words at the end.")
     return paragraph(" ".join(said)) if said else Html()
 
 
@@ -171,7 +175,7 @@ def _rooflines(document: Document) -> Html:
         ),
         legend(entries),
         *plots,
-        paragraph("Point at a mark, or tap it, to see its figures.", class_="said"),
+        paragraph(_POINT, class_="said scripted", hidden=True),
     )
 
 
@@ -208,7 +212,7 @@ def _sizes(document: Document) -> Html:
             "costs. The dashed line is the limit; hollow marks are noisy."
         ),
         element("div", *plots, class_="plots"),
-        paragraph("Point at a mark, or tap it, to see its figures.", class_="said"),
+        paragraph(_POINT, class_="said scripted", hidden=True),
     )
 
 
@@ -218,7 +222,7 @@ def _cases(document: Document) -> Html:
     return _section(
         "cases",
         "All cases",
-        paragraph("Click a heading to sort within each family."),
+        paragraph("Click a heading to sort within each family.", class_="scripted", hidden=True),
         case_table(document.records),
     )
 
@@ -228,7 +232,10 @@ def _named(records: Sequence[Record]) -> Html:
     found: dict[str, list[int]] = {}
     for record in records:
         found.setdefault(words.label(record), []).append(record.threads)
-    items = [f"{name} ({' and '.join(map(str, n))} threads)" for name, n in found.items()]
+    items = [
+        f"{name} ({words.thread_words(n[0]) if len(n) == 1 else f'{words.both(n)} threads'})"
+        for name, n in found.items()
+    ]
     return listed(items)
 
 

@@ -79,6 +79,7 @@ def _peak_lines(
         start = frame.x.at(min(max(frame.x.low, meet), frame.x.high))
         yield svg.line((start, at), (frame.x.end, at), "roof")
         words = f"peak {units.digits(rate)} GFLOP/s ({name})"
+        labels.taken.append((start, at - 2, frame.x.end, at + 2))
         labels.taken.append((frame.x.end - 7 * len(words), at - 18, frame.x.end, at + 2))
         yield svg.text((frame.x.end - 2, at - 5), words, "roofname", anchor="end")
 

@@ -97,14 +97,18 @@ svg .roofname { font-size: 11.5px; font-style: italic; }
 .plots { display: grid; gap: 1rem 1.6rem;
   grid-template-columns: repeat(auto-fill, minmax(min(100%, 21rem), 1fr)); }
 figure { margin: 0; } figcaption { font-weight: 600; font-size: .9rem; }
-.said { min-height: 1.5em; font-size: .85rem; color: var(--soft); }
+.said { position: sticky; bottom: 0; padding: .4rem .7rem; font-size: .85rem; max-width: none;
+  background: var(--panel); border: 1px solid var(--line); border-radius: .3rem; }
 dl { margin: .6rem 0; } dl div { margin: .3rem 0; }
 dt { font-weight: 600; } dd { margin: 0 0 0 1rem; }
 @media (min-width: 44rem) {
   dl div { display: grid; grid-template-columns: 13rem 1fr; } dd { margin: 0; } }
 @media (max-width: 44rem) {
   th, td, .sortable th, .sortable td { padding: .28rem .4rem; }
-  .limits td:first-child { white-space: normal; }
+  .limits td:first-child, .sortable td:first-child { white-space: normal; }
+  .sortable td:first-child { min-width: 8.5rem; max-width: 8.5rem; overflow-wrap: anywhere;
+    position: sticky; left: 0; background: var(--bg); border-right: 1px solid var(--line); }
+  .part td:first-child { padding-left: .9rem; }
   .head, .head tbody { display: block; }
   .head thead { position: absolute; left: -9999px; }
   .head tr { display: grid; grid-template-columns: 1fr 1fr; gap: .1rem .8rem;
@@ -121,6 +125,7 @@ dt { font-weight: 600; } dd { margin: 0 0 0 1rem; }
 
 # Without it everything can be read; with it headings sort, and a mark that is tapped says its name.
 SCRIPT = """
+for (const words of document.querySelectorAll(".scripted")) words.hidden = false;
 for (const table of document.querySelectorAll("table.sortable")) {
   const heads = [...table.tHead.rows[0].cells];
   const sort = (head, at) => {
@@ -153,9 +158,10 @@ for (const table of document.querySelectorAll("table.sortable")) {
 }
 for (const section of document.querySelectorAll("section")) {
   const said = section.querySelector(".said");
-  if (said) section.addEventListener("click", event => {
+  const say = event => {
     const dot = event.target.closest(".dot");
     if (dot) said.textContent = dot.textContent;
-  });
+  };
+  if (said) for (const kind of ["click", "pointerover"]) section.addEventListener(kind, say);
 }
 """

@@ -52,6 +52,12 @@ def thread_words(threads: int) -> str:
     return "1 thread" if threads == 1 else f"{threads} threads"
 
 
+def both(counts: Sequence[int]) -> str:
+    """Return numbers one after the other, the last behind "and"."""
+    shown = [str(count) for count in counts]
+    return " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
+
+
 def times_words(ratio: float) -> str:
     """Return a factor as digits and a cross."""
     return f"{units.digits(ratio)}\u00d7"
@@ -162,7 +168,7 @@ def facts(document: Document) -> Iterator[tuple[str, Any]]:
     caches = given.get("caches") or {}
     clock = given.get("clock_mhz")
     yield "processor", given.get("cpu")
-    yield "caches", ", ".join(f"{name} {size(count)}" for name, count in caches.items())
+    yield "caches", ", ".join(f"{name} {size(count)}" for name, count in sorted(caches.items()))
     yield "clock at the start", f"{clock:.0f} MHz" if clock else None
     yield "instructions used", given.get("isa")
     yield "threads", ", ".join(str(n) for n in given.get("threads") or ())
