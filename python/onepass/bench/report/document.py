@@ -29,6 +29,17 @@ from onepass.bench.record import Record
 SCHEMA = 2
 
 
+def replace_file(path: Path, content: bytes) -> None:
+    """Write a file to the side, then rename it: no reader sees half of it.
+
+    Folders above it are made: after minutes of measuring, none should be missing.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(path.name + ".part")
+    beside.write_bytes(content)
+    beside.replace(path)
+
+
 @dataclass(frozen=True)
 class Document:
     """A run: what it was measured on, the machine's limits, and a record for each case."""
@@ -38,17 +49,25 @@ class Document:
     records: list[Record]
 
     def write(self, path: Path) -> None:
-        """Write it to the side, then rename: no reader sees half a file."""
-        cases = [record.as_json() for record in self.records]
+        """Write it as JSON; folders above the file are made."""
         whole = {
             "schema": SCHEMA,
             "environment": self.environment,
             "limits": self.limits,
-            "cases": cases,
+            "cases": [record.as_json() for record in self.records],
         }
-        beside = path.with_name(path.name + ".part")
-        beside.write_text(json.dumps(whole, indent=1) + "\n")
-        beside.replace(path)
+        replace_file(path, (json.dumps(whole, indent=1) + "\n").encode())
+
+
+def _parsed(path: Path) -> dict[str, Any]:
+    try:
+        whole = json.loads(path.read_bytes())
+    except ValueError as error:  # bad JSON, or bytes that are no text
+        raise ValueError(f"{path} is no JSON: {error}") from None
+    schema = whole.get("schema") if isinstance(whole, dict) else None
+    if not isinstance(whole, dict) or schema != SCHEMA:
+        raise ValueError(f"{path} must be a benchmark of schema {SCHEMA}, got {schema!r}")
+    return whole
 
 
 def read(path: Path) -> Document:
@@ -57,14 +76,14 @@ def read(path: Path) -> Document:
     Raises
     ------
     ValueError
-        If it is no such document, or one of another schema.
+        If it is no such document, or one of another schema, or one of which something is missing.
+    OSError
+        If the file cannot be read.
     """
+    whole = _parsed(path)
     try:
-        whole = json.loads(path.read_text())
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path} is no JSON: {error}") from None
-    schema = whole.get("schema") if isinstance(whole, dict) else None
-    if schema != SCHEMA:
-        raise ValueError(f"{path} must be a benchmark of schema {SCHEMA}, got {schema!r}")
-    records = [Record.from_json(case) for case in whole["cases"]]
-    return Document(whole["environment"], whole["limits"], records)
+        environment, limits = dict(whole["environment"]), dict(whole["limits"])
+        return Document(environment, limits, [Record.from_json(case) for case in whole["cases"]])
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        missing = f"no {error}" if isinstance(error, KeyError) else error
+        raise ValueError(f"{path} is no complete benchmark: {missing}") from None
