@@ -22,14 +22,14 @@ X86 = platform.machine() in ("x86_64", "AMD64")
 # On x86 the Arm kernels are inspected too, where a cross compiler is there.
 ISAS = ("avx512", "avx2", "baseline", "neon") if X86 else ("neon",)
 
-# Variants of one object: CMake's build type and what is added to its flags. Without inlining and
-# folding, each formula's loop is a function of its own that can be found by name.
+# Variants of objects: source, CMake's build type and what is added to its flags. Without inlining
+# and folding, each formula's loop is a function of its own that can be found by name.
 ALONE = ["-fno-inline", "-fno-ipa-icf"]
 VARIANTS = {
-    "release": ("Release", []),
-    "debug": ("Debug", []),
-    "alone": ("Release", ALONE),
-    "scalar": ("Release", [*ALONE, "-O1", "-fno-tree-vectorize"]),
+    "release": ("backend.cpp", "Release", []),
+    "debug": ("backend.cpp", "Debug", []),
+    "alone": ("loops.cpp", "Release", ALONE),
+    "scalar": ("loops.cpp", "Release", [*ALONE, "-O1", "-fno-tree-vectorize"]),
 }
 
 MAY_NEED = {
@@ -103,12 +103,13 @@ def built(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         output_of(cmake, "-S", NATIVE, "-B", build, f"-DCMAKE_BUILD_TYPE={build_type}", *options)
         for entry in json.loads((build / "compile_commands.json").read_text()):
             if f"-DONEPASS_ISA={isa} " in entry["command"]:
-                commands[build_type] = shlex.split(entry["command"])
+                source = Path(entry["file"]).name
+                commands[source, build_type] = shlex.split(entry["command"])
 
     def compile_variant(name: str) -> Path:
-        build_type, extra = VARIANTS[name]
+        source, build_type, extra = VARIANTS[name]
         target = folder / f"{name}.o"
-        command = list(commands[build_type])
+        command = list(commands[source, build_type])
         command[command.index("-o") + 1] = str(target)
         output_of(*command, *extra)
         return target
