@@ -155,6 +155,21 @@ void pack_left(Left<T> a, Range rows, Range depth, T* packed) {
 template <class F, class T>
 concept TakesTiles = requires(F f, Tile<T>& tile, int64_t at, int cols) { f(tile, at, at, cols); };
 
+// Panels of at most so many vectors as a tile has, as equal as can be: a narrow one at the end
+// would keep the arithmetic units waiting.
+template <class T>
+int64_t panels_of(int64_t cols, int64_t widest) {
+  const int64_t most = widest * Simd<T>::kWidth;
+  return (cols + most - 1) / most;
+}
+template <class T>
+Range panel_of(int64_t cols, int64_t i, int64_t panels) {
+  constexpr int64_t width = Simd<T>::kWidth;
+  const int64_t vectors = (cols + width - 1) / width;
+  const int64_t begin = vectors * i / panels * width, end = vectors * (i + 1) / panels * width;
+  return {begin, end < cols ? end : cols};
+}
+
 // Walks a member's block of one product. `finish(tile, r, c, cols)` takes each tile of the result,
 // to which the sums came by its own End; or else it is such an end itself.
 template <class T, class B, class Finish>
@@ -194,18 +209,14 @@ class Walk {
     // A turned panel must fit into the work area.
     const bool wide = block.rows.end - block.rows.begin == 1 && !B::kTurned;
     const int widest = wide ? kWideVectors : Simd<T>::kVectors;
-    const int64_t most = widest * Simd<T>::kWidth;
-    return (block.cols.end - block.cols.begin + most - 1) / most;
+    return onepass::ONEPASS_ISA::panels_of<T>(block.cols.end - block.cols.begin, widest);
   }
   static int cols(Range panel) { return static_cast<int>(panel.end - panel.begin); }
   bool last() const { return depth_.end == product_.depth; }
-  // Panels of at most so many vectors as a tile has, as equal as can be: a narrow one at the end
-  // would keep the arithmetic units waiting.
   Range panel_at(int64_t i) const {
-    const int64_t width = Simd<T>::kWidth, n = block_.cols.end - block_.cols.begin;
-    const int64_t vectors = (n + width - 1) / width;
-    const int64_t begin = vectors * i / panels_ * width, end = vectors * (i + 1) / panels_ * width;
-    return {block_.cols.begin + begin, block_.cols.begin + (end < n ? end : n)};
+    const int64_t first = block_.cols.begin;
+    const Range found = panel_of<T>(block_.cols.end - first, i, panels_);
+    return {first + found.begin, first + found.end};
   }
 
   void panels() {

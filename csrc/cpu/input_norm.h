@@ -11,10 +11,20 @@
 namespace onepass::ONEPASS_ISA {
 namespace {
 
-// w . dw and w . db of kRows rows from r on, each still in the lanes of a vector.
+// w . dw and w . db of rows, each sum still in the lanes of a vector: chains over the columns in
+// ascending order, whoever adds to them.
+template <class T, int kMost>
+struct RowDots {
+  using S = Simd<T>;
+  static constexpr int kRow = 2 * S::kWidth;  // elements
+  alignas(64) T at[kMost * kRow];
+
+  ONEPASS_INLINE T* row(int64_t r) { return at + r * kRow; }
+};
+
+// Those of kRows rows.
 template <class T, int kRows>
-ONEPASS_INLINE void row_dots(Matrix<const T> w, Matrix<const T> dw, int64_t r, const T* db,
-                             typename Simd<T>::V* with_dw, typename Simd<T>::V* with_db) {
+ONEPASS_INLINE void dot_rows(Matrix<const T> w, Matrix<const T> dw, const T* db, T* dots) {
   using S = Simd<T>;
   constexpr int64_t width = S::kWidth;
   typename S::V sums[kRows] = {}, others[kRows] = {};
@@ -22,8 +32,8 @@ ONEPASS_INLINE void row_dots(Matrix<const T> w, Matrix<const T> dw, int64_t r, c
     const auto b = S::load(db + c, n...);
     ONEPASS_UNROLL(4)
     for (int i = 0; i < kRows; ++i) {
-      const auto row = S::load(w.row(r + i) + c, n...);
-      sums[i] = S::fma(row, S::load(dw.row(r + i) + c, n...), sums[i]);
+      const auto row = S::load(w.row(i) + c, n...);
+      sums[i] = S::fma(row, S::load(dw.row(i) + c, n...), sums[i]);
       others[i] = S::fma(row, b, others[i]);
     }
   };
@@ -31,17 +41,36 @@ ONEPASS_INLINE void row_dots(Matrix<const T> w, Matrix<const T> dw, int64_t r, c
   for (; c + width <= w.cols; c += width) add(c);
   if (c < w.cols) add(c, static_cast<int>(w.cols - c));
   ONEPASS_UNROLL(4)
-  for (int i = 0; i < kRows; ++i) with_dw[i] = sums[i], with_db[i] = others[i];
+  for (int i = 0; i < kRows; ++i) {
+    S::store(dots + 2 * i * width, sums[i]);
+    S::store(dots + (2 * i + 1) * width, others[i]);
+  }
 }
 
-// The sums of the lanes of each vector.
-template <class T>
-ONEPASS_INLINE void sum_lanes(typename Simd<T>::V (&square)[Simd<T>::kWidth], T* sums) {
-  transpose<T>(square);
-  typename Simd<T>::V total = square[0];
+// square[0] = the sums of the lanes of each vector, in the order of the vectors: as if to turn the
+// square, but two vectors that are half turned are added up at once.
+template <class T, int kDistance = Simd<T>::kWidth / 2>
+ONEPASS_INLINE void sum_lanes(typename Simd<T>::V (&square)[Simd<T>::kWidth]) {
+  using V = typename Simd<T>::V;
+  using Lanes = std::make_integer_sequence<int, Simd<T>::kWidth>;
   ONEPASS_UNROLL(16)
-  for (int l = 1; l < Simd<T>::kWidth; ++l) total = total + square[l];
-  Simd<T>::store(sums, total);
+  for (int i = 0; i < kDistance; ++i) {
+    const V a = square[i], b = square[i + kDistance];
+    square[i] = interleave<V, kDistance, false>(a, b, Lanes{}) +
+                interleave<V, kDistance, true>(a, b, Lanes{});
+  }
+  if constexpr (kDistance > 1) sum_lanes<T, kDistance / 2>(square);
+}
+
+// The sums of a vector's count of rows, one of their two dots.
+template <class T>
+ONEPASS_INLINE void sum_dots(const T* dots, T* sums) {
+  using S = Simd<T>;
+  typename S::V square[S::kWidth];
+  ONEPASS_UNROLL(16)
+  for (int i = 0; i < S::kWidth; ++i) square[i] = S::load(dots + i * RowDots<T, 1>::kRow);
+  sum_lanes<T>(square);
+  S::store(sums, square[0]);
 }
 
 // dgamma of column c as it stands: for where the quotient would lose digits.
@@ -57,45 +86,84 @@ T dgamma_by_samples(const InputNorm<T>& norm, Matrix<const T> dz, const T* w, in
   return sum * norm.statistics.row(kInverseRow)[c];
 }
 
-// Of the columns of y from `first` on, one a row of w, the weights before their update.
+// A vector's count of columns of y, or fewer.
+template <class T>
+struct NormColumns {
+  static constexpr int kMost = Simd<T>::kWidth;
+  static constexpr T kZeros[kMost] = {};
+  const T *gamma, *beta;
+  T *dgamma, *dbeta;
+  int count;
+
+  NormColumns(const InputNorm<T>& norm, int64_t first, int64_t left)
+      : gamma(norm.dgamma != nullptr ? norm.gamma + first : nullptr),
+        beta(norm.beta != nullptr ? norm.beta + first : kZeros),
+        dgamma(norm.dgamma != nullptr ? norm.dgamma + first : nullptr),
+        dbeta(norm.dbeta != nullptr ? norm.dbeta + first : nullptr),
+        count(static_cast<int>(left < kMost ? left : kMost)) {}
+
+  // Whether gamma is so small, beside beta or at all, that the quotient would lose digits.
+  ONEPASS_INLINE bool loses_digits(int i) const {
+    constexpr T most = T(8), least = T(1e-20);  // of beta / gamma, and of gamma
+    const T size = math::abs(gamma[i]);
+    return !(size > least && math::abs(beta[i]) <= most * size);
+  }
+};
+
+// dgamma of such columns of y, one a row of w from `first` on: before the update of w.
+template <class T>
+void norm_gradients_by_samples(const InputNorm<T>& norm, Matrix<const T> dz, Matrix<const T> w,
+                               int64_t first) {
+  if (norm.dgamma == nullptr) return;
+  for (int64_t r = 0; r < w.rows; r += NormColumns<T>::kMost) {
+    const NormColumns<T> at(norm, first + r, w.rows - r);
+    int lost = 0;
+    for (int i = 0; i < at.count; ++i) lost += at.loses_digits(i) ? 1 : 0;
+    for (int i = 0; lost > 0 && i < at.count; ++i) {
+      if (!at.loses_digits(i)) continue;
+      at.dgamma[i] = dgamma_by_samples(norm, dz, w.row(r + i), first + r + i);
+    }
+  }
+}
+
+// dgamma of all others, and dbeta, of columns from `first` on. There are whole vectors' counts of
+// dots.
+template <class T>
+void norm_gradients_by_dots(const InputNorm<T>& norm, const T* dots, int64_t first, int64_t rows) {
+  constexpr int width = Simd<T>::kWidth;
+  for (int64_t r = 0; r < rows; r += width, dots += width * RowDots<T, 1>::kRow) {
+    const NormColumns<T> at(norm, first + r, rows - r);
+    alignas(64) T w_dw[width], w_db[width];
+    sum_dots(dots, w_dw);
+    sum_dots(dots + width, w_db);
+    put(at.dbeta, w_db, at.count, false);
+    if (at.dgamma == nullptr) continue;
+    ONEPASS_IVDEP
+    for (int i = 0; i < at.count; ++i) {
+      const T quotient = (w_dw[i] - at.beta[i] * w_db[i]) / at.gamma[i];
+      at.dgamma[i] = at.loses_digits(i) ? at.dgamma[i] : quotient;
+    }
+  }
+}
+
+// All of them, from a stripe of the gradient, before the update of w.
 template <class T>
 void norm_gradients(const InputNorm<T>& norm, Matrix<const T> dz, Matrix<const T> w,
                     Matrix<const T> dw, int64_t first) {
-  using V = typename Simd<T>::V;
-  constexpr int width = Simd<T>::kWidth;
-  constexpr T most = T(8), least = T(1e-20);  // of beta / gamma, and of gamma
-  constexpr T zeros[width] = {};
-  for (int64_t r = 0; r < w.rows; r += width) {
-    const int n = static_cast<int>(w.rows - r < width ? w.rows - r : width);
-    V with_dw[width] = {}, with_db[width] = {};
-    int done = 0;
-    for (; done + 4 <= n; done += 4) {
-      row_dots<T, 4>(w, dw, r + done, norm.db, with_dw + done, with_db + done);
+  constexpr int64_t few = 4, group = Simd<T>::kWidth > few ? Simd<T>::kWidth : few;
+  norm_gradients_by_samples(norm, dz, w, first);
+  RowDots<T, group> dots{};
+  const auto from = [](Matrix<const T> m, int64_t r) {
+    return Matrix<const T>{m.row(r), m.rows - r, m.cols, m.stride};
+  };
+  for (int64_t r = 0; r < w.rows; r += group) {
+    const int64_t end = r + group < w.rows ? r + group : w.rows;
+    int64_t i = r;
+    for (; i + few <= end; i += few) {
+      dot_rows<T, few>(from(w, i), from(dw, i), norm.db, dots.row(i - r));
     }
-    for (; done < n; ++done) {
-      row_dots<T, 1>(w, dw, r + done, norm.db, with_dw + done, with_db + done);
-    }
-    alignas(64) T w_dw[width], w_db[width];
-    sum_lanes<T>(with_dw, w_dw);
-    sum_lanes<T>(with_db, w_db);
-    const int64_t c = first + r;
-    if (norm.dbeta != nullptr) put(norm.dbeta + c, w_db, n, false);
-    if (norm.dgamma == nullptr) continue;
-    const T *gamma = norm.gamma + c, *beta = norm.beta != nullptr ? norm.beta + c : zeros;
-    T* const dgamma = norm.dgamma + c;
-    const auto loses_digits = [=](int i) __attribute__((always_inline)) {
-      const T size = math::abs(gamma[i]);
-      return !(size > least && math::abs(beta[i]) <= most * size);
-    };
-    int lost = 0;
-    ONEPASS_IVDEP
-    for (int i = 0; i < n; ++i) {
-      dgamma[i] = (w_dw[i] - beta[i] * w_db[i]) / gamma[i];
-      lost += loses_digits(i) ? 1 : 0;
-    }
-    for (int i = 0; lost > 0 && i < n; ++i) {
-      if (loses_digits(i)) dgamma[i] = dgamma_by_samples(norm, dz, w.row(r + i), c + i);
-    }
+    for (; i < end; ++i) dot_rows<T, 1>(from(w, i), from(dw, i), norm.db, dots.row(i - r));
+    norm_gradients_by_dots(norm, dots.at, first + r, end - r);
   }
 }
 

@@ -104,6 +104,7 @@ struct Stored {
   static constexpr bool kWholeTiles = false;  // whether there must be as many rows as a tile has
   static constexpr bool kJoins = false;       // whether they are added to `joined` first
   static constexpr bool kAsks = false;  // whether `ask` is called for each row of the next tile
+  static constexpr bool kTakesRows = false;  // whether rows of a tile are put at once
   ONEPASS_INLINE void put(T* to, typename S::V sum) const { S::store(to, sum); }
   ONEPASS_INLINE void put(T* to, typename S::V sum, int n) const { S::store(to, sum, n); }
 };
@@ -217,11 +218,15 @@ void multiply_tiles(const TileCall<T>& call, const End& end) {
     for (; k < depth; ++k) step();
     ONEPASS_UNROLL(24)
     for (int r = 0; r < R; ++r, to += to_step) {
-      ONEPASS_UNROLL(24)
-      for (int v = 0; v < NV; ++v) {
-        if constexpr (End::kJoins) sum[r][v] = load(joined, v) + sum[r][v];
-        T* p = to + v * S::kWidth;
-        Part&& v == NV - 1 ? end.put(p, sum[r][v], tail) : end.put(p, sum[r][v]);
+      if constexpr (End::kTakesRows) {
+        end.template put_row<Part>(int64_t{tile} * R + r, to, sum[r], tail);
+      } else {
+        ONEPASS_UNROLL(24)
+        for (int v = 0; v < NV; ++v) {
+          if constexpr (End::kJoins) sum[r][v] = load(joined, v) + sum[r][v];
+          T* p = to + v * S::kWidth;
+          Part&& v == NV - 1 ? end.put(p, sum[r][v], tail) : end.put(p, sum[r][v]);
+        }
       }
       if constexpr (End::kJoins) joined += joined_step;
     }
