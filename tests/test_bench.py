@@ -7,6 +7,7 @@ import json
 import math
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -63,13 +64,16 @@ TINY = Sizes(
     epoch=100,
 )
 
+CASES = [case for dtype in ("float32", "float64") for case in all_cases(replace(TINY, dtype=dtype))]
+
 
 def summary(median: float) -> timing.Summary:
     return timing.Summary(median, median, median, median, 1)
 
 
-@pytest.mark.parametrize("case", list(all_cases(TINY)), ids=lambda case: case.name)
-def test_results_are_equal_to_the_rivals(case: Case) -> None:
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.name} {case.dtype}")
+def test_results_are_equal_to_the_rivals(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rivals, "_dtype", case.dtype)
     prepared = case.prepare()
     for rival, error in compare(case, prepared).items():
         assert error <= case.tolerance, f"{rival} differs by {error}"

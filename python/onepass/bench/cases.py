@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 import importlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -29,8 +29,6 @@ HEADLINES = (
     "global_norm 266k",
     "dense_forward 256x784x300",
 )
-
-FLOAT = 4  # bytes of the float32 that all cases compute in
 
 
 @dataclass(frozen=True)
@@ -148,7 +146,8 @@ FAMILIES = (
 def family_cases(family: str, sizes: Sizes | None = None) -> list[Case]:
     """Return the cases of one family."""
     module = importlib.import_module(f"onepass.bench.families.{family}")
-    return list(module.cases(sizes or Sizes()))
+    sizes = sizes or Sizes()
+    return [replace(case, dtype=sizes.dtype) for case in module.cases(sizes)]
 
 
 def all_cases(sizes: Sizes | None = None) -> Iterator[Case]:

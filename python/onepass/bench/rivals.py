@@ -26,12 +26,19 @@ _LIBRARIES = (
     "threadpoolctl",
 )
 _ignored = False
+_dtype = "float32"
 
 
 def ignore() -> None:
     """From now on, behave as if no rival were installed: cases are quicker to prepare."""
     global _ignored
     _ignored = True
+
+
+def set_dtype(dtype: str) -> None:
+    """Say what the cases of this process compute in: JAX makes float32 of float64 otherwise."""
+    global _dtype
+    _dtype = dtype
 
 
 @cache
@@ -45,13 +52,20 @@ def _library(name: str) -> Any:
 
 def torch() -> Any:
     """Return the module torch, or None where it is not installed."""
-    return _library("torch")
+    library = _library("torch")
+    # Some of its optimizers keep float32 numbers of their own otherwise.
+    if library is not None and library.get_default_dtype() != getattr(library, _dtype):
+        library.set_default_dtype(getattr(library, _dtype))
+    return library
 
 
 def jax() -> Any:
     """Return the module jax, or None where it is not installed."""
     os.environ.setdefault("JAX_PLATFORMS", "cpu")  # read at import
-    return _library("jax")
+    library, wide = _library("jax"), _dtype == "float64"
+    if library is not None and library.config.jax_enable_x64 != wide:
+        library.config.update("jax_enable_x64", wide)
+    return library
 
 
 def sklearn_networks() -> Any:

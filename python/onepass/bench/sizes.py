@@ -60,3 +60,7 @@ class Sizes:
     def itemsize(self) -> int:
         """Bytes of a number."""
         return np.dtype(self.dtype).itemsize
+
+    def rounding(self, tolerance: float) -> float:
+        """Return a tolerance for rounding errors, given for float32, in the type of the cases."""
+        return tolerance * float(np.finfo(self.dtype).eps / np.finfo(np.float32).eps)

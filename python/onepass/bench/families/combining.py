@@ -10,8 +10,8 @@ import numpy as np
 
 from onepass import kernels
 from onepass.bench import rivals
-from onepass.bench.cases import FLOAT, Array, Case, Contender, Prepared, Work
-from onepass.bench.families.data import SETS, generator, in_turn, normal
+from onepass.bench.cases import Array, Case, Prepared, Work
+from onepass.bench.families.data import SETS, Draw, contender, drawn, tensors
 from onepass.bench.limits import COPY, READ, TRIAD, Stream
 from onepass.bench.sizes import Sizes
 
@@ -19,34 +19,26 @@ Function = Callable[..., Any]
 Data = list[tuple[Array, ...]]
 
 
-def _contender(function: Function, data: Data, name: str = "onepass") -> Contender:
-    def result() -> list[Array]:
-        found = function(*data[-1])
-        return [np.asarray(part) for part in (found if isinstance(found, tuple) else (found,))]
-
-    return Contender(name, in_turn(function, data), result)
-
-
-def _prepared(make: Callable[[], Data], ours: Function, theirs: Function) -> Prepared:
-    data = make()
-    torch = rivals.torch()
-    if torch is None:
-        return Prepared(_contender(ours, data))
-    tensors = [tuple(torch.from_numpy(array) for array in arrays) for arrays in data]
-    return Prepared(_contender(ours, data), [_contender(theirs, tensors, "torch")])
+def _prepared(draw: Draw, make: Callable[[Draw], Data], *both: Function) -> Prepared:
+    data, (ours, theirs) = make(draw), both
+    own = contender("onepass", ours, data)
+    if rivals.torch() is None:
+        return Prepared(own)
+    return Prepared(own, [contender("torch", theirs, tensors(data))])
 
 
-def _sets(*shapes: tuple[int, ...]) -> Data:
-    rng = generator()
-    return [tuple(normal(rng, *shape) for shape in shapes) for _ in range(SETS)]
+def _sets(*shapes: tuple[int, ...]) -> Callable[[Draw], Data]:
+    return lambda draw: [tuple(draw.normal(*shape) for shape in shapes) for _ in range(SETS)]
 
 
-def _indices(shape: tuple[int, int]) -> Data:
-    rng = generator()
-    rows = shape[0]
-    return [
-        (rng.integers(0, rows, rows), normal(rng, *shape), normal(rng, *shape)) for _ in range(SETS)
-    ]
+def _indices(shape: tuple[int, int]) -> Callable[[Draw], Data]:
+    def make(draw: Draw) -> Data:
+        return [
+            (draw.indices(shape[0], shape[0]), draw.normal(*shape), draw.normal(*shape))
+            for _ in range(SETS)
+        ]
+
+    return make
 
 
 def _added_up(index: Any, dy: Any) -> Any:
@@ -56,15 +48,16 @@ def _added_up(index: Any, dy: Any) -> Any:
 def cases(sizes: Sizes) -> Iterator[Case]:
     """Each kernel on one size, whole operands and spread ones."""
     n, c = shape = sizes.rows
-    array = FLOAT * n * c
+    array = sizes.itemsize * n * c
     label = f"{n}x{c}"
 
     def case(
-        name: str, kernel: str, stream: Stream, make: Callable[[], Data], *both: Function
+        name: str, kernel: str, stream: Stream, make: Callable[[Draw], Data], *both: Function
     ) -> Case:
         work = (Work(0.0, stream.accesses * array, SETS * stream.arrays * array, stream),)
-        prepare = partial(_prepared, make, *both)
-        return Case(f"{name} {label}", "combining", (f"kernel:{kernel}",), work, prepare)
+        prepare = drawn(sizes.dtype, _prepared, make, *both)
+        covers = (f"kernel:{kernel}",)
+        return Case(f"{name} {label}", "combining", covers, work, prepare, sizes.rounding(1e-5))
 
     def combine(op: str) -> Function:
         return lambda a, b: kernels.combine(a, b, op)
@@ -74,13 +67,13 @@ def cases(sizes: Sizes) -> Iterator[Case]:
 
     for op, sign in (("add", np.add), ("multiply", np.multiply), ("maximum", np.maximum)):
         theirs = partial(_torch_named, sign.__name__)
-        yield case(op, "combine", TRIAD, partial(_sets, shape, shape), combine(op), theirs)
+        yield case(op, "combine", TRIAD, _sets(shape, shape), combine(op), theirs)
     for name, other in (("row", (c,)), ("column", (n, 1))):
         yield case(
             f"multiply by a {name}",
             "combine",
             COPY,
-            partial(_sets, shape, other),
+            _sets(shape, other),
             combine("multiply"),
             lambda a, b: a * b,
         )
@@ -89,7 +82,7 @@ def cases(sizes: Sizes) -> Iterator[Case]:
             f"gradients of a product with a {name}",
             "combine_backward",
             TRIAD,
-            partial(_sets, shape, other, shape),
+            _sets(shape, other, shape),
             backward("multiply"),
             lambda a, b, dy, axis=axis: (dy * b, (dy * a).sum(axis, keepdim=axis == 1)),
         )
@@ -97,7 +90,7 @@ def cases(sizes: Sizes) -> Iterator[Case]:
         "scaled copy into columns",
         "scaled_copy",
         COPY,
-        partial(_sets, shape, (n, 2 * c)),
+        _sets(shape, (n, 2 * c)),
         lambda x, whole: kernels.scaled_copy(x, 0.5, out=whole[:, c:]),
         lambda x, whole: whole[:, c:].copy_(x).mul_(0.5),
     )
@@ -106,7 +99,7 @@ def cases(sizes: Sizes) -> Iterator[Case]:
             f"sum over axis {axis}",
             "scaled_sum",
             READ,
-            partial(_sets, shape),
+            _sets(shape),
             lambda x, kept=kept: kernels.scaled_sum(x, shape=kept),
             lambda x, axis=axis: x.sum(axis, keepdim=True),
         )
@@ -114,7 +107,7 @@ def cases(sizes: Sizes) -> Iterator[Case]:
         "embedding",
         "embedding",
         COPY,
-        partial(_indices, shape),
+        _indices(shape),
         lambda index, table, dy: kernels.embedding(index, table),
         lambda index, table, dy: table[index],
     )
@@ -122,7 +115,7 @@ def cases(sizes: Sizes) -> Iterator[Case]:
         "gradient of an embedding",
         "embedding_backward",
         TRIAD,
-        partial(_indices, shape),
+        _indices(shape),
         lambda index, table, dy: kernels.embedding_backward(index, dy, n),
         lambda index, table, dy: _added_up(index, dy),
     )

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 
-from onepass.bench.cases import FLOAT, Array, Case, Contender, Prepared, Work
+from onepass.bench.cases import Array, Case, Contender, Prepared, Work
 from onepass.bench.families.networks import CHECKED_STEPS, Network, OurTraining, changes
 from onepass.bench.families.prediction import prepare as prepare_prediction
 from onepass.bench.families.rival_training import trainings
@@ -18,10 +18,10 @@ _STATES = {"sgd": 0, "adam": 2, "adamw": 2}
 _TOLERANCE = 1e-2
 
 
-def _training_work(network: Network, batch: int, optimizer: str) -> tuple[Work, ...]:
+def _training_work(sizes: Sizes, network: Network, batch: int, optimizer: str) -> tuple[Work, ...]:
     """Products at peak, then the update at bandwidth; activations and feeding are not counted."""
     stream = Stream(1, 1 + _STATES[optimizer], 0)
-    update = FLOAT * network.parameters
+    update = sizes.itemsize * network.parameters
     return (
         Work(network.training_flops(batch), 0.0, 0, READ),
         Work(0.0, update * stream.accesses, update * stream.arrays, stream),
@@ -61,12 +61,12 @@ def _epoch(network: Network, samples: int, batch: int) -> Prepared:
 def cases(sizes: Sizes) -> Iterator[Case]:
     """Training steps, predictions, the epoch."""
     networks = {
-        "M1": Network(sizes.m1),
-        "M2": Network(sizes.m2, normalizes=True),
-        "M3": Network(sizes.m3, drops=0.2),
-        "M4": Network(sizes.m4, classifies=False),
-        "M5": Network(sizes.m5, classifies=False),
-        "M6": Network(sizes.m6, "gelu", classifies=False),
+        "M1": Network(sizes.m1, dtype=sizes.dtype),
+        "M2": Network(sizes.m2, normalizes=True, dtype=sizes.dtype),
+        "M3": Network(sizes.m3, drops=0.2, dtype=sizes.dtype),
+        "M4": Network(sizes.m4, classifies=False, dtype=sizes.dtype),
+        "M5": Network(sizes.m5, classifies=False, dtype=sizes.dtype),
+        "M6": Network(sizes.m6, "gelu", classifies=False, dtype=sizes.dtype),
     }
     for name, batch, optimizer, steps in sizes.training:
         network = networks[name]
@@ -74,25 +74,27 @@ def cases(sizes: Sizes) -> Iterator[Case]:
             f"{name} train b{batch} {optimizer}",
             "training",
             (f"train:{name}",),
-            _training_work(network, batch, optimizer),
+            _training_work(sizes, network, batch, optimizer),
             partial(_training, network, batch, optimizer, steps),
             tolerance=_TOLERANCE,
             units=max(steps, CHECKED_STEPS),
         )
     network = networks["M1"]
     for rows in sizes.predictions:
-        traffic = FLOAT * (network.parameters + rows * (network.widths[0] + network.widths[-1]))
+        traffic = sizes.itemsize * (
+            network.parameters + rows * (network.widths[0] + network.widths[-1])
+        )
         yield Case(
             f"M1 predict {rows}",
             "prediction",
             ("predict:M1",),
             (Work(2.0 * rows * network.weights, traffic, traffic, READ),),
             partial(prepare_prediction, network, rows),
-            tolerance=1e-5,
+            tolerance=sizes.rounding(1e-5),
         )
     batch = 32
     steps = -(-sizes.epoch // batch)
-    update = FLOAT * network.parameters
+    update = sizes.itemsize * network.parameters
     yield Case(
         f"M1 fit epoch of {sizes.epoch} b{batch} sgd",
         "training",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import cycle, pairwise
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 import onepass
 from onepass import _core, optimizers
 from onepass.bench.cases import Array
-from onepass.bench.families.data import SETS, generator
+from onepass.bench.families.data import SETS, Draw
 from onepass.engine.feeding import Feed
 from onepass.engine.replay import Pass, batches
 
@@ -43,6 +44,7 @@ class Network:
         linear and the loss the mean squared error
     normalizes : whether the input and the values of hidden layers go through a batch norm
     drops : rate of the dropout before each layer; results are compared without it
+    dtype : of parameters and data
     """
 
     widths: tuple[int, ...]
@@ -50,6 +52,7 @@ class Network:
     classifies: bool = True
     normalizes: bool = False
     drops: float = 0.0
+    dtype: str = "float32"
 
     @property
     def weights(self) -> int:
@@ -69,29 +72,31 @@ class Network:
 
     def data(self, samples: int) -> tuple[Array, Array]:
         """Return random inputs and targets."""
-        rng = generator()
-        x = rng.random((samples, self.widths[0]), np.float32)
+        draw = Draw(self.dtype)
+        x = draw.uniform(samples, self.widths[0])
         if self.classifies:
-            return x, rng.integers(0, self.widths[-1], samples).astype(np.int32)
-        return x, rng.random((samples, self.widths[-1]), np.float32)
+            return x, draw.indices(samples, self.widths[-1]).astype(np.int32)
+        return x, draw.uniform(samples, self.widths[-1])
 
     def model(self) -> onepass.Sequential:
         """Return a new model, not compiled."""
-        layers: list[Any] = [onepass.Input((self.widths[0],))]
-        norm = onepass.layers.BatchNormalization
-        layers += [norm()] * self.normalizes
+        layers: list[Any] = [onepass.Input((self.widths[0],), dtype=self.dtype)]
+        norm = partial(onepass.layers.BatchNormalization, dtype=self.dtype)
+        dense = partial(onepass.layers.Dense, dtype=self.dtype)
+        if self.normalizes:
+            layers.append(norm())
         for width in self.widths[1:-1]:
             layers += self._dropout()
-            layers.append(onepass.layers.Dense(width, activation=self.activation))
+            layers.append(dense(width, activation=self.activation))
             if self.normalizes:
                 layers.append(norm())
         last = "softmax" if self.classifies else "linear"
         layers += self._dropout()
-        layers.append(onepass.layers.Dense(self.widths[-1], activation=last))
+        layers.append(dense(self.widths[-1], activation=last))
         return onepass.Sequential(layers)
 
     def _dropout(self) -> list[Any]:
-        return [onepass.layers.Dropout(self.drops)] if self.drops else []
+        return [onepass.layers.Dropout(self.drops, dtype=self.dtype)] if self.drops else []
 
     def compiled(self, optimizer: str) -> onepass.Sequential:
         """Return a new model ready to train, in torch's convention so that both can be equal."""
@@ -116,15 +121,15 @@ class OurTraining:
         self._feed = Feed([(x, 1.0), (y, 1.0)], len(x))
         self._plan = self.model.plan_for("train")
         self._steps = batches(len(x), batch)
-        rng = generator(2)
-        self.orders = [rng.permutation(len(x)) for _ in range(SETS)]
+        draw = Draw(network.dtype, 2)
+        self.orders = [draw.order(len(x)) for _ in range(SETS)]
         self._next = cycle(self.orders).__next__
         self._gather = self._gather_plan(network)
 
     @staticmethod
     def _gather_plan(network: Network) -> _core.Plan:
         """Return a plan that gathers the batches of the training plan and does nothing else."""
-        plan = _core.Plan(False)
+        plan = _core.Plan(network.dtype == "float64")
         first, last = network.widths[0], network.widths[-1]
         plan.gather(0, plan.rows_buffer(first, first, 1))
         targets = plan.index_buffer(1) if network.classifies else plan.rows_buffer(last, last, 1)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cache, partial
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -15,8 +15,8 @@ import numpy as np
 from onepass import optimizers
 from onepass._formulas import RULES, Rule
 from onepass.bench import rivals
-from onepass.bench.cases import FLOAT, Array, Case, Contender, Prepared, Work
-from onepass.bench.families.data import generator, normal
+from onepass.bench.cases import Array, Case, Contender, Prepared, Work
+from onepass.bench.families.data import Draw, drawn
 from onepass.bench.limits import Stream
 from onepass.bench.sizes import Sizes
 from onepass.optimizers import Optimizer
@@ -95,11 +95,10 @@ def _make_ours(cls: type[Optimizer], options: Mapping[str, Any]) -> Optimizer:
         return cls(learning_rate=_RATE, **options)
 
 
-def _prepare(rule: Rule, shapes: Sequence[tuple[int, ...]]) -> Prepared:
+def _prepare(draw: Draw, rule: Rule, shapes: Sequence[tuple[int, ...]]) -> Prepared:
     cls, options = _by_rule()[rule.name]
-    rng = generator()
-    initial = [normal(rng, *shape) * np.float32(0.05) for shape in shapes]
-    gradients = [normal(rng, *shape) * np.float32(0.5) for shape in shapes]
+    initial = [0.05 * draw.normal(*shape) for shape in shapes]
+    gradients = [0.5 * draw.normal(*shape) for shape in shapes]
 
     parameters = [p.copy() for p in initial]
     own = _make_ours(cls, options)
@@ -161,12 +160,15 @@ def cases(sizes: Sizes) -> Iterator[Case]:
                 continue  # the rule leaves all of them to another one
             flops = _product_flops(own, shapes)
             stream = Stream(1, 1 + _states(own, largest), 0)
-            traffic, held = FLOAT * count * stream.accesses, FLOAT * count * stream.arrays
+            traffic, held = (
+                sizes.itemsize * count * stream.accesses,
+                sizes.itemsize * count * stream.arrays,
+            )
             yield Case(
                 f"{rule.name} step {label}",
                 "optimizers",
                 (f"rule:{rule.name}",),
                 (Work(flops, traffic, held, stream),),
-                partial(_prepare, rule, shapes),
-                tolerance=_TOLERANCE if flops == 0.0 else _BFLOAT16_TOLERANCE,
+                drawn(sizes.dtype, _prepare, rule, shapes),
+                tolerance=_BFLOAT16_TOLERANCE if flops else sizes.rounding(_TOLERANCE),
             )

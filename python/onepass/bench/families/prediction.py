@@ -12,7 +12,7 @@ import numpy as np
 from onepass import config
 from onepass.bench import rivals
 from onepass.bench.cases import Array, Contender, Prepared
-from onepass.bench.families.data import SETS, generator, in_turn
+from onepass.bench.families.data import SETS, Draw, in_turn
 from onepass.bench.families.networks import Network
 from onepass.bench.families.rival_training import jax_forward, torch_module
 
@@ -50,16 +50,21 @@ def _sklearn(network: Network, weights: Sequence[Array]) -> Predict:
     model = rivals.sklearn_networks().MLPClassifier(hidden_layer_sizes=network.widths[1:-1])
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        x = generator().random((len(classes), network.widths[0]), np.float32)
+        x = Draw(network.dtype).uniform(len(classes), network.widths[0])
         model.partial_fit(x, classes, classes=classes)
     model.coefs_, model.intercepts_ = list(weights[0::2]), list(weights[1::2])
     predict: Predict = model.predict_proba
     return predict
 
 
+def _onnx_type(dtype: str) -> Any:
+    kinds = rivals.onnx().TensorProto
+    return {"float32": kinds.FLOAT, "float64": kinds.DOUBLE}[dtype]
+
+
 def _onnx_graph(network: Network, weights: Sequence[Array]) -> Any:
     onnx = rivals.onnx()
-    helper, floats = onnx.helper, onnx.TensorProto.FLOAT
+    helper, floats = onnx.helper, _onnx_type(network.dtype)
     nodes, last = [], len(weights) // 2 - 1
     for at in range(last + 1):
         given = [f"x{at}", f"w{2 * at}", f"w{2 * at + 1}"]
@@ -108,7 +113,7 @@ def _contender(name: str, predict: Predict, sets: Sequence[Any]) -> Contender:
 def prepare(network: Network, rows: int) -> Prepared:
     """Return a prediction of so many rows; rivals have their inputs in their own arrays."""
     model = network.model()
-    rng = generator()
-    sets = [rng.random((rows, network.widths[0]), np.float32) for _ in range(SETS)]
+    draw = Draw(network.dtype)
+    sets = [draw.uniform(rows, network.widths[0]) for _ in range(SETS)]
     others = list(_rivals(network, model.get_weights(), sets))
     return Prepared(_contender("onepass", model.predict, sets), others)

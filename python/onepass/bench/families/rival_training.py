@@ -11,7 +11,7 @@ import numpy as np
 
 from onepass.bench import rivals
 from onepass.bench.cases import Array, Contender
-from onepass.bench.families.data import generator
+from onepass.bench.families.data import Draw
 from onepass.bench.families.networks import CHECKED_STEPS, CLASSES, OPTIONS, RATES, Network, changes
 
 _TORCH_ACTIVATIONS = {"relu": "ReLU", "gelu": "GELU"}
@@ -224,8 +224,8 @@ def trainings(
 
 
 def _shuffler(training: TorchTraining | JaxTraining, samples: int) -> Callable[[], Any]:
-    rng = generator(3)
-    return lambda: training.given(rng.permutation(samples))
+    draw = Draw("float32", 3)
+    return lambda: training.given(draw.order(samples))
 
 
 def _contender(
