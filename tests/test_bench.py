@@ -39,10 +39,13 @@ from onepass.bench.sizes import Sizes
 
 TINY = Sizes(
     products=((5, 7, 3), (4, 33, 70)),
-    tensors={"tiny": ((3, 5), (5,)), "odd": ((67,),)},
-    pieces={"cut": ((7,), (3, 2))},
-    rows=(4, 17),
+    rows=((4, 17),),
     normalized=((4, 17), (9, 5)),
+    pairs=((4, 17),),
+    tensors={"tiny": ((3, 5), (5,)), "odd": ((67,),)},
+    elements=(110,),
+    cuts=((110, 1), (55, 3)),
+    swept=("*",),
     m1=(12, 9, 6, 4),
     m2=(12, 9, 6, 4),
     m3=(12, 9, 7, 4),
@@ -60,8 +63,9 @@ TINY = Sizes(
         ("M6", 8, "adamw", 3),
     ),
     predictions=(1, 5),
+    gathered=(5,),
     samples=64,
-    epoch=100,
+    epochs=(100,),
 )
 
 CASES = [case for dtype in ("float32", "float64") for case in all_cases(replace(TINY, dtype=dtype))]

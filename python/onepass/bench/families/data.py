@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from itertools import cycle
 from typing import Any, TypeVar
@@ -9,12 +10,27 @@ from typing import Any, TypeVar
 import numpy as np
 
 from onepass.bench import rivals
-from onepass.bench.cases import Array, Contender, Prepared
+from onepass.bench.cases import Array, Contender, Prepared, Work
+from onepass.bench.limits import Stream
+from onepass.bench.sizes import Sizes
 from onepass.engine.storage import allocate
 
 T = TypeVar("T")
 
 SETS = 4
+LARGE = 1 << 20  # elements of an array
+
+
+def sets_for(*shape: int) -> int:
+    """Return how many sets of data calls go through: a large one fills the caches by itself."""
+    return SETS if math.prod(shape) < LARGE else 1
+
+
+def streaming(sizes: Sizes, stream: Stream, *shape: int) -> tuple[Work, ...]:
+    """Return the work of one pass over arrays of this shape, as many as the stream has."""
+    array = sizes.itemsize * math.prod(shape)
+    held = sets_for(*shape) * stream.arrays * array
+    return (Work(0.0, stream.accesses * array, held, stream),)
 
 
 class Draw:
@@ -57,9 +73,11 @@ class Draw:
         return self.rng.permutation(samples)
 
 
-def drawn(dtype: str, prepare: Callable[..., Prepared], *given: Any) -> Callable[[], Prepared]:
+def drawn(
+    dtype: str, prepare: Callable[..., Prepared], *given: Any, **named: Any
+) -> Callable[[], Prepared]:
     """Return a call of ``prepare(draw, *given)`` that draws the same data each time."""
-    return lambda: prepare(Draw(dtype), *given)
+    return lambda: prepare(Draw(dtype), *given, **named)
 
 
 def as_stored(array: Array) -> Array:

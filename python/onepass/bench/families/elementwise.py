@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,8 +17,16 @@ from onepass import kernels
 from onepass._checks import HYPER_RANGES
 from onepass._formulas import ACTIVATIONS, LOSSES, Activation, Loss
 from onepass.bench import rivals
-from onepass.bench.cases import Array, Case, Contender, Prepared, Work
-from onepass.bench.families.data import SETS, Draw, contender, drawn, in_turn, tensors
+from onepass.bench.cases import Array, Case, Contender, Prepared
+from onepass.bench.families.data import (
+    Draw,
+    contender,
+    drawn,
+    in_turn,
+    sets_for,
+    streaming,
+    tensors,
+)
 from onepass.bench.limits import COPY, TRIAD, Stream
 from onepass.bench.sizes import Sizes
 
@@ -74,7 +83,7 @@ def _torch_loss(entry: Loss) -> Function | None:
 
 
 def _forward(draw: Draw, ours: Function, theirs: Function | None, shape: Shape) -> Prepared:
-    sets = [(draw.normal(*shape),) for _ in range(SETS)]
+    sets = [(draw.normal(*shape),) for _ in range(sets_for(*shape))]
     own = contender("onepass", ours, sets)
     if theirs is None:
         return Prepared(own)
@@ -97,7 +106,7 @@ def _backward(
     draw: Draw, forward: Function, ours: Function, theirs: Function | None, shape: Shape
 ) -> Prepared:
     """``ours(y, dy, x)`` beside autograd through ``theirs(x)``."""
-    inputs = [(draw.normal(*shape), draw.normal(*shape)) for _ in range(SETS)]
+    inputs = [(draw.normal(*shape), draw.normal(*shape)) for _ in range(sets_for(*shape))]
     own = contender("onepass", ours, [(forward(x), dy, x) for x, dy in inputs])
     return Prepared(own, [] if theirs is None else [_autograd(theirs, inputs)])
 
@@ -113,7 +122,7 @@ def _activation(draw: Draw, entry: Activation, shape: Shape, backward: bool) -> 
     theirs = _torch_activation(entry)
     if backward and entry.name == "linear" and (torch := rivals.torch()) is not None:
         # Through autograd nothing would be done at all; ours makes a new array.
-        sets = [(x, x, x) for x in (draw.normal(*shape) for _ in range(SETS))]
+        sets = [(x, x, x) for x in (draw.normal(*shape) for _ in range(sets_for(*shape)))]
         copied = contender("torch", torch.clone, [whole[:1] for whole in tensors(sets)])
         return Prepared(contender("onepass", derivative, sets), [copied])
     if backward:
@@ -138,14 +147,16 @@ def _glu(draw: Draw, shape: Shape, backward: bool) -> Prepared:
     theirs = None if torch is None else torch.nn.functional.glu
     if not backward:
         return _forward(draw, kernels.glu, theirs, (rows, 2 * cols))
-    inputs = [(draw.normal(rows, 2 * cols), draw.normal(rows, cols)) for _ in range(SETS)]
+    inputs = [
+        (draw.normal(rows, 2 * cols), draw.normal(rows, cols)) for _ in range(sets_for(*shape))
+    ]
     own = contender("onepass", kernels.glu_backward, inputs)
     return Prepared(own, [] if theirs is None else [_autograd(theirs, inputs)])
 
 
 def _dropout(draw: Draw, shape: Shape) -> Prepared:
     """Masks are everybody's own: what must be equal is the share that is kept, and the mean."""
-    sets = [(draw.uniform(*shape) + 0.5,) for _ in range(SETS)]
+    sets = [(draw.uniform(*shape) + 0.5,) for _ in range(sets_for(*shape))]
 
     def dropping(name: str, function: Function, sets: Sequence[tuple[Any, ...]]) -> Contender:
         def result() -> list[Array]:
@@ -165,7 +176,7 @@ def _dropout(draw: Draw, shape: Shape) -> Prepared:
 def _loss_data(draw: Draw, entry: Loss, shape: Shape) -> list[tuple[Array, Array]]:
     """Sets of (prediction, target) of the kind that the loss reads."""
     sets = []
-    for _ in range(SETS):
+    for _ in range(sets_for(*shape)):
         prediction = draw.normal(*shape)
         target = draw.normal(*shape) if entry.prediction == "linear" else None
         if entry.prediction == "probability":
@@ -204,60 +215,54 @@ def _loss(draw: Draw, entry: Loss, shape: Shape) -> Prepared:
     return Prepared(own, [contender("torch", value_and_gradient, their_sets)])
 
 
+# Name, stream, what is covered, prepare(draw, shape) and tolerance; None where masks differ.
+Kind = tuple[str, Stream, tuple[str, ...], Callable[..., Prepared], float | None]
+
+
+def _passes(sizes: Sizes, backward: bool) -> Iterator[Kind]:
+    """Yield what there is in one direction."""
+    direction, suffix = ("backward", "_backward") if backward else ("forward", "")
+    usual = sizes.rounding(1e-5)
+    for entry in ACTIVATIONS.values():
+        stream = Stream(3, 0, 1) if backward and entry.needs_input else TRIAD
+        moved = backward and entry.name != "linear"  # which is a copy, both ways
+        single = backward and entry.name in _FLOAT32_DERIVATIVES
+        yield (
+            f"{entry.name} {direction}",
+            stream if moved else COPY,
+            (f"activation:{entry.name}", f"kernel:activation_{direction}"),
+            partial(_activation, entry=entry, backward=backward),
+            1e-5 if single else usual,
+        )
+    for name in ("softmax", "log_softmax", "sparsemax"):
+        prepare = partial(_rowwise, name=name, backward=backward)
+        stream = TRIAD if backward else COPY
+        yield f"{name} {direction}", stream, (f"kernel:{name}{suffix}",), prepare, usual
+    stream = Stream(3, 0, 1) if backward else Stream(2, 0, 1)
+    prepare = partial(_glu, backward=backward)
+    yield f"glu {direction}", stream, (f"kernel:glu{suffix}",), prepare, usual
+
+
+def _losses(sizes: Sizes) -> Iterator[Kind]:
+    for loss in LOSSES.values():
+        covers = f"loss:{loss.name}", "kernel:loss"
+        yield loss.name, TRIAD, covers, partial(_loss, entry=loss), sizes.rounding(2e-5)
+
+
 def cases(sizes: Sizes) -> Iterator[Case]:
     """Forward and backward of each activation, value with gradient of each loss."""
-    shape = sizes.rows
-    array = sizes.itemsize * shape[0] * shape[1]
-    label = f"{shape[0]}x{shape[1]}"
-
-    def work(stream: Stream) -> tuple[Work, ...]:
-        return (Work(0.0, stream.accesses * array, SETS * stream.arrays * array, stream),)
-
-    for backward in (False, True):
-        kernel = "activation_backward" if backward else "activation_forward"
-        for entry in ACTIVATIONS.values():
-            stream = Stream(3, 0, 1) if backward and entry.needs_input else TRIAD
-            moved = backward and entry.name != "linear"  # which is a copy, both ways
+    dropping: Kind = ("dropout", COPY, ("kernel:dropout",), _dropout, None)
+    kinds = *_passes(sizes, False), *_passes(sizes, True), dropping, *_losses(sizes)
+    for name, stream, covers, prepare, tolerance in kinds:
+        for place in sizes.kernels(name):
+            deviations = 5.0 / math.sqrt(max(1, place.size))  # 7 of the share that is kept
             yield Case(
-                f"{entry.name} {'backward' if backward else 'forward'} {label}",
+                f"{name} {place.label}",
                 "elementwise",
-                (f"activation:{entry.name}", f"kernel:{kernel}"),
-                work(stream if moved else COPY),
-                drawn(sizes.dtype, _activation, entry, shape, backward),
-                1e-5 if backward and entry.name in _FLOAT32_DERIVATIVES else sizes.rounding(1e-5),
+                covers,
+                streaming(sizes, stream, *place.shape),
+                drawn(sizes.dtype, prepare, shape=place.shape),
+                deviations if tolerance is None else tolerance,
+                series=place.series,
+                size=place.size,
             )
-        direction, suffix = ("backward", "_backward") if backward else ("forward", "")
-        for name in ("softmax", "log_softmax", "sparsemax"):
-            yield Case(
-                f"{name} {direction} {label}",
-                "elementwise",
-                (f"kernel:{name}{suffix}",),
-                work(TRIAD if backward else COPY),
-                drawn(sizes.dtype, _rowwise, name, shape, backward),
-                sizes.rounding(1e-5),
-            )
-        yield Case(
-            f"glu {direction} {label}",
-            "elementwise",
-            (f"kernel:glu{suffix}",),
-            work(Stream(3, 0, 1) if backward else Stream(2, 0, 1)),
-            drawn(sizes.dtype, _glu, shape, backward),
-            sizes.rounding(1e-5),
-        )
-    yield Case(
-        f"dropout {label}",
-        "elementwise",
-        ("kernel:dropout",),
-        work(COPY),
-        drawn(sizes.dtype, _dropout, shape),
-        tolerance=5.0 / math.sqrt(max(1, shape[0] * shape[1])),  # 7 standard deviations
-    )
-    for loss in LOSSES.values():
-        yield Case(
-            f"{loss.name} {label}",
-            "elementwise",
-            (f"loss:{loss.name}", "kernel:loss"),
-            work(TRIAD),
-            drawn(sizes.dtype, _loss, loss, shape),
-            tolerance=sizes.rounding(2e-5),
-        )

@@ -6,11 +6,10 @@ Nothing here names a rule: optimizers are found by the rule they run, torch's by
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any
-
-import numpy as np
 
 from onepass import optimizers
 from onepass._formulas import RULES, Rule
@@ -18,7 +17,7 @@ from onepass.bench import rivals
 from onepass.bench.cases import Array, Case, Contender, Prepared, Work
 from onepass.bench.families.data import Draw, drawn
 from onepass.bench.limits import Stream
-from onepass.bench.sizes import Sizes
+from onepass.bench.sizes import Sizes, elements_of
 from onepass.optimizers import Optimizer
 
 _RATE = 1e-3
@@ -146,29 +145,25 @@ def _product_flops(own: Optimizer, shapes: Sequence[tuple[int, ...]]) -> float:
 
 
 def cases(sizes: Sizes) -> Iterator[Case]:
-    """Each rule on each set of tensors, and some on tensors that are cut to pieces."""
-    some = [RULES[name] for name in sizes.rules_of_pieces]
-    sets = [(label, shapes, list(RULES.values())) for label, shapes in sizes.tensors.items()]
-    sets += [(label, shapes, some) for label, shapes in sizes.pieces.items()]
-    for label, shapes, rules in sets:
-        count = sum(int(np.prod(shape)) for shape in shapes)
-        largest = max(shapes, key=np.prod)
-        for rule in rules:
-            cls, options = _by_rule()[rule.name]
-            own = _make_ours(cls, options)
+    """Each rule on each set of tensors, and some at more sizes."""
+    for rule in RULES.values():
+        cls, options = _by_rule()[rule.name]
+        own = _make_ours(cls, options)
+        for place in sizes.steps(f"{rule.name} step"):
+            shapes = place.shapes
             if all(own.group_of(shape) for shape in shapes):
                 continue  # the rule leaves all of them to another one
             flops = _product_flops(own, shapes)
-            stream = Stream(1, 1 + _states(own, largest), 0)
-            traffic, held = (
-                sizes.itemsize * count * stream.accesses,
-                sizes.itemsize * count * stream.arrays,
-            )
+            stream = Stream(1, 1 + _states(own, max(shapes, key=math.prod)), 0)
+            array = sizes.itemsize * elements_of(shapes)
+            work = Work(flops, array * stream.accesses, array * stream.arrays, stream)
             yield Case(
-                f"{rule.name} step {label}",
+                f"{rule.name} step {place.label}",
                 "optimizers",
                 (f"rule:{rule.name}",),
-                (Work(flops, traffic, held, stream),),
+                (work,),
                 drawn(sizes.dtype, _prepare, rule, shapes),
+                series=place.series,
+                size=place.size,
                 tolerance=_BFLOAT16_TOLERANCE if flops else sizes.rounding(_TOLERANCE),
             )

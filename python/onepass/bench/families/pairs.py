@@ -49,13 +49,15 @@ def _circle(draw: Draw, shape: tuple[int, int]) -> Prepared:
 
 def cases(sizes: Sizes) -> Iterator[Case]:
     """The circle loss of a batch with its gradient."""
-    rows, cols = sizes.rows[0], min(sizes.rows[1], 64)
-    array, pairs = sizes.itemsize * rows * cols, rows * rows
-    yield Case(
-        f"circle {rows}x{cols}",
-        "pairs",
-        ("kernel:circle",),
-        (Work(4.0 * pairs * cols, 2 * array, 2 * SETS * array, READ),),
-        drawn(sizes.dtype, _circle, (rows, cols)),
-        sizes.rounding(1e-4),
-    )
+    for rows, cols in sizes.pairs:
+        array, pairs = sizes.itemsize * rows * cols, rows * rows
+        yield Case(
+            f"circle {rows}x{cols}",
+            "pairs",
+            ("kernel:circle",),
+            (Work(4.0 * pairs * cols, 2 * array, 2 * SETS * array, READ),),
+            drawn(sizes.dtype, _circle, (rows, cols)),
+            sizes.rounding(1e-4),
+            series=f"circle of {cols} columns",
+            size=rows,
+        )

@@ -125,7 +125,7 @@ def _prepare_backward(draw: Draw, n: int, i: int, o: int) -> Prepared:
 
 
 def cases(sizes: Sizes) -> Iterator[Case]:
-    """The products alone at every size, and one whole backward pass."""
+    """The products alone at every size, and whole backward passes of the first layer."""
     streams = {"dense_forward": READ, "dense_backward_weights": COPY, "dense_backward_input": READ}
     for n, i, o in sizes.products:
         traffic = sizes.itemsize * (n * i + i * o + n * o + o)
@@ -137,14 +137,20 @@ def cases(sizes: Sizes) -> Iterator[Case]:
                 (Work(2.0 * n * i * o, traffic, traffic, stream),),
                 drawn(sizes.dtype, _prepare, kernel, n, i, o),
                 tolerance=sizes.rounding(1e-5),
+                series=f"{kernel} {i}x{o}",
+                size=n,
             )
-    n, i, o = sizes.products[0]
-    traffic = sizes.itemsize * (2 * n * i + 2 * i * o + 2 * n * o + o)
-    yield Case(
-        f"dense_backward relu {n}x{i}x{o}",
-        "products",
-        ("kernel:dense_backward",),
-        (Work(4.0 * n * i * o, traffic, traffic, TRIAD),),
-        drawn(sizes.dtype, _prepare_backward, n, i, o),
-        tolerance=sizes.rounding(1e-5),
-    )
+    for n, i, o in sizes.products:
+        if (i, o) != sizes.products[0][1:]:
+            continue
+        traffic = sizes.itemsize * (2 * n * i + 2 * i * o + 2 * n * o + o)
+        yield Case(
+            f"dense_backward relu {n}x{i}x{o}",
+            "products",
+            ("kernel:dense_backward",),
+            (Work(4.0 * n * i * o, traffic, traffic, TRIAD),),
+            drawn(sizes.dtype, _prepare_backward, n, i, o),
+            tolerance=sizes.rounding(1e-5),
+            series=f"dense_backward relu {i}x{o}",
+            size=n,
+        )

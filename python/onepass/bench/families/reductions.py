@@ -11,9 +11,9 @@ import numpy as np
 from onepass import kernels
 from onepass.bench import rivals
 from onepass.bench.cases import Array, Case, Contender, Prepared, Work
-from onepass.bench.families.data import SETS, Draw, contender, drawn
+from onepass.bench.families.data import Draw, contender, drawn, sets_for, streaming
 from onepass.bench.limits import COPY, READ, Stream
-from onepass.bench.sizes import Sizes
+from onepass.bench.sizes import Place, Sizes, elements_of
 
 Function = Callable[..., Any]
 
@@ -96,7 +96,7 @@ def _gather(draw: Draw, rows: int, width: int, samples: int, count: int) -> Prep
 
 def _accuracy(draw: Draw, shape: tuple[int, int]) -> Prepared:
     sets = []
-    for _ in range(SETS):
+    for _ in range(sets_for(*shape)):
         target, other = draw.normal(*shape), draw.normal(*shape)
         right = draw.coins(shape[0], 1) == 1.0
         sets.append((target, np.where(right, target, other)))
@@ -107,10 +107,10 @@ def _accuracy(draw: Draw, shape: tuple[int, int]) -> Prepared:
     return _prepare(kernels.row_accuracy, theirs, sets)
 
 
-def _counted(draw: Draw, shape: tuple[int, int], kernel: str) -> Prepared:
+def _counted(draw: Draw, kernel: str, shape: tuple[int, int]) -> Prepared:
     """Counts at 200 thresholds, or sums of columns; nobody else has them in one pass."""
     sets = []
-    for _ in range(SETS):
+    for _ in range(sets_for(*shape)):
         target = draw.coins(*shape)
         sets.append((target, draw.uniform(*shape)))
     if kernel == "column_sums":
@@ -118,8 +118,9 @@ def _counted(draw: Draw, shape: tuple[int, int], kernel: str) -> Prepared:
     return _prepare(lambda y, p: kernels.confusion_counts(y, p, 200), None, sets)
 
 
-def _sum(draw: Draw, size: int) -> Prepared:
-    sets = [(draw.normal(size), draw.uniform(size)) for _ in range(SETS)]
+def _sum(draw: Draw, shape: tuple[int, int]) -> Prepared:
+    size = elements_of([shape])
+    sets = [(draw.normal(size), draw.uniform(size)) for _ in range(sets_for(size))]
 
     def theirs(values: Any, weights: Any) -> tuple[float, float]:
         return float(values @ weights), float(weights.sum())
@@ -127,71 +128,58 @@ def _sum(draw: Draw, size: int) -> Prepared:
     return _prepare(kernels.weighted_sum, theirs, sets)
 
 
+def _gathering(sizes: Sizes) -> Iterator[Case]:
+    width, count = sizes.m1[0], 64
+    for rows in sizes.gathered:
+        samples = max(sizes.samples, rows)
+        held = sizes.itemsize * width * min(samples, rows * count)
+        yield Case(
+            f"gather_rows {rows}x{width}",
+            "reductions",
+            ("kernel:gather_rows",),
+            (Work(0.0, 2 * sizes.itemsize * rows * width, held, COPY),),
+            drawn(sizes.dtype, _gather, rows, width, samples, count),
+            0.0,
+            series=f"gather_rows of {width} columns",
+            size=rows,
+        )
+
+
 def cases(sizes: Sizes) -> Iterator[Case]:
-    """Each kernel of this kind once or twice."""
+    """Norms and clips of sets of tensors, gathered rows, and what reads rows of numbers."""
 
-    def case(name: str, kernel: str, work: Work, prepare: Function, tolerance: float) -> Case:
+    def case(name: str, place: Place, work: tuple[Work, ...], tolerance: float, *how: Any) -> Case:
         return Case(
-            name, "reductions", (f"kernel:{kernel}",), (work,), prepare, sizes.rounding(tolerance)
+            f"{name} {place.label}",
+            "reductions",
+            (f"kernel:{name}",),
+            work,
+            drawn(sizes.dtype, *how),
+            sizes.rounding(tolerance),
+            series=place.series,
+            size=place.size,
         )
 
-    for label, shapes in sizes.tensors.items():
-        size = sizes.itemsize * sum(int(np.prod(shape)) for shape in shapes)
-        yield case(
-            f"global_norm {label}",
-            "global_norm",
-            Work(0.0, size, size, READ),
-            drawn(sizes.dtype, _norm, shapes),
-            1e-4,
-        )
-    label, shapes = next(iter(sizes.tensors.items()))
-    size = sizes.itemsize * sum(int(np.prod(shape)) for shape in shapes)
-    for kernel, stream in (
-        ("clip_by_global_norm_", READ),
-        ("clip_by_norm_", READ),
-        ("clip_by_value_", Stream(1, 1, 0)),
-    ):
-        yield case(
-            f"{kernel} {label}",
-            kernel,
-            Work(0.0, size if stream == READ else 2 * size, size, stream),
-            drawn(sizes.dtype, _clip, kernel, shapes),
-            1e-5,
-        )
-    width, samples = sizes.m1[0], sizes.samples
-    rows, count = min(32, samples), 64
-    yield case(
-        f"gather_rows {rows}x{width}",
-        "gather_rows",
-        Work(
-            0.0,
-            2 * sizes.itemsize * rows * width,
-            sizes.itemsize * width * min(samples, rows * count),
-            COPY,
-        ),
-        drawn(sizes.dtype, _gather, rows, width, samples, count),
-        0.0,
+    update = Stream(1, 1, 0)
+    of_tensors: tuple[tuple[str, Stream, float, tuple[Any, ...]], ...] = (
+        ("global_norm", READ, 1e-4, (_norm,)),
+        ("clip_by_global_norm_", READ, 1e-5, (_clip, "clip_by_global_norm_")),
+        ("clip_by_norm_", READ, 1e-5, (_clip, "clip_by_norm_")),
+        ("clip_by_value_", update, 1e-5, (_clip, "clip_by_value_")),
     )
-    array, two = sizes.itemsize * sizes.rows[0] * sizes.rows[1], Stream(2, 0, 0)
-    yield case(
-        f"row_accuracy {sizes.rows[0]}x{sizes.rows[1]}",
-        "row_accuracy",
-        Work(0.0, 2 * array, 2 * SETS * array, two),
-        drawn(sizes.dtype, _accuracy, sizes.rows),
-        0.0,
+    for name, stream, tolerance, how in of_tensors:
+        for place in sizes.steps(name):
+            size = sizes.itemsize * elements_of(place.shapes)
+            work = (Work(0.0, stream.accesses * size, size, stream),)
+            yield case(name, place, work, tolerance, *how, place.shapes)
+    yield from _gathering(sizes)
+    of_rows: tuple[tuple[str, float, tuple[Any, ...]], ...] = (
+        ("row_accuracy", 0.0, (_accuracy,)),
+        ("confusion_counts", 0.0, (_counted, "confusion_counts")),
+        ("column_sums", 0.0, (_counted, "column_sums")),
+        ("weighted_sum", 1e-3, (_sum,)),
     )
-    for kernel in ("confusion_counts", "column_sums"):
-        yield case(
-            f"{kernel} {sizes.rows[0]}x{sizes.rows[1]}",
-            kernel,
-            Work(0.0, 2 * array, 2 * SETS * array, two),
-            drawn(sizes.dtype, _counted, sizes.rows, kernel),
-            0.0,
-        )
-    yield case(
-        f"weighted_sum {array // sizes.itemsize}",
-        "weighted_sum",
-        Work(0.0, 2 * array, 2 * SETS * array, two),
-        drawn(sizes.dtype, _sum, array // sizes.itemsize),
-        1e-3,
-    )
+    for name, tolerance, how in of_rows:
+        for place in sizes.kernels(name):
+            read = streaming(sizes, Stream(2, 0, 0), *place.shape)
+            yield case(name, place, read, tolerance, *how, place.shape)

@@ -12,9 +12,9 @@ import numpy as np
 from onepass import kernels
 from onepass.bench import rivals
 from onepass.bench.cases import Array, Case, Contender, Prepared, Work
-from onepass.bench.families.data import SETS, Draw, drawn, in_turn, tensors
+from onepass.bench.families.data import Draw, drawn, in_turn, sets_for, streaming, tensors
 from onepass.bench.limits import COPY, Stream
-from onepass.bench.sizes import Sizes
+from onepass.bench.sizes import Place, Sizes
 
 KEY = (1, 2)
 
@@ -83,7 +83,7 @@ def _noise(
     draw: Draw, ours: Callable[[Array], Array], theirs: Any, shape: tuple[int, int]
 ) -> Prepared:
     """Noise is everybody's own: what must be equal are mean and deviation."""
-    sets = [(draw.uniform(*shape) + 0.5,) for _ in range(SETS)]
+    sets = [(draw.uniform(*shape) + 0.5,) for _ in range(sets_for(*shape))]
 
     def noisy(name: str, function: Callable[..., Any], sets: Any) -> Contender:
         def result() -> list[Array]:
@@ -126,30 +126,31 @@ NOISES: dict[str, tuple[Callable[[Array], Array], Any]] = {
 
 def cases(sizes: Sizes) -> Iterator[Case]:
     """Each kernel of this kind once."""
-    family, shape = "regularizing", sizes.rows
-    label, array = f"{shape[0]}x{shape[1]}", sizes.itemsize * shape[0] * shape[1]
-    yield Case(
-        f"penalty and gradient {label}",
-        family,
-        ("kernel:penalty",),
-        (Work(0.0, 3 * array, 2 * array, Stream(1, 1, 0)),),
-        drawn(sizes.dtype, _penalty, shape),
-        sizes.rounding(1e-4),
-    )
-    yield Case(
-        f"constrain_ columns {label}",
-        family,
-        ("kernel:constrain_",),
-        (Work(0.0, 3 * array, array, Stream(1, 1, 0)),),
-        drawn(sizes.dtype, _constraint, shape),
-        sizes.rounding(1e-5),
-    )
-    for name, (ours, theirs) in NOISES.items():
-        yield Case(
-            f"{name} {label}",
-            family,
-            (f"kernel:{name}",),
-            (Work(0.0, 2 * array, 2 * SETS * array, COPY),),
-            drawn(sizes.dtype, _noise, ours, theirs, shape),
-            8.0 / math.sqrt(max(1, shape[0] * shape[1])),
+
+    def case(
+        name: str, kernel: str, place: Place, work: tuple[Work, ...], tolerance: float, *how: Any
+    ) -> Case:
+        return Case(
+            f"{name} {place.label}",
+            "regularizing",
+            (f"kernel:{kernel}",),
+            work,
+            drawn(sizes.dtype, *how, place.shape),
+            tolerance,
+            series=place.series,
+            size=place.size,
         )
+
+    for name, kernel, arrays, prepare, tolerance in (
+        ("penalty and gradient", "penalty", 2, _penalty, 1e-4),
+        ("constrain_ columns", "constrain_", 1, _constraint, 1e-5),
+    ):
+        for place in sizes.kernels(name):
+            array = sizes.itemsize * place.size
+            work = Work(0.0, 3 * array, arrays * array, Stream(1, 1, 0))
+            yield case(name, kernel, place, (work,), sizes.rounding(tolerance), prepare)
+    for name, both in NOISES.items():
+        for place in sizes.kernels(name):
+            deviations = 8.0 / math.sqrt(max(1, place.size))
+            passed = streaming(sizes, COPY, *place.shape)
+            yield case(name, name, place, passed, deviations, _noise, *both)
