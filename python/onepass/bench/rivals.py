@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import logging
 import os
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -19,6 +20,7 @@ _LIBRARIES = (
     "numpy",
     "torch",
     "jax",
+    "optax",
     "keras",
     "scikit-learn",
     "onnxruntime",
@@ -66,6 +68,19 @@ def jax() -> Any:
     if library is not None and library.config.jax_enable_x64 != wide:
         library.config.update("jax_enable_x64", wide)
     return library
+
+
+def optax() -> Any:
+    """Return the module optax, or None where it or JAX is not installed."""
+    return None if jax() is None else _library("optax")
+
+
+def torch_compiled(function: Any) -> Any:
+    """Return torch's compiled function; its first call compiles, or raises."""
+    os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")  # no pool of processes
+    library = torch()
+    library._logging.set_logs(dynamo=logging.ERROR)  # that records for its profiler are ignored
+    return library.compile(function)
 
 
 def sklearn_networks() -> Any:

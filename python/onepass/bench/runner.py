@@ -115,7 +115,7 @@ class Runner:
 
     def _run(self, case: Case, facts: dict[str, Any]) -> Record:
         prepared = case.prepare()
-        errors = compare(case, prepared)
+        errors, facts["missing"] = compare(prepared)
         equal = {name for name, error in errors.items() if error <= case.tolerance}
         facts["errors"] = errors
         facts["status"] = (

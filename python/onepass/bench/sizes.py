@@ -78,6 +78,7 @@ class Sizes:
     gathered : rows
     epochs : samples
     alone : whether cases that have no size are there
+    compiled : rules whose steps on ``tensors`` are timed beside torch.compile's, too
     """
 
     dtype: str = "float32"
@@ -134,6 +135,7 @@ class Sizes:
     samples: int = 8192
     epochs: tuple[int, ...] = (55_000,)
     alone: bool = True
+    compiled: tuple[str, ...] = ("sgd", "adam")
 
     @property
     def itemsize(self) -> int:

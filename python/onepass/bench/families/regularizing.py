@@ -50,8 +50,8 @@ def _penalty(draw: Draw, shape: tuple[int, int]) -> Prepared:
 
 
 def _constraint(draw: Draw, shape: tuple[int, int]) -> Prepared:
-    """Norms of columns, which a second time are what they should be."""
-    start = draw.normal(*shape)
+    """Norms of columns, all too large, which a second time are what they should be."""
+    start = draw.uniform(*shape) + 1.0
 
     def ours(w: Array) -> None:
         kernels.constrain_(w, "column_norms", high=0.5)
