@@ -75,6 +75,19 @@ def optax() -> Any:
     return None if jax() is None else _library("optax")
 
 
+def keras() -> Any:
+    """Return the module keras on JAX, else on torch, or None where neither or it is missing."""
+    backend = os.environ.get("KERAS_BACKEND")  # read at import
+    backend = backend or ("jax" if jax() else "torch" if torch() else "")
+    if not backend:
+        return None
+    os.environ["KERAS_BACKEND"] = backend
+    library = _library("keras")
+    if library is not None and library.config.floatx() != _dtype:
+        library.config.set_floatx(_dtype)
+    return library
+
+
 def torch_compiled(function: Any) -> Any:
     """Return torch's compiled function; its first call compiles, or raises."""
     os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")  # no pool of processes

@@ -50,6 +50,11 @@ class Draw:
         """Return standard normal numbers."""
         return self.rng.standard_normal(shape, self.dtype)
 
+    def away_from_zero(self, *shape: int) -> Array:
+        """Return numbers of magnitudes from 0.1 to 1, so that no epsilon decides between them."""
+        magnitudes = 0.1 + 0.9 * self.uniform(*shape)
+        return np.copysign(magnitudes, self.normal(*shape))
+
     def uniform(self, *shape: int) -> Array:
         """Return numbers from 0 to 1."""
         return self.rng.random(shape, self.dtype)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 from onepass.bench.cases import Array, Case, Contender, Prepared, Work
 from onepass.bench.families.networks import CHECKED_STEPS, Network, OurTraining, changes
@@ -14,8 +15,7 @@ from onepass.bench.limits import READ, Stream
 from onepass.bench.sizes import Sizes
 
 _STATES = {"sgd": 0, "adam": 2, "adamw": 2}
-# Of what the first steps change: a unit whose input is 0 but for rounding may count or not.
-_TOLERANCE = 1e-2
+_TOLERANCE = 1e-3  # of what the first steps change
 
 
 def _training_work(sizes: Sizes, network: Network, batch: int, optimizer: str) -> tuple[Work, ...]:
@@ -31,21 +31,38 @@ def _training_work(sizes: Sizes, network: Network, batch: int, optimizer: str) -
 def _training(network: Network, batch: int, optimizer: str, steps: int) -> Prepared:
     x, y = network.data(batch * max(steps, CHECKED_STEPS))
     ours = OurTraining(network, x, y, optimizer, batch)
-    others = trainings(network, x, y, optimizer, batch, ours.initial, ours.orders)
+    others = trainings(
+        network,
+        x,
+        y,
+        optimizer,
+        batch,
+        ours.initial,
+        ours.orders,
+        partial(_keras_result, network, x, y, optimizer, batch, ours.initial),
+    )
     own = Contender("onepass", ours.run, ours.result)
     if network.drops:  # everybody drops other elements
         still = _training(replace(network, drops=0.0), batch, optimizer, steps)
         own = replace(own, result=still.ours.result)
-        results = {other.name: other.result for other in still.rivals}
-        others = [replace(other, result=results[other.name]) for other in others]
+        same = {other.name: other for other in still.rivals}
+        others = [
+            replace(other, result=same[other.name].result, reference=same[other.name].reference)
+            for other in others
+        ]
     return Prepared(own, others, {"feeding": ours.feed_only})
+
+
+def _keras_result(*given: Any) -> list[Array]:
+    *same, initial = given
+    return OurTraining(*same, convention="keras", initial=initial).result()
 
 
 def _epoch(network: Network, samples: int, batch: int) -> Prepared:
     x, y = network.data(samples)
-    model = network.compiled("sgd")
-    initial = model.get_weights()
     checked = min(samples, CHECKED_STEPS * batch)
+    model = network.compiled("sgd", x[:checked])
+    initial = model.get_weights()
 
     def run() -> None:
         model.fit(x, y, batch_size=batch, epochs=1, verbose=0)

@@ -24,6 +24,7 @@ from onepass.optimizers import Optimizer
 _RATE = 1e-3
 _RATES = {"adadelta": 1.0}  # whose steps are so small that rounding would be most of a change
 _TOLERANCE = 1e-4
+_SUMMING = ("lamb", "lars", "adafactor")  # rules that look at whole tensors first
 _BFLOAT16_TOLERANCE = 0.1  # torch computes products in bfloat16
 # Options that choose another rule of the same class, by the names that torch also uses.
 _VARIANTS: tuple[Mapping[str, Any], ...] = (
@@ -72,7 +73,7 @@ def _prepare(draw: Draw, rule: Rule, shapes: Sequence[tuple[int, ...]], compiled
     cls, options = _by_rule()[rule.name]
     rate = _RATES.get(rule.name, _RATE)
     initial = [0.05 * draw.normal(*shape) for shape in shapes]
-    gradients = [0.5 * draw.normal(*shape) for shape in shapes]
+    gradients = [draw.away_from_zero(*shape) for shape in shapes]
     task = Task(rule.name, _torch_class(cls), options, rate, initial, gradients)
 
     parameters = [p.copy() for p in initial]
@@ -112,6 +113,11 @@ def cases(sizes: Sizes) -> Iterator[Case]:
             stream = Stream(1, 1 + _states(own, max(shapes, key=math.prod)), 0)
             array = sizes.itemsize * elements_of(shapes)
             work = Work(flops, array * stream.accesses, array * stream.arrays, stream)
+            tolerance = sizes.rounding(_TOLERANCE)
+            if rule.name in _SUMMING:
+                tolerance = sizes.summing(_TOLERANCE, shapes)
+            if flops:
+                tolerance = _BFLOAT16_TOLERANCE
             compiled = rule.name in sizes.compiled and place.label in sizes.tensors
             yield Case(
                 f"{rule.name} step {place.label}",
@@ -121,5 +127,5 @@ def cases(sizes: Sizes) -> Iterator[Case]:
                 drawn(sizes.dtype, _prepare, rule, shapes, compiled),
                 series=place.series,
                 size=place.size,
-                tolerance=_BFLOAT16_TOLERANCE if flops else sizes.rounding(_TOLERANCE),
+                tolerance=tolerance,
             )

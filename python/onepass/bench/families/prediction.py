@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
@@ -14,6 +13,7 @@ from onepass.bench import rivals
 from onepass.bench.cases import Array, Contender, Prepared
 from onepass.bench.families.data import SETS, Draw, in_turn
 from onepass.bench.families.networks import Network
+from onepass.bench.families.rival_estimators import keras_model, sklearn_model
 from onepass.bench.families.rival_training import jax_forward, torch_module
 
 Predict = Callable[[Any], Any]
@@ -44,16 +44,13 @@ def _jax(network: Network, weights: Sequence[Array]) -> Predict:
     return lambda x: compiled(parameters, x).block_until_ready()
 
 
+def _keras(network: Network, weights: Sequence[Array]) -> Predict:
+    predict: Predict = keras_model(network, weights).predict_on_batch
+    return predict
+
+
 def _sklearn(network: Network, weights: Sequence[Array]) -> Predict:
-    """Return a classifier that has learned nothing and is given our weights."""
-    classes = np.arange(network.widths[-1])
-    model = rivals.sklearn_networks().MLPClassifier(hidden_layer_sizes=network.widths[1:-1])
-    with np.errstate(all="ignore"), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        x = Draw(network.dtype).uniform(len(classes), network.widths[0])
-        model.partial_fit(x, classes, classes=classes)
-    model.coefs_, model.intercepts_ = list(weights[0::2]), list(weights[1::2])
-    predict: Predict = model.predict_proba
+    predict: Predict = sklearn_model(network, weights).predict_proba
     return predict
 
 
@@ -101,6 +98,10 @@ def _rivals(network: Network, weights: list[Array], sets: list[Array]) -> Iterat
         yield _contender("torch", _torch(network, weights), [torch.from_numpy(x) for x in sets])
     if (jax := rivals.jax()) is not None:
         yield _contender("JAX jit", _jax(network, weights), [jax.numpy.array(x) for x in sets])
+    if (keras := rivals.keras()) is not None:
+        tensors = [keras.ops.convert_to_tensor(x) for x in sets]
+        name = f"Keras {keras.backend.backend()}"
+        yield _contender(name, _keras(network, weights), tensors)
     if rivals.onnxruntime() is not None:
         yield _contender("onnxruntime", _onnxruntime(network, weights), sets)
 

@@ -155,22 +155,23 @@ def cases(sizes: Sizes) -> Iterator[Case]:
             (f"kernel:{name}",),
             work,
             drawn(sizes.dtype, *how),
-            sizes.rounding(tolerance),
+            tolerance,
             series=place.series,
             size=place.size,
         )
 
     update = Stream(1, 1, 0)
-    of_tensors: tuple[tuple[str, Stream, float, tuple[Any, ...]], ...] = (
-        ("global_norm", READ, 1e-4, (_norm,)),
-        ("clip_by_global_norm_", READ, 1e-5, (_clip, "clip_by_global_norm_")),
-        ("clip_by_norm_", READ, 1e-5, (_clip, "clip_by_norm_")),
-        ("clip_by_value_", update, 1e-5, (_clip, "clip_by_value_")),
+    of_tensors: tuple[tuple[str, Stream, tuple[Any, ...]], ...] = (
+        ("global_norm", READ, (_norm,)),
+        ("clip_by_global_norm_", READ, (_clip, "clip_by_global_norm_")),
+        ("clip_by_norm_", READ, (_clip, "clip_by_norm_")),
+        ("clip_by_value_", update, (_clip, "clip_by_value_")),
     )
-    for name, stream, tolerance, how in of_tensors:
+    for name, stream, how in of_tensors:
         for place in sizes.steps(name):
             size = sizes.itemsize * elements_of(place.shapes)
             work = (Work(0.0, stream.accesses * size, size, stream),)
+            tolerance = sizes.summing(1e-5, place.shapes)
             yield case(name, place, work, tolerance, *how, place.shapes)
     yield from _gathering(sizes)
     of_rows: tuple[tuple[str, float, tuple[Any, ...]], ...] = (
@@ -182,4 +183,4 @@ def cases(sizes: Sizes) -> Iterator[Case]:
     for name, tolerance, how in of_rows:
         for place in sizes.kernels(name):
             read = streaming(sizes, Stream(2, 0, 0), *place.shape)
-            yield case(name, place, read, tolerance, *how, place.shape)
+            yield case(name, place, read, sizes.rounding(tolerance), *how, place.shape)
