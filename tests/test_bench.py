@@ -7,6 +7,7 @@ import json
 import math
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -38,10 +39,13 @@ from onepass.bench.sizes import Sizes
 
 TINY = Sizes(
     products=((5, 7, 3), (4, 33, 70)),
-    tensors={"tiny": ((3, 5), (5,)), "odd": ((67,),)},
-    pieces={"cut": ((7,), (3, 2))},
-    rows=(4, 17),
+    rows=((4, 17),),
     normalized=((4, 17), (9, 5)),
+    pairs=((4, 17),),
+    tensors={"tiny": ((3, 5), (5,)), "odd": ((67,),)},
+    elements=(110,),
+    cuts=((110, 1), (55, 3)),
+    swept=("*",),
     m1=(12, 9, 6, 4),
     m2=(12, 9, 6, 4),
     m3=(12, 9, 7, 4),
@@ -59,19 +63,26 @@ TINY = Sizes(
         ("M6", 8, "adamw", 3),
     ),
     predictions=(1, 5),
+    gathered=(5,),
     samples=64,
-    epoch=100,
+    epochs=(100,),
+    compiled=(),
 )
+
+CASES = [case for dtype in ("float32", "float64") for case in all_cases(replace(TINY, dtype=dtype))]
 
 
 def summary(median: float) -> timing.Summary:
     return timing.Summary(median, median, median, median, 1)
 
 
-@pytest.mark.parametrize("case", list(all_cases(TINY)), ids=lambda case: case.name)
-def test_results_are_equal_to_the_rivals(case: Case) -> None:
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.name} {case.dtype}")
+def test_results_are_equal_to_the_rivals(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rivals, "_dtype", case.dtype)
     prepared = case.prepare()
-    for rival, error in compare(case, prepared).items():
+    errors, missing = compare(prepared)
+    assert not missing
+    for rival, error in errors.items():
         assert error <= case.tolerance, f"{rival} differs by {error}"
     contenders = [prepared.ours, *prepared.rivals]
     for run in [*(c.run for c in contenders), *prepared.parts.values()]:

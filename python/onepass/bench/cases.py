@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 import importlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -29,8 +29,6 @@ HEADLINES = (
     "global_norm 266k",
     "dense_forward 256x784x300",
 )
-
-FLOAT = 4  # bytes of the float32 that all cases compute in
 
 
 @dataclass(frozen=True)
@@ -59,11 +57,16 @@ class Contender:
     ----------
     run : run() does ``Case.units`` units
     result : result() computes what must be equal, before anything is timed
+    reference : ours that the result must be equal to, where the rival's convention differs from
+        the one that is timed; None: the result of `Prepared.ours`
+    optional : whether it may fail, and is then named as missing
     """
 
     name: str
     run: Callable[[], object]
     result: Callable[[], Sequence[Any]]
+    reference: Callable[[], Sequence[Any]] | None = None
+    optional: bool = False
 
 
 @dataclass(frozen=True)
@@ -126,10 +129,22 @@ def error_between(a: Sequence[Any], b: Sequence[Any]) -> float:
     return worst
 
 
-def compare(case: Case, prepared: Prepared) -> dict[str, float]:
-    """Return each rival's error against ours."""
+def compare(prepared: Prepared) -> tuple[dict[str, float], dict[str, str]]:
+    """Return each rival's error against ours, and why some are missing."""
     ours = prepared.ours.result()
-    return {rival.name: error_between(ours, rival.result()) for rival in prepared.rivals}
+    errors: dict[str, float] = {}
+    missing: dict[str, str] = {}
+    for rival in prepared.rivals:
+        try:
+            theirs = rival.result()
+        except Exception as error:
+            if not rival.optional:
+                raise
+            missing[rival.name] = f"{type(error).__name__}: {error}"
+            continue
+        expected = ours if rival.reference is None else rival.reference()
+        errors[rival.name] = error_between(expected, theirs)
+    return errors, missing
 
 
 FAMILIES = (
@@ -148,7 +163,8 @@ FAMILIES = (
 def family_cases(family: str, sizes: Sizes | None = None) -> list[Case]:
     """Return the cases of one family."""
     module = importlib.import_module(f"onepass.bench.families.{family}")
-    return list(module.cases(sizes or Sizes()))
+    sizes = sizes or Sizes()
+    return [replace(case, dtype=sizes.dtype) for case in module.cases(sizes)]
 
 
 def all_cases(sizes: Sizes | None = None) -> Iterator[Case]:

@@ -18,9 +18,10 @@ from onepass.bench.record import Record
 from onepass.bench.report import terminal
 from onepass.bench.report.document import Document, read
 from onepass.bench.runner import Manner, run_chosen
-from onepass.bench.sizes import Sizes
+from onepass.bench.sizes import Sizes, sweep
 
 _QUICK_SECONDS = 1.0
+_MOST = 10**9  # elements, tensors or rows
 
 
 def _positive(text: str) -> int:
@@ -37,6 +38,59 @@ def _seconds(text: str) -> float:
     if not 0.0 < value < float("inf"):
         raise argparse.ArgumentTypeError(f"must be a positive number of seconds, got {text!r}")
     return value
+
+
+def _count(text: str) -> int:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not (1.0 <= value <= _MOST and value == int(value)):
+        raise argparse.ArgumentTypeError(
+            f"must be a whole number from 1 to {_MOST}, as 100000 or 1e5, got {text!r}"
+        )
+    return int(value)
+
+
+def _device(text: str) -> str:
+    if text == "cuda":
+        raise argparse.ArgumentTypeError("this build has no CUDA benchmarks, only cpu")
+    if text != "cpu":
+        raise argparse.ArgumentTypeError(f"must be cpu, got {text!r}")
+    return text
+
+
+def _axes(parser: argparse.ArgumentParser) -> None:
+    """Add what says at which sizes cases come, instead of the usual ones."""
+    group = parser.add_argument_group(
+        "sizes", "any of them leaves out the cases that do not come in such sizes"
+    )
+    group.add_argument(
+        "--elements", type=_count, nargs="+", metavar="N", help="of kernels, losses and steps"
+    )
+    group.add_argument(
+        "--tensors", type=_count, nargs="+", metavar="N", help="that steps have their elements in"
+    )
+    group.add_argument(
+        "--batch",
+        type=_count,
+        nargs="+",
+        metavar="N",
+        help="rows of training, prediction, products",
+    )
+
+
+def _sizes(parser: argparse.ArgumentParser, options: argparse.Namespace) -> Sizes:
+    """Return the sizes that were asked for, the usual ones if none were."""
+    axes = options.elements, options.tensors, options.batch
+    if axes == (None, None, None):
+        return Sizes(dtype=options.dtype)
+    if options.quick:
+        parser.error("argument --quick: has sizes of its own, leave out --elements and the like")
+    try:
+        return sweep(options.dtype, *(list(dict.fromkeys(axis or ())) for axis in axes))
+    except ValueError as error:
+        parser.error(f"argument --tensors: {error}")
 
 
 def _reports(parser: argparse.ArgumentParser) -> None:
@@ -61,6 +115,9 @@ def _run_parser() -> argparse.ArgumentParser:
     parser.add_argument("--seconds", type=_seconds, help="budget of a case (default 2, quick 1)")
     parser.add_argument("--no-rivals", action="store_true", help="compare with them, time ours")
     parser.add_argument("--cold", action="store_true", help="one call a sample, caches emptied")
+    _axes(parser)
+    parser.add_argument("--dtype", choices=["float32", "float64"], default="float32")
+    parser.add_argument("--device", type=_device, default="cpu", metavar="cpu", help="only cpu yet")
     parser.add_argument("--isa", choices=config.available_isas(), help="our kernels' instructions")
     parser.add_argument("--json", metavar="FILE", type=Path, help="write all figures")
     _reports(parser)
@@ -102,10 +159,12 @@ def run(given: Sequence[str]) -> int:
     """Run what the arguments ask for; 1 if some result was unequal or some case failed."""
     parser = _run_parser()
     options = parser.parse_args(given)
-    selection = Selection(tuple(options.patterns), options.quick, Sizes())
+    sizes = _sizes(parser, options)
+    selection = Selection(tuple(options.patterns), options.quick, sizes)
     names = [case.name for case in selection.cases()]
     if not names:
-        parser.error(f"no case contains {' or '.join(options.patterns)}; --list shows all")
+        wanted = " or ".join(options.patterns)
+        parser.error(f"no case at these sizes contains {wanted}; --list shows all")
     if options.list:
         print("\n".join(names))
         return 0

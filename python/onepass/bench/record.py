@@ -14,7 +14,8 @@ class Record:
     """What is known of a case after its run; times in seconds of one unit.
 
     ``status`` is "equal", "unchecked" (nothing to compare with), "UNEQUAL" (some rival differs: it
-    is not timed, nor are we if all do) or "FAILED". ``samples`` are ours, in order of time.
+    is not timed, nor are we if all do) or "FAILED". ``samples`` are ours, in order of time;
+    ``missing`` says why rivals that may fail did.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Record:
     noisy_rounds: int = 0
     noisy: bool = False
     message: str = ""
+    missing: dict[str, str] = field(default_factory=dict)
 
     @property
     def ours(self) -> Summary | None:

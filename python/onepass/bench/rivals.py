@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import logging
 import os
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -19,6 +20,7 @@ _LIBRARIES = (
     "numpy",
     "torch",
     "jax",
+    "optax",
     "keras",
     "scikit-learn",
     "onnxruntime",
@@ -26,12 +28,19 @@ _LIBRARIES = (
     "threadpoolctl",
 )
 _ignored = False
+_dtype = "float32"
 
 
 def ignore() -> None:
     """From now on, behave as if no rival were installed: cases are quicker to prepare."""
     global _ignored
     _ignored = True
+
+
+def set_dtype(dtype: str) -> None:
+    """Say what the cases of this process compute in: JAX makes float32 of float64 otherwise."""
+    global _dtype
+    _dtype = dtype
 
 
 @cache
@@ -45,13 +54,46 @@ def _library(name: str) -> Any:
 
 def torch() -> Any:
     """Return the module torch, or None where it is not installed."""
-    return _library("torch")
+    library = _library("torch")
+    # Some of its optimizers keep float32 numbers of their own otherwise.
+    if library is not None and library.get_default_dtype() != getattr(library, _dtype):
+        library.set_default_dtype(getattr(library, _dtype))
+    return library
 
 
 def jax() -> Any:
     """Return the module jax, or None where it is not installed."""
     os.environ.setdefault("JAX_PLATFORMS", "cpu")  # read at import
-    return _library("jax")
+    library, wide = _library("jax"), _dtype == "float64"
+    if library is not None and library.config.jax_enable_x64 != wide:
+        library.config.update("jax_enable_x64", wide)
+    return library
+
+
+def optax() -> Any:
+    """Return the module optax, or None where it or JAX is not installed."""
+    return None if jax() is None else _library("optax")
+
+
+def keras() -> Any:
+    """Return the module keras on JAX, else on torch, or None where neither or it is missing."""
+    backend = os.environ.get("KERAS_BACKEND")  # read at import
+    backend = backend or ("jax" if jax() else "torch" if torch() else "")
+    if not backend:
+        return None
+    os.environ["KERAS_BACKEND"] = backend
+    library = _library("keras")
+    if library is not None and library.config.floatx() != _dtype:
+        library.config.set_floatx(_dtype)
+    return library
+
+
+def torch_compiled(function: Any) -> Any:
+    """Return torch's compiled function; its first call compiles, or raises."""
+    os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")  # no pool of processes
+    library = torch()
+    library._logging.set_logs(dynamo=logging.ERROR)  # that records for its profiler are ignored
+    return library.compile(function)
 
 
 def sklearn_networks() -> Any:

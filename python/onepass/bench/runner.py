@@ -115,7 +115,7 @@ class Runner:
 
     def _run(self, case: Case, facts: dict[str, Any]) -> Record:
         prepared = case.prepare()
-        errors = compare(case, prepared)
+        errors, facts["missing"] = compare(prepared)
         equal = {name for name, error in errors.items() if error <= case.tolerance}
         facts["errors"] = errors
         facts["status"] = (
@@ -155,6 +155,7 @@ def _timed(timing: Timing, parts: Mapping[str, object], units: int) -> dict[str,
 def run_chosen(selection: Selection, manner: Manner) -> Iterator[str | Record]:
     """Yield each case's name, then its record; for a process that is held to so many cores."""
     runner = Runner(Limits(), manner)
+    rivals.set_dtype(selection.sizes.dtype)
     for case in selection.cases():
         yield case.name
         yield runner.run(case)

@@ -17,12 +17,21 @@ from onepass import kernels
 from onepass._checks import HYPER_RANGES
 from onepass._formulas import ACTIVATIONS, LOSSES, Activation, Loss
 from onepass.bench import rivals
-from onepass.bench.cases import FLOAT, Array, Case, Contender, Prepared, Work
-from onepass.bench.families.data import SETS, generator, in_turn, normal
+from onepass.bench.cases import Array, Case, Contender, Prepared
+from onepass.bench.families.data import (
+    Draw,
+    contender,
+    drawn,
+    in_turn,
+    sets_for,
+    streaming,
+    tensors,
+)
 from onepass.bench.limits import COPY, TRIAD, Stream
 from onepass.bench.sizes import Sizes
 
 Function = Callable[..., Any]
+Shape = tuple[int, int]
 
 # Where torch.nn.functional has another name, or the same name for something else.
 _OTHER_NAMES = {
@@ -37,6 +46,7 @@ _OTHER_NAMES = {
     "log_sigmoid": "logsigmoid",
     "heaviside": "",  # torch's wants the value at 0 as a tensor
 }
+_FLOAT32_DERIVATIVES = ("hard_sigmoid",)  # torch's has 1/6 in float32 for float64, too
 
 
 def _torch_activation(entry: Activation) -> Function | None:
@@ -72,47 +82,36 @@ def _torch_loss(entry: Loss) -> Function | None:
     }.get(entry.name)
 
 
-def _pair(function: Function, sets: Sequence[tuple[Any, ...]], name: str = "onepass") -> Contender:
-    def result() -> list[Array]:
-        found = function(*sets[-1])
-        values = found if isinstance(found, tuple | list) else [found]
-        return [np.asarray(v.detach() if hasattr(v, "detach") else v) for v in values]
-
-    return Contender(name, in_turn(function, sets), result)
-
-
-def _forward(ours: Function, theirs: Function | None, shape: tuple[int, int]) -> Prepared:
-    rng = generator()
-    sets = [(normal(rng, *shape),) for _ in range(SETS)]
+def _forward(draw: Draw, ours: Function, theirs: Function | None, shape: Shape) -> Prepared:
+    sets = [(draw.normal(*shape),) for _ in range(sets_for(*shape))]
+    own = contender("onepass", ours, sets)
     if theirs is None:
-        return Prepared(_pair(ours, sets))
-    torch = rivals.torch()
-    tensors = [(torch.from_numpy(x),) for (x,) in sets]
-    return Prepared(_pair(ours, sets), [_pair(theirs, tensors, "torch")])
+        return Prepared(own)
+    return Prepared(own, [contender("torch", theirs, tensors(sets))])
+
+
+def _autograd(theirs: Function, inputs: Sequence[tuple[Array, Array]]) -> Contender:
+    """Return torch's gradients, for pairs of an input and the gradient of the value."""
+    graphs = []
+    for leaf, dy in tensors(inputs):
+        graphs.append((theirs(leaf.requires_grad_()), leaf, dy))
+
+    def gradient(y: Any, x: Any, dy: Any) -> Any:
+        return rivals.torch().autograd.grad(y, x, dy, retain_graph=True)
+
+    return contender("torch", gradient, graphs)
 
 
 def _backward(
-    forward: Function, ours: Function, theirs: Function | None, shape: tuple[int, int]
+    draw: Draw, forward: Function, ours: Function, theirs: Function | None, shape: Shape
 ) -> Prepared:
     """``ours(y, dy, x)`` beside autograd through ``theirs(x)``."""
-    rng = generator()
-    inputs = [(normal(rng, *shape), normal(rng, *shape)) for _ in range(SETS)]
-    own = _pair(ours, [(forward(x), dy, x) for x, dy in inputs])
-    if theirs is None:
-        return Prepared(own)
-    torch = rivals.torch()
-    graphs = []
-    for x, dy in inputs:
-        leaf = torch.from_numpy(x).requires_grad_()
-        graphs.append((theirs(leaf), leaf, torch.from_numpy(dy)))
-
-    def gradient(y: Any, x: Any, dy: Any) -> Any:
-        return torch.autograd.grad(y, x, dy, retain_graph=True)
-
-    return Prepared(own, [_pair(gradient, graphs, "torch")])
+    inputs = [(draw.normal(*shape), draw.normal(*shape)) for _ in range(sets_for(*shape))]
+    own = contender("onepass", ours, [(forward(x), dy, x) for x, dy in inputs])
+    return Prepared(own, [] if theirs is None else [_autograd(theirs, inputs)])
 
 
-def _activation(entry: Activation, shape: tuple[int, int], backward: bool) -> Prepared:
+def _activation(draw: Draw, entry: Activation, shape: Shape, backward: bool) -> Prepared:
     def forward(x: Array) -> Array:
         return kernels.activation_forward(x, entry.name)
 
@@ -123,53 +122,43 @@ def _activation(entry: Activation, shape: tuple[int, int], backward: bool) -> Pr
     theirs = _torch_activation(entry)
     if backward and entry.name == "linear" and (torch := rivals.torch()) is not None:
         # Through autograd nothing would be done at all; ours makes a new array.
-        sets = [(x, x, x) for x in (normal(generator(), *shape) for _ in range(SETS))]
-        tensors = [(torch.from_numpy(x),) for x, _, _ in sets]
-        return Prepared(_pair(derivative, sets), [_pair(torch.clone, tensors, "torch")])
+        sets = [(x, x, x) for x in (draw.normal(*shape) for _ in range(sets_for(*shape)))]
+        copied = contender("torch", torch.clone, [whole[:1] for whole in tensors(sets)])
+        return Prepared(contender("onepass", derivative, sets), [copied])
     if backward:
-        return _backward(forward, derivative, theirs, shape)
-    return _forward(forward, theirs, shape)
+        return _backward(draw, forward, derivative, theirs, shape)
+    return _forward(draw, forward, theirs, shape)
 
 
-def _rowwise(name: str, shape: tuple[int, int], backward: bool) -> Prepared:
+def _rowwise(draw: Draw, name: str, shape: Shape, backward: bool) -> Prepared:
     torch = rivals.torch()
     function = getattr(torch, name, None)  # torch has no sparsemax
     theirs = None if function is None else lambda x: function(x, -1)
     forward, derivative = getattr(kernels, name), getattr(kernels, f"{name}_backward")
     if backward:
-        return _backward(forward, lambda y, dy, x: derivative(y, dy), theirs, shape)
-    return _forward(forward, theirs, shape)
+        return _backward(draw, forward, lambda y, dy, x: derivative(y, dy), theirs, shape)
+    return _forward(draw, forward, theirs, shape)
 
 
-def _glu(shape: tuple[int, int], backward: bool) -> Prepared:
+def _glu(draw: Draw, shape: Shape, backward: bool) -> Prepared:
     """Of rows of twice as many columns."""
     torch = rivals.torch()
     rows, cols = shape
     theirs = None if torch is None else torch.nn.functional.glu
     if not backward:
-        return _forward(kernels.glu, theirs, (rows, 2 * cols))
-    rng = generator()
-    inputs = [(normal(rng, rows, 2 * cols), normal(rng, rows, cols)) for _ in range(SETS)]
-    own = _pair(kernels.glu_backward, inputs)
-    if torch is None:
-        return Prepared(own)
-    graphs = []
-    for x, dy in inputs:
-        leaf = torch.from_numpy(x).requires_grad_()
-        graphs.append((torch.nn.functional.glu(leaf), leaf, torch.from_numpy(dy)))
-
-    def gradient(y: Any, x: Any, dy: Any) -> Any:
-        return torch.autograd.grad(y, x, dy, retain_graph=True)
-
-    return Prepared(own, [_pair(gradient, graphs, "torch")])
+        return _forward(draw, kernels.glu, theirs, (rows, 2 * cols))
+    inputs = [
+        (draw.normal(rows, 2 * cols), draw.normal(rows, cols)) for _ in range(sets_for(*shape))
+    ]
+    own = contender("onepass", kernels.glu_backward, inputs)
+    return Prepared(own, [] if theirs is None else [_autograd(theirs, inputs)])
 
 
-def _dropout(shape: tuple[int, int]) -> Prepared:
+def _dropout(draw: Draw, shape: Shape) -> Prepared:
     """Masks are everybody's own: what must be equal is the share that is kept, and the mean."""
-    rng = generator()
-    sets = [(rng.random(shape, np.float32) + 0.5,) for _ in range(SETS)]
+    sets = [(draw.uniform(*shape) + 0.5,) for _ in range(sets_for(*shape))]
 
-    def contender(function: Function, sets: Sequence[tuple[Any, ...]], name: str) -> Contender:
+    def dropping(name: str, function: Function, sets: Sequence[tuple[Any, ...]]) -> Contender:
         def result() -> list[Array]:
             found = np.asarray(function(*sets[0]))
             kept = np.count_nonzero(found) / max(1, found.size)
@@ -177,21 +166,19 @@ def _dropout(shape: tuple[int, int]) -> Prepared:
 
         return Contender(name, in_turn(function, sets), result)
 
-    own = contender(lambda x: kernels.dropout(x, 0.2, (1, 2)), sets, "onepass")
+    own = dropping("onepass", lambda x: kernels.dropout(x, 0.2, (1, 2)), sets)
     torch = rivals.torch()
     if torch is None:
         return Prepared(own)
-    tensors = [(torch.from_numpy(x),) for (x,) in sets]
-    return Prepared(own, [contender(lambda x: torch.dropout(x, 0.2, True), tensors, "torch")])
+    return Prepared(own, [dropping("torch", lambda x: torch.dropout(x, 0.2, True), tensors(sets))])
 
 
-def _loss_data(entry: Loss, shape: tuple[int, int]) -> list[tuple[Array, Array]]:
+def _loss_data(draw: Draw, entry: Loss, shape: Shape) -> list[tuple[Array, Array]]:
     """Sets of (prediction, target) of the kind that the loss reads."""
-    rng = generator()
     sets = []
-    for _ in range(SETS):
-        prediction = normal(rng, *shape)
-        target = normal(rng, *shape) if entry.prediction == "linear" else None
+    for _ in range(sets_for(*shape)):
+        prediction = draw.normal(*shape)
+        target = draw.normal(*shape) if entry.prediction == "linear" else None
         if entry.prediction == "probability":
             prediction = kernels.activation_forward(prediction, "sigmoid")
         if entry.prediction == "positive":
@@ -199,87 +186,83 @@ def _loss_data(entry: Loss, shape: tuple[int, int]) -> list[tuple[Array, Array]]
         if entry.row_wise:
             if entry.prediction == "probability":
                 prediction = prediction / prediction.sum(-1, keepdims=True)
-            target = np.zeros(shape, np.float32)
-            target[np.arange(shape[0]), rng.integers(0, shape[1], shape[0])] = 1.0
+            target = draw.one_hot(*shape)
         elif target is None:
-            target = (rng.random(shape) < 0.5).astype(np.float32)
+            target = draw.coins(*shape)
         sets.append((prediction, target))
     return sets
 
 
-def _loss(entry: Loss, shape: tuple[int, int]) -> Prepared:
-    sets = _loss_data(entry, shape)
+def _loss(draw: Draw, entry: Loss, shape: Shape) -> Prepared:
+    sets = _loss_data(draw, entry, shape)
     scale = 1.0 / shape[0]
 
     def ours(prediction: Array, target: Array) -> tuple[Array, Array]:
         values, gradient = kernels.loss(target, prediction, entry.name, scale=scale)
         return values.mean(), gradient
 
-    own = _pair(ours, sets)
+    own = contender("onepass", ours, sets)
     theirs = _torch_loss(entry)
     if theirs is None:
         return Prepared(own)
     torch = rivals.torch()
-    tensors = [(torch.from_numpy(p).requires_grad_(), torch.from_numpy(t)) for p, t in sets]
 
     def value_and_gradient(prediction: Any, target: Any) -> tuple[Any, Any]:
         value = theirs(prediction, target)
         return value, *torch.autograd.grad(value, prediction)
 
-    return Prepared(own, [_pair(value_and_gradient, tensors, "torch")])
+    their_sets = [(prediction.requires_grad_(), target) for prediction, target in tensors(sets)]
+    return Prepared(own, [contender("torch", value_and_gradient, their_sets)])
+
+
+# Name, stream, what is covered, prepare(draw, shape) and tolerance; None where masks differ.
+Kind = tuple[str, Stream, tuple[str, ...], Callable[..., Prepared], float | None]
+
+
+def _passes(sizes: Sizes, backward: bool) -> Iterator[Kind]:
+    """Yield what there is in one direction."""
+    direction, suffix = ("backward", "_backward") if backward else ("forward", "")
+    usual = sizes.rounding(1e-5)
+    for entry in ACTIVATIONS.values():
+        stream = Stream(3, 0, 1) if backward and entry.needs_input else TRIAD
+        moved = backward and entry.name != "linear"  # which is a copy, both ways
+        single = backward and entry.name in _FLOAT32_DERIVATIVES
+        yield (
+            f"{entry.name} {direction}",
+            stream if moved else COPY,
+            (f"activation:{entry.name}", f"kernel:activation_{direction}"),
+            partial(_activation, entry=entry, backward=backward),
+            1e-5 if single else usual,
+        )
+    for name in ("softmax", "log_softmax", "sparsemax"):
+        prepare = partial(_rowwise, name=name, backward=backward)
+        stream = TRIAD if backward else COPY
+        yield f"{name} {direction}", stream, (f"kernel:{name}{suffix}",), prepare, usual
+    stream = Stream(3, 0, 1) if backward else Stream(2, 0, 1)
+    prepare = partial(_glu, backward=backward)
+    yield f"glu {direction}", stream, (f"kernel:glu{suffix}",), prepare, usual
+
+
+def _losses(sizes: Sizes) -> Iterator[Kind]:
+    for loss in LOSSES.values():
+        covers = f"loss:{loss.name}", "kernel:loss"
+        yield loss.name, TRIAD, covers, partial(_loss, entry=loss), sizes.rounding(2e-5)
 
 
 def cases(sizes: Sizes) -> Iterator[Case]:
     """Forward and backward of each activation, value with gradient of each loss."""
-    shape = sizes.rows
-    array = FLOAT * shape[0] * shape[1]
-    label = f"{shape[0]}x{shape[1]}"
-
-    def work(stream: Stream) -> tuple[Work, ...]:
-        return (Work(0.0, stream.accesses * array, SETS * stream.arrays * array, stream),)
-
-    for backward in (False, True):
-        kernel = "activation_backward" if backward else "activation_forward"
-        for entry in ACTIVATIONS.values():
-            stream = Stream(3, 0, 1) if backward and entry.needs_input else TRIAD
-            moved = backward and entry.name != "linear"  # which is a copy, both ways
+    dropping: Kind = ("dropout", COPY, ("kernel:dropout",), _dropout, None)
+    kinds = *_passes(sizes, False), *_passes(sizes, True), dropping, *_losses(sizes)
+    for name, stream, covers, prepare, tolerance in kinds:
+        for place in sizes.kernels(name):
+            deviations = 5.0 / math.sqrt(max(1, place.size))  # 7 of the share that is kept
             yield Case(
-                f"{entry.name} {'backward' if backward else 'forward'} {label}",
+                f"{name} {place.label}",
                 "elementwise",
-                (f"activation:{entry.name}", f"kernel:{kernel}"),
-                work(stream if moved else COPY),
-                partial(_activation, entry, shape, backward),
+                covers,
+                streaming(sizes, stream, *place.shape),
+                drawn(sizes.dtype, prepare, shape=place.shape),
+                deviations if tolerance is None else tolerance,
+                series=place.series,
+                size=place.size,
             )
-        direction, suffix = ("backward", "_backward") if backward else ("forward", "")
-        for name in ("softmax", "log_softmax", "sparsemax"):
-            yield Case(
-                f"{name} {direction} {label}",
-                "elementwise",
-                (f"kernel:{name}{suffix}",),
-                work(TRIAD if backward else COPY),
-                partial(_rowwise, name, shape, backward),
-            )
-        yield Case(
-            f"glu {direction} {label}",
-            "elementwise",
-            (f"kernel:glu{suffix}",),
-            work(Stream(3, 0, 1) if backward else Stream(2, 0, 1)),
-            partial(_glu, shape, backward),
-        )
-    yield Case(
-        f"dropout {label}",
-        "elementwise",
-        ("kernel:dropout",),
-        work(COPY),
-        partial(_dropout, shape),
-        tolerance=5.0 / math.sqrt(max(1, shape[0] * shape[1])),  # 7 standard deviations
-    )
-    for loss in LOSSES.values():
-        yield Case(
-            f"{loss.name} {label}",
-            "elementwise",
-            (f"loss:{loss.name}", "kernel:loss"),
-            work(TRIAD),
-            partial(_loss, loss, shape),
-            tolerance=2e-5,
-        )

@@ -6,30 +6,19 @@ whose graph is kept.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from collections.abc import Callable, Iterator
+from itertools import product
 from typing import Any
-
-import numpy as np
 
 from onepass import kernels
 from onepass.bench import rivals
-from onepass.bench.cases import FLOAT, Array, Case, Contender, Prepared, Work
-from onepass.bench.families.data import SETS, generator, in_turn, normal
+from onepass.bench.cases import Case, Contender, Prepared, Work
+from onepass.bench.families.data import Draw, contender, drawn, sets_for, streaming, tensors
 from onepass.bench.limits import COPY, READ, TRIAD, Stream
 from onepass.bench.sizes import Sizes
 
 Function = Callable[..., Any]
 _EPSILON = 1e-3
-
-
-def _values(found: Any) -> list[Array]:
-    listed = found if isinstance(found, tuple | list) else [found]
-    return [np.asarray(v.detach() if hasattr(v, "detach") else v) for v in listed]
-
-
-def _contender(name: str, function: Function, sets: Sequence[tuple[Any, ...]]) -> Contender:
-    return Contender(name, in_turn(function, sets), lambda: _values(function(*sets[-1])))
 
 
 def _ours(norm: str) -> tuple[Function, Function]:
@@ -76,45 +65,42 @@ def _wanted(norm: str, x: Any, g: Any, b: Any) -> list[Any]:
     return {"rms_norm": [x, g], "unit_norm": [x]}.get(norm, [x, g, b])
 
 
-def _prepare(norm: str, shape: tuple[int, int], backward: bool) -> Prepared:
-    rng = generator()
+def _prepare(draw: Draw, norm: str, shape: tuple[int, int], backward: bool) -> Prepared:
     forward, differentiate = _ours(norm)
-    gamma, beta, mean = (normal(rng, shape[1]) for _ in range(3))
+    gamma, beta, mean = (draw.normal(shape[1]) for _ in range(3))
     moving = mean, mean**2
-    batches = [(normal(rng, *shape), normal(rng, *shape)) for _ in range(SETS)]
+    batches = [(draw.normal(*shape), draw.normal(*shape)) for _ in range(sets_for(*shape))]
     forwards = [(x, gamma, beta, moving) for x, _ in batches]
     if backward:
         statistics = [forward(*arguments)[1] for arguments in forwards]
         backwards = [(x, dy, s, gamma) for (x, dy), s in zip(batches, statistics, strict=True)]
-        ours = _contender("onepass", differentiate, backwards)
+        ours = contender("onepass", differentiate, backwards)
     else:
-        ours = _contender("onepass", lambda *a: forward(*a)[0], forwards)
+        ours = contender("onepass", lambda *a: forward(*a)[0], forwards)
     torch = rivals.torch()
     if torch is None:
         return Prepared(ours)
     theirs = _torchs(norm, torch)
     g, b = (torch.from_numpy(a).requires_grad_(backward) for a in (gamma, beta))
-    tensors = [
-        (torch.from_numpy(x).requires_grad_(backward), g, b, [torch.from_numpy(m) for m in moving])
-        for x, _ in batches
-    ]
+    their_moving = [torch.from_numpy(m) for m in moving]
+    given = tensors(batches)
+    calls = [(x.requires_grad_(backward), g, b, their_moving) for x, _ in given]
     if not backward:
-        return Prepared(ours, [_contender("torch", theirs, tensors)])
+        return Prepared(ours, [contender("torch", theirs, calls)])
     graphs = [
-        (theirs(*arguments), _wanted(norm, *arguments[:3]), torch.from_numpy(dy))
-        for arguments, (_, dy) in zip(tensors, batches, strict=True)
+        (theirs(*call), _wanted(norm, *call[:3]), dy)
+        for call, (_, dy) in zip(calls, given, strict=True)
     ]
 
     def gradients(y: Any, of: Any, dy: Any) -> Any:
         return torch.autograd.grad(y, of, dy, retain_graph=True)
 
-    return Prepared(ours, [_contender("torch", gradients, graphs)])
+    return Prepared(ours, [contender("torch", gradients, graphs)])
 
 
-def _moving(cols: int) -> Prepared:
-    rng = generator()
-    mean, variance = normal(rng, cols), normal(rng, cols) ** 2
-    statistics = kernels.batch_norm_forward(normal(rng, 32, cols))[1]
+def _moving(draw: Draw, cols: int) -> Prepared:
+    mean, variance = draw.normal(cols), draw.normal(cols) ** 2
+    statistics = kernels.batch_norm_forward(draw.normal(32, cols))[1]
 
     def run() -> None:
         kernels.moving_statistics_(mean, variance, statistics)
@@ -124,27 +110,31 @@ def _moving(cols: int) -> Prepared:
 
 def cases(sizes: Sizes) -> Iterator[Case]:
     """Each normalization forward and backward, for a batch in L1 and a larger one."""
+    norms = "batch_norm", "batch_norm_inference", "layer_norm", "rms_norm", "unit_norm"
+    for norm, backward in product(norms, (False, True)):
+        stream: Stream = TRIAD if backward else COPY
+        direction = "backward" if backward else "forward"
+        kernel = f"{norm}_{direction}"
+        if norm == "batch_norm_inference":
+            kernel = "batch_norm_backward" if backward else norm
+        for place in sizes.kernels(f"{norm} {direction}", sizes.normalized):
+            if place.shape[0] < 2:
+                continue  # a batch of one row, which torch refuses
+            yield Case(
+                f"{norm} {direction} {place.label}",
+                "normalization",
+                (f"kernel:{kernel}",),
+                streaming(sizes, stream, *place.shape),
+                drawn(sizes.dtype, _prepare, norm, place.shape, backward),
+                tolerance=sizes.rounding(2e-5),
+                series=place.series,
+                size=place.size,
+            )
     for shape in sizes.normalized:
-        array = FLOAT * shape[0] * shape[1]
-        label = f"{shape[0]}x{shape[1]}"
-        for norm in ("batch_norm", "batch_norm_inference", "layer_norm", "rms_norm", "unit_norm"):
-            for backward in (False, True):
-                stream: Stream = TRIAD if backward else COPY
-                kernel = f"{norm}_{'backward' if backward else 'forward'}"
-                if norm == "batch_norm_inference":
-                    kernel = "batch_norm_backward" if backward else norm
-                yield Case(
-                    f"{norm} {'backward' if backward else 'forward'} {label}",
-                    "normalization",
-                    (f"kernel:{kernel}",),
-                    (Work(0.0, stream.accesses * array, SETS * stream.arrays * array, stream),),
-                    partial(_prepare, norm, shape, backward),
-                    tolerance=2e-5,
-                )
         yield Case(
-            f"moving_statistics {label}",
+            f"moving_statistics {shape[0]}x{shape[1]}",
             "normalization",
             ("kernel:moving_statistics_",),
-            (Work(0.0, 6.0 * FLOAT * shape[1], 4 * FLOAT * shape[1], READ),),
-            partial(_moving, shape[1]),
+            (Work(0.0, 6.0 * sizes.itemsize * shape[1], 4 * sizes.itemsize * shape[1], READ),),
+            drawn(sizes.dtype, _moving, shape[1]),
         )

@@ -1,29 +1,30 @@
-"""One step of every compiled rule, through the public optimizer that uses it, beside torch.
+"""One step of every compiled rule, through the public optimizer that uses it, beside all rivals.
 
-Nothing here names a rule: optimizers are found by the rule they run, torch's by the class's name.
+Optimizers are found by the rule they run, torch's by the class's name.
 """
 
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cache, partial
+from functools import cache
 from typing import Any
-
-import numpy as np
 
 from onepass import optimizers
 from onepass._formulas import RULES, Rule
 from onepass.bench import rivals
-from onepass.bench.cases import FLOAT, Array, Case, Contender, Prepared, Work
-from onepass.bench.families.data import generator, normal
+from onepass.bench.cases import Case, Prepared, Work
+from onepass.bench.families.data import Draw, drawn
+from onepass.bench.families.rival_steps import Task, steps
 from onepass.bench.limits import Stream
-from onepass.bench.sizes import Sizes
+from onepass.bench.sizes import Sizes, elements_of
 from onepass.optimizers import Optimizer
 
 _RATE = 1e-3
-_STEPS = 3  # compared before timing
+_RATES = {"adadelta": 1.0}  # whose steps are so small that rounding would be most of a change
 _TOLERANCE = 1e-4
+_SUMMING = ("lamb", "lars", "adafactor")  # rules that look at whole tensors first
 _BFLOAT16_TOLERANCE = 0.1  # torch computes products in bfloat16
 # Options that choose another rule of the same class, by the names that torch also uses.
 _VARIANTS: tuple[Mapping[str, Any], ...] = (
@@ -60,73 +61,26 @@ def _torch_class(cls: type[Optimizer]) -> Any:
     return known.get(cls.__name__.lower())
 
 
-def _make_torch(cls: Any, options: Mapping[str, Any], tensors: Sequence[Any]) -> tuple[str, Any]:
-    """Return torch's optimizer, fused where there is one, else over lists of tensors."""
-    for how in ("fused", "foreach"):
-        try:
-            return f"torch {how}", cls(tensors, lr=_RATE, **options, **{how: True})
-        except (TypeError, RuntimeError):
-            continue
-    try:
-        return "torch", cls(tensors, lr=_RATE, **options)
-    except ValueError:  # it takes matrices only: torch's users give the rest to AdamW
-        matrices = [t for t in tensors if t.ndim == 2]
-        others = [t for t in tensors if t.ndim != 2]
-        _, rest = _make_torch(rivals.torch().optim.AdamW, {}, others)
-        return "torch, with AdamW", _Both(cls(matrices, lr=_RATE, **options), rest)
-
-
-class _Both:
-    """Two optimizers of torch that step together."""
-
-    def __init__(self, one: Any, other: Any) -> None:
-        self._one, self._other = one, other
-
-    def step(self) -> None:
-        self._one.step()
-        self._other.step()
-
-
-def _make_ours(cls: type[Optimizer], options: Mapping[str, Any]) -> Optimizer:
+def _make_ours(cls: type[Optimizer], options: Mapping[str, Any], rate: float = _RATE) -> Optimizer:
     """Return our optimizer in torch's convention, or in Keras's where it has only that."""
     try:
-        return cls(learning_rate=_RATE, convention="torch", **options)
+        return cls(learning_rate=rate, convention="torch", **options)
     except (TypeError, ValueError):
-        return cls(learning_rate=_RATE, **options)
+        return cls(learning_rate=rate, **options)
 
 
-def _prepare(rule: Rule, shapes: Sequence[tuple[int, ...]]) -> Prepared:
+def _prepare(draw: Draw, rule: Rule, shapes: Sequence[tuple[int, ...]], compiled: bool) -> Prepared:
     cls, options = _by_rule()[rule.name]
-    rng = generator()
-    initial = [normal(rng, *shape) * np.float32(0.05) for shape in shapes]
-    gradients = [normal(rng, *shape) * np.float32(0.5) for shape in shapes]
+    rate = _RATES.get(rule.name, _RATE)
+    initial = [0.05 * draw.normal(*shape) for shape in shapes]
+    gradients = [draw.away_from_zero(*shape) for shape in shapes]
+    task = Task(rule.name, _torch_class(cls), options, rate, initial, gradients)
 
     parameters = [p.copy() for p in initial]
-    own = _make_ours(cls, options)
+    own = _make_ours(cls, options, rate)
     own.build(parameters)
-
-    def result() -> list[Array]:
-        for _ in range(_STEPS):
-            own.apply(gradients)
-        return [p - before for p, before in zip(parameters, initial, strict=True)]
-
-    ours = Contender("onepass", lambda: own.apply(gradients), result)
-    torch_class = _torch_class(cls)
-    if torch_class is None:
-        return Prepared(ours)
-    torch = rivals.torch()
-    tensors = [torch.from_numpy(p.copy()).requires_grad_() for p in initial]
-    for tensor, gradient in zip(tensors, gradients, strict=True):
-        tensor.grad = torch.from_numpy(gradient.copy())
-    name, theirs = _make_torch(torch_class, options, tensors)
-
-    def their_result() -> list[Array]:
-        for _ in range(_STEPS):
-            theirs.step()
-        pairs = zip(tensors, initial, strict=True)
-        return [tensor.detach().numpy() - before for tensor, before in pairs]
-
-    return Prepared(ours, [Contender(name, theirs.step, their_result)])
+    ours = task.contender("onepass", lambda: own.apply(gradients), lambda: parameters)
+    return Prepared(ours, list(steps(task, compiled=compiled)))
 
 
 def _states(own: Optimizer, shape: tuple[int, ...]) -> int:
@@ -147,26 +101,31 @@ def _product_flops(own: Optimizer, shapes: Sequence[tuple[int, ...]]) -> float:
 
 
 def cases(sizes: Sizes) -> Iterator[Case]:
-    """Each rule on each set of tensors, and some on tensors that are cut to pieces."""
-    some = [RULES[name] for name in sizes.rules_of_pieces]
-    sets = [(label, shapes, list(RULES.values())) for label, shapes in sizes.tensors.items()]
-    sets += [(label, shapes, some) for label, shapes in sizes.pieces.items()]
-    for label, shapes, rules in sets:
-        count = sum(int(np.prod(shape)) for shape in shapes)
-        largest = max(shapes, key=np.prod)
-        for rule in rules:
-            cls, options = _by_rule()[rule.name]
-            own = _make_ours(cls, options)
+    """Each rule on each set of tensors, and some at more sizes."""
+    for rule in RULES.values():
+        cls, options = _by_rule()[rule.name]
+        own = _make_ours(cls, options)
+        for place in sizes.steps(f"{rule.name} step"):
+            shapes = place.shapes
             if all(own.group_of(shape) for shape in shapes):
                 continue  # the rule leaves all of them to another one
             flops = _product_flops(own, shapes)
-            stream = Stream(1, 1 + _states(own, largest), 0)
-            traffic, held = FLOAT * count * stream.accesses, FLOAT * count * stream.arrays
+            stream = Stream(1, 1 + _states(own, max(shapes, key=math.prod)), 0)
+            array = sizes.itemsize * elements_of(shapes)
+            work = Work(flops, array * stream.accesses, array * stream.arrays, stream)
+            tolerance = sizes.rounding(_TOLERANCE)
+            if rule.name in _SUMMING:
+                tolerance = sizes.summing(_TOLERANCE, shapes)
+            if flops:
+                tolerance = _BFLOAT16_TOLERANCE
+            compiled = rule.name in sizes.compiled and place.label in sizes.tensors
             yield Case(
-                f"{rule.name} step {label}",
+                f"{rule.name} step {place.label}",
                 "optimizers",
                 (f"rule:{rule.name}",),
-                (Work(flops, traffic, held, stream),),
-                partial(_prepare, rule, shapes),
-                tolerance=_TOLERANCE if flops == 0.0 else _BFLOAT16_TOLERANCE,
+                (work,),
+                drawn(sizes.dtype, _prepare, rule, shapes, compiled),
+                series=place.series,
+                size=place.size,
+                tolerance=tolerance,
             )

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import partial
 from typing import Any
 
 import numpy as np
 
 from onepass import kernels
 from onepass.bench import rivals
-from onepass.bench.cases import FLOAT, Array, Case, Contender, Prepared, Work
-from onepass.bench.families.data import SETS, generator, in_turn, normal
+from onepass.bench.cases import Array, Case, Prepared, Work
+from onepass.bench.families.data import SETS, Draw, contender, drawn, tensors
 from onepass.bench.limits import READ
 from onepass.bench.sizes import Sizes
 
@@ -25,43 +24,40 @@ def _torch_circle(labels: Any, x: Any) -> tuple[Any, Any]:
     alike = same & ~torch.eye(len(x), dtype=torch.bool)
     p = -GAMMA * (MARGIN + distance) * (MARGIN - distance)
     q = GAMMA * (1.0 + MARGIN - distance).clamp(min=0.0) * (1.0 - MARGIN - distance)
-    nothing = torch.tensor(-torch.inf)
+    nothing = torch.tensor(-torch.inf, dtype=x.dtype)
     sums = [torch.logsumexp(torch.where(*a, nothing), 1) for a in ((alike, p), (~same, q))]
     values = torch.nn.functional.softplus(sums[0] + sums[1])
     return values.detach(), *torch.autograd.grad(values.sum(), x)
 
 
-def _circle(shape: tuple[int, int]) -> Prepared:
-    rng = generator()
+def _circle(draw: Draw, shape: tuple[int, int]) -> Prepared:
     sets = []
     for _ in range(SETS):
-        x = normal(rng, *shape)
+        x = draw.normal(*shape)
         x /= np.linalg.norm(x, axis=1, keepdims=True)
         sets.append((np.arange(shape[0]) % max(2, shape[0] // 4), x))
 
     def ours(labels: Array, x: Array) -> tuple[Array, Array]:
         return kernels.circle(labels, x, gamma=GAMMA, margin=MARGIN)
 
-    def contender(name: str, function: Any, sets: Any) -> Contender:
-        return Contender(name, in_turn(function, sets), lambda: list(function(*sets[-1])))
-
     own = contender("onepass", ours, sets)
-    torch = rivals.torch()
-    if torch is None:
+    if rivals.torch() is None:
         return Prepared(own)
-    tensors = [(torch.from_numpy(y), torch.from_numpy(x).requires_grad_()) for y, x in sets]
-    return Prepared(own, [contender("torch", _torch_circle, tensors)])
+    their_sets = [(labels, x.requires_grad_()) for labels, x in tensors(sets)]
+    return Prepared(own, [contender("torch", _torch_circle, their_sets)])
 
 
 def cases(sizes: Sizes) -> Iterator[Case]:
     """The circle loss of a batch with its gradient."""
-    rows, cols = sizes.rows[0], min(sizes.rows[1], 64)
-    array, pairs = FLOAT * rows * cols, rows * rows
-    yield Case(
-        f"circle {rows}x{cols}",
-        "pairs",
-        ("kernel:circle",),
-        (Work(4.0 * pairs * cols, 2 * array, 2 * SETS * array, READ),),
-        partial(_circle, (rows, cols)),
-        1e-4,
-    )
+    for rows, cols in sizes.pairs:
+        array, pairs = sizes.itemsize * rows * cols, rows * rows
+        yield Case(
+            f"circle {rows}x{cols}",
+            "pairs",
+            ("kernel:circle",),
+            (Work(4.0 * pairs * cols, 2 * array, 2 * SETS * array, READ),),
+            drawn(sizes.dtype, _circle, (rows, cols)),
+            sizes.rounding(1e-4),
+            series=f"circle of {cols} columns",
+            size=rows,
+        )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
@@ -12,8 +11,9 @@ import numpy as np
 from onepass import config
 from onepass.bench import rivals
 from onepass.bench.cases import Array, Contender, Prepared
-from onepass.bench.families.data import SETS, generator, in_turn
+from onepass.bench.families.data import SETS, Draw, in_turn
 from onepass.bench.families.networks import Network
+from onepass.bench.families.rival_estimators import keras_model, sklearn_model
 from onepass.bench.families.rival_training import jax_forward, torch_module
 
 Predict = Callable[[Any], Any]
@@ -44,22 +44,24 @@ def _jax(network: Network, weights: Sequence[Array]) -> Predict:
     return lambda x: compiled(parameters, x).block_until_ready()
 
 
-def _sklearn(network: Network, weights: Sequence[Array]) -> Predict:
-    """Return a classifier that has learned nothing and is given our weights."""
-    classes = np.arange(network.widths[-1])
-    model = rivals.sklearn_networks().MLPClassifier(hidden_layer_sizes=network.widths[1:-1])
-    with np.errstate(all="ignore"), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        x = generator().random((len(classes), network.widths[0]), np.float32)
-        model.partial_fit(x, classes, classes=classes)
-    model.coefs_, model.intercepts_ = list(weights[0::2]), list(weights[1::2])
-    predict: Predict = model.predict_proba
+def _keras(network: Network, weights: Sequence[Array]) -> Predict:
+    predict: Predict = keras_model(network, weights).predict_on_batch
     return predict
+
+
+def _sklearn(network: Network, weights: Sequence[Array]) -> Predict:
+    predict: Predict = sklearn_model(network, weights).predict_proba
+    return predict
+
+
+def _onnx_type(dtype: str) -> Any:
+    kinds = rivals.onnx().TensorProto
+    return {"float32": kinds.FLOAT, "float64": kinds.DOUBLE}[dtype]
 
 
 def _onnx_graph(network: Network, weights: Sequence[Array]) -> Any:
     onnx = rivals.onnx()
-    helper, floats = onnx.helper, onnx.TensorProto.FLOAT
+    helper, floats = onnx.helper, _onnx_type(network.dtype)
     nodes, last = [], len(weights) // 2 - 1
     for at in range(last + 1):
         given = [f"x{at}", f"w{2 * at}", f"w{2 * at + 1}"]
@@ -96,6 +98,10 @@ def _rivals(network: Network, weights: list[Array], sets: list[Array]) -> Iterat
         yield _contender("torch", _torch(network, weights), [torch.from_numpy(x) for x in sets])
     if (jax := rivals.jax()) is not None:
         yield _contender("JAX jit", _jax(network, weights), [jax.numpy.array(x) for x in sets])
+    if (keras := rivals.keras()) is not None:
+        tensors = [keras.ops.convert_to_tensor(x) for x in sets]
+        name = f"Keras {keras.backend.backend()}"
+        yield _contender(name, _keras(network, weights), tensors)
     if rivals.onnxruntime() is not None:
         yield _contender("onnxruntime", _onnxruntime(network, weights), sets)
 
@@ -108,7 +114,7 @@ def _contender(name: str, predict: Predict, sets: Sequence[Any]) -> Contender:
 def prepare(network: Network, rows: int) -> Prepared:
     """Return a prediction of so many rows; rivals have their inputs in their own arrays."""
     model = network.model()
-    rng = generator()
-    sets = [rng.random((rows, network.widths[0]), np.float32) for _ in range(SETS)]
+    draw = Draw(network.dtype)
+    sets = [draw.uniform(rows, network.widths[0]) for _ in range(SETS)]
     others = list(_rivals(network, model.get_weights(), sets))
     return Prepared(_contender("onepass", model.predict, sets), others)

@@ -6,15 +6,14 @@ All write to arrays that exist already. NumPy's and torch's arrays are contiguou
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import partial
 from typing import Any
 
 import numpy as np
 
 from onepass import _core, kernels
 from onepass.bench import rivals
-from onepass.bench.cases import FLOAT, Array, Case, Contender, Prepared, Work
-from onepass.bench.families.data import SETS, as_stored, generator, in_turn, normal
+from onepass.bench.cases import Array, Case, Contender, Prepared, Work
+from onepass.bench.families.data import SETS, Draw, as_stored, drawn, in_turn, tensors
 from onepass.bench.limits import COPY, READ, TRIAD
 from onepass.bench.sizes import Sizes
 
@@ -63,7 +62,7 @@ def _torch(kernel: str, outputs: list[Any]) -> Function:
     return known.get(kernel, inputs)
 
 
-def _contender(name: str, function: Function, sets: list[Any], outputs: list[Any]) -> Contender:
+def _writing(name: str, function: Function, sets: list[Any], outputs: list[Any]) -> Contender:
     def result() -> list[Array]:
         function(*sets[-1])
         return [np.asarray(out).copy() for out in outputs]
@@ -71,20 +70,19 @@ def _contender(name: str, function: Function, sets: list[Any], outputs: list[Any
     return Contender(name, in_turn(function, sets), result)
 
 
-def _prepare(kernel: str, n: int, i: int, o: int) -> Prepared:
-    rng = generator()
+def _prepare(draw: Draw, kernel: str, n: int, i: int, o: int) -> Prepared:
     count = SETS if n * max(i, o) < _LARGE else 1
-    w, b = normal(rng, i, o), normal(rng, o)
+    w, b = draw.normal(i, o), draw.normal(o)
     sets: list[tuple[Array, ...]]
     shapes: list[tuple[int, ...]]
     if kernel == "dense_forward":
-        sets = [(normal(rng, n, i), w, b) for _ in range(count)]
+        sets = [(draw.normal(n, i), w, b) for _ in range(count)]
         shapes = [(n, o)]
     elif kernel == "dense_backward_weights":
-        sets = [(normal(rng, n, i), normal(rng, n, o)) for _ in range(count)]
+        sets = [(draw.normal(n, i), draw.normal(n, o)) for _ in range(count)]
         shapes = [(i, o), (o,)]
     else:
-        sets = [(normal(rng, n, o), w) for _ in range(count)]
+        sets = [(draw.normal(n, o), w) for _ in range(count)]
         shapes = [(n, i)]
 
     stored: dict[int, Array] = {}  # weights stay one array, in whatever set they are
@@ -92,23 +90,21 @@ def _prepare(kernel: str, n: int, i: int, o: int) -> Prepared:
     def store(array: Array) -> Array:
         return stored.setdefault(id(array), as_stored(array))
 
-    ours = [as_stored(np.ones(shape, np.float32)) for shape in shapes]
+    ours = [as_stored(np.ones(shape, draw.dtype)) for shape in shapes]
     own_sets = [tuple(store(array) for array in given) for given in sets]
     others = []
     if rivals.numpy_controlled():
-        outputs = [np.ones(shape, np.float32) for shape in shapes]
-        others.append(_contender("numpy", _numpy(kernel, outputs), sets, outputs))
+        outputs = [np.ones(shape, draw.dtype) for shape in shapes]
+        others.append(_writing("numpy", _numpy(kernel, outputs), sets, outputs))
     if (torch := rivals.torch()) is not None:
-        tensors = [tuple(torch.from_numpy(array) for array in given) for given in sets]
-        results = [torch.ones(shape) for shape in shapes]
-        others.append(_contender("torch", _torch(kernel, results), tensors, results))
-    return Prepared(_contender("onepass", _ours(kernel, ours), own_sets, ours), others)
+        results = [torch.from_numpy(np.ones(shape, draw.dtype)) for shape in shapes]
+        others.append(_writing("torch", _torch(kernel, results), tensors(sets), results))
+    return Prepared(_writing("onepass", _ours(kernel, ours), own_sets, ours), others)
 
 
-def _prepare_backward(n: int, i: int, o: int) -> Prepared:
+def _prepare_backward(draw: Draw, n: int, i: int, o: int) -> Prepared:
     """The public function that does all of a layer's backward pass."""
-    rng = generator()
-    x, w, dy = normal(rng, n, i), normal(rng, i, o), normal(rng, n, o)
+    x, w, dy = draw.normal(n, i), draw.normal(i, o), draw.normal(n, o)
     y = kernels.dense_forward(x, w, None, "relu")
 
     def ours() -> list[Array]:
@@ -116,7 +112,8 @@ def _prepare_backward(n: int, i: int, o: int) -> Prepared:
 
     others = []
     if (torch := rivals.torch()) is not None:
-        leaves = [torch.from_numpy(a).requires_grad_() for a in (x, w, np.zeros(o, np.float32))]
+        arrays = x, w, np.zeros(o, draw.dtype)
+        leaves = [torch.from_numpy(array).requires_grad_() for array in arrays]
         value = torch.relu(torch.addmm(leaves[2], leaves[0], leaves[1]))
         upstream = torch.from_numpy(dy)
 
@@ -128,26 +125,32 @@ def _prepare_backward(n: int, i: int, o: int) -> Prepared:
 
 
 def cases(sizes: Sizes) -> Iterator[Case]:
-    """The products alone at every size, and one whole backward pass."""
+    """The products alone at every size, and whole backward passes of the first layer."""
     streams = {"dense_forward": READ, "dense_backward_weights": COPY, "dense_backward_input": READ}
     for n, i, o in sizes.products:
-        traffic = FLOAT * (n * i + i * o + n * o + o)
+        traffic = sizes.itemsize * (n * i + i * o + n * o + o)
         for kernel, stream in streams.items():
             yield Case(
                 f"{kernel} {n}x{i}x{o}",
                 "products",
                 (f"kernel:{kernel}",),
                 (Work(2.0 * n * i * o, traffic, traffic, stream),),
-                partial(_prepare, kernel, n, i, o),
-                tolerance=1e-5,
+                drawn(sizes.dtype, _prepare, kernel, n, i, o),
+                tolerance=sizes.rounding(1e-5),
+                series=f"{kernel} {i}x{o}",
+                size=n,
             )
-    n, i, o = sizes.products[0]
-    traffic = FLOAT * (2 * n * i + 2 * i * o + 2 * n * o + o)
-    yield Case(
-        f"dense_backward relu {n}x{i}x{o}",
-        "products",
-        ("kernel:dense_backward",),
-        (Work(4.0 * n * i * o, traffic, traffic, TRIAD),),
-        partial(_prepare_backward, n, i, o),
-        tolerance=1e-5,
-    )
+    for n, i, o in sizes.products:
+        if (i, o) != sizes.products[0][1:]:
+            continue
+        traffic = sizes.itemsize * (2 * n * i + 2 * i * o + 2 * n * o + o)
+        yield Case(
+            f"dense_backward relu {n}x{i}x{o}",
+            "products",
+            ("kernel:dense_backward",),
+            (Work(4.0 * n * i * o, traffic, traffic, TRIAD),),
+            drawn(sizes.dtype, _prepare_backward, n, i, o),
+            tolerance=sizes.rounding(1e-5),
+            series=f"dense_backward relu {i}x{o}",
+            size=n,
+        )

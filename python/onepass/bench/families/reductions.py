@@ -10,26 +10,17 @@ import numpy as np
 
 from onepass import kernels
 from onepass.bench import rivals
-from onepass.bench.cases import FLOAT, Array, Case, Contender, Prepared, Work
-from onepass.bench.families.data import SETS, generator, in_turn, normal
+from onepass.bench.cases import Array, Case, Contender, Prepared, Work
+from onepass.bench.families.data import Draw, contender, drawn, sets_for, streaming
 from onepass.bench.limits import COPY, READ, Stream
-from onepass.bench.sizes import Sizes
+from onepass.bench.sizes import Place, Sizes, elements_of
 
 Function = Callable[..., Any]
 
 
-def _contender(name: str, function: Function, sets: list[tuple[Any, ...]]) -> Contender:
-    def result() -> list[Array]:
-        found = function(*sets[-1])
-        values = found if isinstance(found, tuple) else (found,)
-        return [np.asarray(value, np.float64) for value in values]
-
-    return Contender(name, in_turn(function, sets), result)
-
-
 def _prepare(ours: Function, theirs: Function | None, sets: list[tuple[Any, ...]]) -> Prepared:
     """``theirs`` gets the same sets as tensors."""
-    own = _contender("onepass", ours, sets)
+    own = contender("onepass", ours, sets)
     torch = rivals.torch()
     if torch is None or theirs is None:
         return Prepared(own)
@@ -40,21 +31,19 @@ def _prepare(ours: Function, theirs: Function | None, sets: list[tuple[Any, ...]
         return torch.from_numpy(value.copy()) if isinstance(value, np.ndarray) else value
 
     tensors = [tuple(tensor(value) for value in given) for given in sets]
-    return Prepared(own, [_contender("torch", theirs, tensors)])
+    return Prepared(own, [contender("torch", theirs, tensors)])
 
 
-def _norm(shapes: tuple[tuple[int, ...], ...]) -> Prepared:
-    rng = generator()
-    sets = [([normal(rng, *shape) for shape in shapes],)]
+def _norm(draw: Draw, shapes: tuple[tuple[int, ...], ...]) -> Prepared:
+    sets = [([draw.normal(*shape) for shape in shapes],)]
     torch = rivals.torch()
     theirs = None if torch is None else torch.nn.utils.get_total_norm
     return _prepare(kernels.global_norm, theirs, sets)
 
 
-def _clip(kind: str, shapes: tuple[tuple[int, ...], ...]) -> Prepared:
+def _clip(draw: Draw, kind: str, shapes: tuple[tuple[int, ...], ...]) -> Prepared:
     """Timed with limits that are not reached, as in most steps; compared where they act."""
-    rng = generator()
-    arrays = [normal(rng, *shape) for shape in shapes]
+    arrays = [draw.normal(*shape) for shape in shapes]
 
     def ours(given: list[Array], limit: float) -> None:
         if kind == "clip_by_global_norm_":
@@ -92,25 +81,24 @@ def _clip(kind: str, shapes: tuple[tuple[int, ...], ...]) -> Prepared:
     return Prepared(own, [Contender("torch", lambda: theirs(tensors, 1e6), their_result)])
 
 
-def _gather(rows: int, width: int, samples: int, count: int) -> Prepared:
-    rng = generator()
-    source = normal(rng, samples, width)
-    indices = [rng.permutation(samples)[:rows] for _ in range(count)]
-    own = _contender("onepass", kernels.gather_rows, [(source, index) for index in indices])
+def _gather(draw: Draw, rows: int, width: int, samples: int, count: int) -> Prepared:
+    source = draw.normal(samples, width)
+    indices = [draw.order(samples)[:rows] for _ in range(count)]
+    gather = partial(kernels.gather_rows, dtype=draw.dtype)
+    own = contender("onepass", gather, [(source, index) for index in indices])
     torch = rivals.torch()
     if torch is None:
         return Prepared(own)
     data = torch.from_numpy(source)
     sets = [(data, torch.from_numpy(index)) for index in indices]
-    return Prepared(own, [_contender("torch", lambda data, index: data[index], sets)])
+    return Prepared(own, [contender("torch", lambda data, index: data[index], sets)])
 
 
-def _accuracy(shape: tuple[int, int]) -> Prepared:
-    rng = generator()
+def _accuracy(draw: Draw, shape: tuple[int, int]) -> Prepared:
     sets = []
-    for _ in range(SETS):
-        target, other = normal(rng, *shape), normal(rng, *shape)
-        right = rng.random((shape[0], 1)) < 0.5
+    for _ in range(sets_for(*shape)):
+        target, other = draw.normal(*shape), draw.normal(*shape)
+        right = draw.coins(shape[0], 1) == 1.0
         sets.append((target, np.where(right, target, other)))
 
     def theirs(target: Any, prediction: Any) -> Any:
@@ -119,21 +107,20 @@ def _accuracy(shape: tuple[int, int]) -> Prepared:
     return _prepare(kernels.row_accuracy, theirs, sets)
 
 
-def _counted(shape: tuple[int, int], kernel: str) -> Prepared:
+def _counted(draw: Draw, kernel: str, shape: tuple[int, int]) -> Prepared:
     """Counts at 200 thresholds, or sums of columns; nobody else has them in one pass."""
-    rng = generator()
     sets = []
-    for _ in range(SETS):
-        target = (rng.random(shape) < 0.5).astype(np.float32)
-        sets.append((target, rng.random(shape, np.float32)))
+    for _ in range(sets_for(*shape)):
+        target = draw.coins(*shape)
+        sets.append((target, draw.uniform(*shape)))
     if kernel == "column_sums":
         return _prepare(kernels.column_sums, None, sets)
     return _prepare(lambda y, p: kernels.confusion_counts(y, p, 200), None, sets)
 
 
-def _sum(size: int) -> Prepared:
-    rng = generator()
-    sets = [(normal(rng, size), rng.random(size, np.float32)) for _ in range(SETS)]
+def _sum(draw: Draw, shape: tuple[int, int]) -> Prepared:
+    size = elements_of([shape])
+    sets = [(draw.normal(size), draw.uniform(size)) for _ in range(sets_for(size))]
 
     def theirs(values: Any, weights: Any) -> tuple[float, float]:
         return float(values @ weights), float(weights.sum())
@@ -141,64 +128,59 @@ def _sum(size: int) -> Prepared:
     return _prepare(kernels.weighted_sum, theirs, sets)
 
 
-def cases(sizes: Sizes) -> Iterator[Case]:
-    """Each kernel of this kind once or twice."""
-
-    def case(name: str, kernel: str, work: Work, prepare: Function, tolerance: float) -> Case:
-        return Case(name, "reductions", (f"kernel:{kernel}",), (work,), prepare, tolerance)
-
-    for label, shapes in sizes.tensors.items():
-        size = FLOAT * sum(int(np.prod(shape)) for shape in shapes)
-        yield case(
-            f"global_norm {label}",
-            "global_norm",
-            Work(0.0, size, size, READ),
-            partial(_norm, shapes),
-            1e-4,
-        )
-    label, shapes = next(iter(sizes.tensors.items()))
-    size = FLOAT * sum(int(np.prod(shape)) for shape in shapes)
-    for kernel, stream in (
-        ("clip_by_global_norm_", READ),
-        ("clip_by_norm_", READ),
-        ("clip_by_value_", Stream(1, 1, 0)),
-    ):
-        yield case(
-            f"{kernel} {label}",
-            kernel,
-            Work(0.0, size if stream == READ else 2 * size, size, stream),
-            partial(_clip, kernel, shapes),
-            1e-5,
-        )
-    width, samples = sizes.m1[0], sizes.samples
-    rows, count = min(32, samples), 64
-    yield case(
-        f"gather_rows {rows}x{width}",
-        "gather_rows",
-        Work(0.0, 2 * FLOAT * rows * width, FLOAT * width * min(samples, rows * count), COPY),
-        partial(_gather, rows, width, samples, count),
-        0.0,
-    )
-    array, two = FLOAT * sizes.rows[0] * sizes.rows[1], Stream(2, 0, 0)
-    yield case(
-        f"row_accuracy {sizes.rows[0]}x{sizes.rows[1]}",
-        "row_accuracy",
-        Work(0.0, 2 * array, 2 * SETS * array, two),
-        partial(_accuracy, sizes.rows),
-        0.0,
-    )
-    for kernel in ("confusion_counts", "column_sums"):
-        yield case(
-            f"{kernel} {sizes.rows[0]}x{sizes.rows[1]}",
-            kernel,
-            Work(0.0, 2 * array, 2 * SETS * array, two),
-            partial(_counted, sizes.rows, kernel),
+def _gathering(sizes: Sizes) -> Iterator[Case]:
+    width, count = sizes.m1[0], 64
+    for rows in sizes.gathered:
+        samples = max(sizes.samples, rows)
+        held = sizes.itemsize * width * min(samples, rows * count)
+        yield Case(
+            f"gather_rows {rows}x{width}",
+            "reductions",
+            ("kernel:gather_rows",),
+            (Work(0.0, 2 * sizes.itemsize * rows * width, held, COPY),),
+            drawn(sizes.dtype, _gather, rows, width, samples, count),
             0.0,
+            series=f"gather_rows of {width} columns",
+            size=rows,
         )
-    yield case(
-        f"weighted_sum {array // FLOAT}",
-        "weighted_sum",
-        Work(0.0, 2 * array, 2 * SETS * array, two),
-        partial(_sum, array // FLOAT),
-        1e-3,
+
+
+def cases(sizes: Sizes) -> Iterator[Case]:
+    """Norms and clips of sets of tensors, gathered rows, and what reads rows of numbers."""
+
+    def case(name: str, place: Place, work: tuple[Work, ...], tolerance: float, *how: Any) -> Case:
+        return Case(
+            f"{name} {place.label}",
+            "reductions",
+            (f"kernel:{name}",),
+            work,
+            drawn(sizes.dtype, *how),
+            tolerance,
+            series=place.series,
+            size=place.size,
+        )
+
+    update = Stream(1, 1, 0)
+    of_tensors: tuple[tuple[str, Stream, tuple[Any, ...]], ...] = (
+        ("global_norm", READ, (_norm,)),
+        ("clip_by_global_norm_", READ, (_clip, "clip_by_global_norm_")),
+        ("clip_by_norm_", READ, (_clip, "clip_by_norm_")),
+        ("clip_by_value_", update, (_clip, "clip_by_value_")),
     )
+    for name, stream, how in of_tensors:
+        for place in sizes.steps(name):
+            size = sizes.itemsize * elements_of(place.shapes)
+            work = (Work(0.0, stream.accesses * size, size, stream),)
+            tolerance = sizes.summing(1e-5, place.shapes)
+            yield case(name, place, work, tolerance, *how, place.shapes)
+    yield from _gathering(sizes)
+    of_rows: tuple[tuple[str, float, tuple[Any, ...]], ...] = (
+        ("row_accuracy", 0.0, (_accuracy,)),
+        ("confusion_counts", 0.0, (_counted, "confusion_counts")),
+        ("column_sums", 0.0, (_counted, "column_sums")),
+        ("weighted_sum", 1e-3, (_sum,)),
+    )
+    for name, tolerance, how in of_rows:
+        for place in sizes.kernels(name):
+            read = streaming(sizes, Stream(2, 0, 0), *place.shape)
+            yield case(name, place, read, sizes.rounding(tolerance), *how, place.shape)

@@ -11,18 +11,17 @@ import numpy as np
 
 from onepass import kernels
 from onepass.bench import rivals
-from onepass.bench.cases import FLOAT, Array, Case, Contender, Prepared, Work
-from onepass.bench.families.data import SETS, generator, in_turn, normal
+from onepass.bench.cases import Array, Case, Contender, Prepared, Work
+from onepass.bench.families.data import Draw, drawn, in_turn, sets_for, streaming, tensors
 from onepass.bench.limits import COPY, Stream
-from onepass.bench.sizes import Sizes
+from onepass.bench.sizes import Place, Sizes
 
 KEY = (1, 2)
 
 
-def _penalty(shape: tuple[int, int]) -> Prepared:
+def _penalty(draw: Draw, shape: tuple[int, int]) -> Prepared:
     """Value, and gradient added to one that is there."""
-    rng = generator()
-    x, gradient = normal(rng, *shape), normal(rng, *shape)
+    x, gradient = draw.normal(*shape), draw.normal(*shape)
 
     def ours(to: Array) -> float:
         return kernels.penalty(x, 1e-4, 1e-3, gradient=to)
@@ -50,12 +49,12 @@ def _penalty(shape: tuple[int, int]) -> Prepared:
     return Prepared(own, [Contender("torch", lambda: theirs(target), their_result)])
 
 
-def _constraint(shape: tuple[int, int]) -> Prepared:
-    """Norms of columns, which a second time are what they should be."""
-    start = normal(generator(), *shape)
+def _constraint(draw: Draw, shape: tuple[int, int]) -> Prepared:
+    """Norms of columns, all too large, which a second time are what they should be."""
+    start = draw.uniform(*shape) + 1.0
 
     def ours(w: Array) -> None:
-        kernels.constrain_(w, "column_norms", high=0.5, epsilon=0.0)
+        kernels.constrain_(w, "column_norms", high=0.5)
 
     def result() -> list[Array]:
         w = start.copy()
@@ -80,24 +79,24 @@ def _constraint(shape: tuple[int, int]) -> Prepared:
     return Prepared(own, [Contender("torch", lambda: theirs(tensor), their_result)])
 
 
-def _noise(ours: Callable[[Array], Array], theirs: Any, shape: tuple[int, int]) -> Prepared:
+def _noise(
+    draw: Draw, ours: Callable[[Array], Array], theirs: Any, shape: tuple[int, int]
+) -> Prepared:
     """Noise is everybody's own: what must be equal are mean and deviation."""
-    rng = generator()
-    sets = [(rng.random(shape, np.float32) + 0.5,) for _ in range(SETS)]
+    sets = [(draw.uniform(*shape) + 0.5,) for _ in range(sets_for(*shape))]
 
-    def contender(function: Callable[..., Any], sets: Any, name: str) -> Contender:
+    def noisy(name: str, function: Callable[..., Any], sets: Any) -> Contender:
         def result() -> list[Array]:
             found = np.asarray(function(*sets[0]))
             return [np.array([found.mean(), found.std()] if found.size else [0.0, 0.0])]
 
         return Contender(name, in_turn(function, sets), result)
 
-    own = contender(ours, sets, "onepass")
+    own = noisy("onepass", ours, sets)
     torch = rivals.torch()
     if torch is None or theirs is None:
         return Prepared(own)
-    tensors = [(torch.from_numpy(x),) for (x,) in sets]
-    return Prepared(own, [contender(partial(theirs, torch), tensors, "torch")])
+    return Prepared(own, [noisy("torch", partial(theirs, torch), tensors(sets))])
 
 
 def _torch_rrelu_backward(torch: Any, y: Array) -> Any:
@@ -127,30 +126,31 @@ NOISES: dict[str, tuple[Callable[[Array], Array], Any]] = {
 
 def cases(sizes: Sizes) -> Iterator[Case]:
     """Each kernel of this kind once."""
-    family, shape = "regularizing", sizes.rows
-    label, array = f"{shape[0]}x{shape[1]}", FLOAT * shape[0] * shape[1]
-    yield Case(
-        f"penalty and gradient {label}",
-        family,
-        ("kernel:penalty",),
-        (Work(0.0, 3 * array, 2 * array, Stream(1, 1, 0)),),
-        partial(_penalty, shape),
-        1e-4,
-    )
-    yield Case(
-        f"constrain_ columns {label}",
-        family,
-        ("kernel:constrain_",),
-        (Work(0.0, 3 * array, array, Stream(1, 1, 0)),),
-        partial(_constraint, shape),
-        1e-5,
-    )
-    for name, (ours, theirs) in NOISES.items():
-        yield Case(
-            f"{name} {label}",
-            family,
-            (f"kernel:{name}",),
-            (Work(0.0, 2 * array, 2 * SETS * array, COPY),),
-            partial(_noise, ours, theirs, shape),
-            8.0 / math.sqrt(max(1, shape[0] * shape[1])),
+
+    def case(
+        name: str, kernel: str, place: Place, work: tuple[Work, ...], tolerance: float, *how: Any
+    ) -> Case:
+        return Case(
+            f"{name} {place.label}",
+            "regularizing",
+            (f"kernel:{kernel}",),
+            work,
+            drawn(sizes.dtype, *how, place.shape),
+            tolerance,
+            series=place.series,
+            size=place.size,
         )
+
+    for name, kernel, arrays, prepare, tolerance in (
+        ("penalty and gradient", "penalty", 2, _penalty, 1e-4),
+        ("constrain_ columns", "constrain_", 1, _constraint, 1e-5),
+    ):
+        for place in sizes.kernels(name):
+            array = sizes.itemsize * place.size
+            work = Work(0.0, 3 * array, arrays * array, Stream(1, 1, 0))
+            yield case(name, kernel, place, (work,), sizes.rounding(tolerance), prepare)
+    for name, both in NOISES.items():
+        for place in sizes.kernels(name):
+            deviations = 8.0 / math.sqrt(max(1, place.size))
+            passed = streaming(sizes, COPY, *place.shape)
+            yield case(name, name, place, passed, deviations, _noise, *both)

@@ -1,18 +1,19 @@
-"""The rivals' training: the same weights, rows, orders and settings in torch and in JAX."""
+"""The rivals' training: the same weights, rows, orders and settings; torch's and JAX's loops."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import cycle, pairwise
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from onepass.bench import rivals
 from onepass.bench.cases import Array, Contender
-from onepass.bench.families.data import generator
+from onepass.bench.families.data import Draw
 from onepass.bench.families.networks import CHECKED_STEPS, CLASSES, OPTIONS, RATES, Network, changes
+from onepass.bench.families.rival_estimators import KerasTraining, SklearnTraining
 
 _TORCH_ACTIVATIONS = {"relu": "ReLU", "gelu": "GELU"}
 _TORCH_OPTIONS = {"epsilon": "eps"}  # where the name differs
@@ -183,16 +184,30 @@ class JaxTraining:
         return changes([np.asarray(p) for p in self._carry[0]], self._initial)
 
 
-Training = Callable[..., TorchTraining | JaxTraining]
+class Training(Protocol):
+    """A rival's training of one model."""
+
+    def given(self, order: Array) -> Any:
+        """Return an order of rows as `train` wants it."""
+
+    def train(self, order: Any) -> None:
+        """Train on these rows."""
+
+    def changed(self) -> list[Array]:
+        """Return what training has changed, in our layout."""
 
 
-def _installed(network: Network) -> Iterator[tuple[str, Training]]:
+def _installed(network: Network, optimizer: str) -> Iterator[tuple[str, Callable[..., Training]]]:
     if rivals.torch() is not None:
         yield "torch eager", partial(TorchTraining, fused=False)
         yield "torch fused", partial(TorchTraining, fused=True)
     if rivals.jax() is not None and not network.normalizes:
         yield "JAX jit", partial(JaxTraining, scanned=False)
         yield "JAX scan", partial(JaxTraining, scanned=True)
+    if (keras := rivals.keras()) is not None:
+        yield f"Keras {keras.backend.backend()}", KerasTraining
+    if SklearnTraining.knows(network, optimizer):
+        yield "scikit-learn", SklearnTraining
 
 
 def trainings(
@@ -203,6 +218,7 @@ def trainings(
     batch: int,
     initial: Sequence[Array],
     orders: Sequence[Array] | None,
+    keras_result: Callable[[], Sequence[Array]] | None = None,
 ) -> list[Contender]:
     """Return all rivals' training.
 
@@ -210,32 +226,34 @@ def trainings(
     ----------
     orders : rows in the orders that runs take in turn; None: each run shuffles all samples anew,
         which is then a part of its time, and the result is of the first rows
+    keras_result : our result in Keras's convention, if that is another one
     """
     first = np.arange(len(x)) if orders is None else orders[0]
     checked = first[: CHECKED_STEPS * batch]
     found = []
-    for name, make in _installed(network):
+    for name, make in _installed(network, optimizer):
         training = make(network, x, y, optimizer, batch, initial)
-        following = _shuffler(training, len(x))
-        if orders is not None:
-            following = cycle([training.given(order) for order in orders]).__next__
-        found.append(_contender(name, training, following, checked))
+        run = _epochs(training, len(x)) if orders is None else _passes(training, orders)
+        own_loop = isinstance(training, KerasTraining | SklearnTraining)
+        result = partial(_result, training, checked)
+        found.append(Contender(name, run, result, keras_result if own_loop else None))
     return found
 
 
-def _shuffler(training: TorchTraining | JaxTraining, samples: int) -> Callable[[], Any]:
-    rng = generator(3)
-    return lambda: training.given(rng.permutation(samples))
+def _passes(training: Training, orders: Sequence[Array]) -> Callable[[], None]:
+    """Return a call that trains on the rows of the next order, which lie ready."""
+    following = cycle([training.given(order) for order in orders]).__next__
+    return lambda: training.train(following())
 
 
-def _contender(
-    name: str,
-    training: TorchTraining | JaxTraining,
-    following: Callable[[], Any],
-    checked: Array,
-) -> Contender:
-    def result() -> list[Array]:
-        training.train(training.given(checked))
-        return training.changed()
+def _epochs(training: Training, samples: int) -> Callable[[], None]:
+    """Return a call that shuffles all rows and trains on them."""
+    if isinstance(training, KerasTraining):
+        return training.epoch
+    draw = Draw("float32", 3)
+    return lambda: training.train(training.given(draw.order(samples)))
 
-    return Contender(name, lambda: training.train(following()), result)
+
+def _result(training: Training, checked: Array) -> list[Array]:
+    training.train(training.given(checked))
+    return training.changed()

@@ -83,6 +83,8 @@ def lines(record: Record) -> Iterator[str]:
     for name, part in record.parts.items():
         label = f"  of which {name}"
         yield f"{label:{_NAME}}  {record.threads:2}  {units.duration(part.median):>9}"
+    for name, why in record.missing.items():
+        yield f"  without {name}: {why.splitlines()[0]}"
     if record.status == "UNEQUAL":
         wrong = {k: v for k, v in record.errors.items() if not v <= record.tolerance}
         shown = ", ".join(f"{name} differs by {error:.1e}" for name, error in wrong.items())
