@@ -18,14 +18,14 @@ Array = NDArray[Any]
 
 # What a user's training, serving and stepping spend their time in: names of cases.
 HEADLINES = (
-    "M1 train *",
-    "M2 train * adam",
+    "M1 train b32 *",
+    "M1 train b256 adam",
+    "M2 train b32 adam",
     "M4 train *",
     "M6 train *",
     "M1 predict *",
     "sgd step 266k",
     "adam step 266k",
-    "lion step 266k",
     "global_norm 266k",
     "dense_forward 256x784x300",
 )

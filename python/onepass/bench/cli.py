@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -151,6 +152,16 @@ def _run_all(
                     screen.show(item)
 
 
+def _manners(options: argparse.Namespace) -> list[Manner]:
+    """Return how the cases are timed, for each number of threads."""
+    seconds = options.seconds or (_QUICK_SECONDS if options.quick else 2.0)
+    left_out = rivals.SLOW if options.quick else ()
+    return [
+        Manner(n, seconds, not options.no_rivals, options.isa, options.cold, left_out)
+        for n in options.threads
+    ]
+
+
 def _bad(records: Sequence[Record]) -> bool:
     return any(record.status in ("UNEQUAL", "FAILED") for record in records)
 
@@ -160,6 +171,8 @@ def run(given: Sequence[str]) -> int:
     parser = _run_parser()
     options = parser.parse_args(given)
     sizes = _sizes(parser, options)
+    if options.quick:
+        sizes = replace(sizes, compiled=())
     selection = Selection(tuple(options.patterns), options.quick, sizes)
     names = [case.name for case in selection.cases()]
     if not names:
@@ -169,14 +182,12 @@ def run(given: Sequence[str]) -> int:
         print("\n".join(names))
         return 0
     screen = terminal.Screen()
-    seconds = options.seconds or (_QUICK_SECONDS if options.quick else 2.0)
-    manners = [
-        Manner(n, seconds, not options.no_rivals, options.isa, options.cold)
-        for n in options.threads
-    ]
+    manners = _manners(options)
     facts = environment(options.threads)
     for line in terminal.environment_lines(facts):
         screen.say(line)
+    if options.quick:
+        screen.say("quick: without Keras, scikit-learn and torch.compile, which start slowly")
     if not rivals.numpy_controlled():
         screen.say("NumPy's products are not timed: threadpoolctl is missing to set its threads")
     limits = Limits().table(options.threads, config.available_isas())

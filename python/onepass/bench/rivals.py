@@ -10,6 +10,7 @@ import importlib
 import importlib.util
 import logging
 import os
+from collections.abc import Sequence
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -27,6 +28,9 @@ _LIBRARIES = (
     "onnx",
     "threadpoolctl",
 )
+# That take seconds to make ready for a case, and are never the fastest.
+SLOW = ("keras", "sklearn")
+_left_out: frozenset[str] = frozenset()
 _ignored = False
 _dtype = "float32"
 
@@ -35,6 +39,12 @@ def ignore() -> None:
     """From now on, behave as if no rival were installed: cases are quicker to prepare."""
     global _ignored
     _ignored = True
+
+
+def leave_out(modules: Sequence[str]) -> None:
+    """From now on, behave as if these were not installed."""
+    global _left_out
+    _left_out = frozenset(modules)
 
 
 def set_dtype(dtype: str) -> None:
@@ -49,7 +59,8 @@ def _loaded(name: str) -> Any:
 
 
 def _library(name: str) -> Any:
-    return None if _ignored else _loaded(name)
+    left_out = _ignored or name.partition(".")[0] in _left_out
+    return None if left_out else _loaded(name)
 
 
 def torch() -> Any:

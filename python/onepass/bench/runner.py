@@ -30,6 +30,7 @@ class Manner:
     with_rivals : whether rivals are timed, too; results are compared with theirs all the same
     isa : instruction set of our kernels; None: the machine's best
     cold : whether each sample is one call with cold caches
+    left_out : modules of rivals that are neither compared nor timed
     """
 
     threads: int
@@ -37,6 +38,7 @@ class Manner:
     with_rivals: bool = True
     isa: str | None = None
     cold: bool = False
+    left_out: tuple[str, ...] = ()
 
 
 def floor_of(
@@ -72,6 +74,7 @@ class Runner:
 
     def __init__(self, limits: Limits, manner: Manner) -> None:
         self._limits, self._manner = limits, manner
+        rivals.leave_out(manner.left_out)
         rivals.set_threads(manner.threads)
         if manner.isa is not None:
             config.set_isa(manner.isa)
