@@ -18,7 +18,7 @@ from onepass.engine.feeding import Feed
 from onepass.engine.replay import Pass, batches
 
 # Small: many steps must not leave the beginning's regime.
-RATES = {"sgd": 0.01, "adam": 1e-4, "adamw": 1e-4}
+RATES = {"sgd": 0.01, "adam": 5e-5, "adamw": 5e-5}
 # A large epsilon, or rounding at gradients near 0 would decide the sign of Adam's first steps.
 OPTIONS: dict[str, dict[str, float]] = {
     "sgd": {},
@@ -31,7 +31,9 @@ CLASSES: dict[str, type[optimizers.Optimizer]] = {
     "adamw": optimizers.AdamW,
 }
 CHECKED_STEPS = 3
-_SIGNAL = 0.5  # of the inputs of hidden units with relu
+# In the inputs of hidden units with relu; the first column's weights stay small, for what is
+# compared is what steps change of them.
+_SIGNAL, _NOISE, _FIRST = 0.5, 0.2, 8.0
 
 
 @dataclass(frozen=True)
@@ -82,10 +84,10 @@ class Network:
         return 2.0 * rows * (3 * self.weights - first)
 
     def data(self, samples: int) -> tuple[Array, Array]:
-        """Return random inputs and targets; the first column is 1 or -1."""
+        """Return random inputs and targets; the first column says one of two things."""
         draw = Draw(self.dtype)
         x = draw.uniform(samples, self.widths[0])
-        x[:, 0] = 2.0 * draw.coins(samples) - 1.0
+        x[:, 0] = _FIRST * (2.0 * draw.coins(samples) - 1.0)
         if self.classifies:
             return x, draw.indices(samples, self.widths[-1]).astype(np.int32)
         return x, draw.uniform(samples, self.widths[-1])
@@ -125,8 +127,8 @@ def keep_from_corners(model: onepass.Sequential, x: Array) -> None:
 
     Where it is 0 but for rounding, one library lets a unit learn from a row and another does not:
     of the million inputs in three steps of a wide network there was one every few runs. Here half
-    of the units are on for rows whose first column is 1 and off for those where it is -1, the
-    others the other way round, and what the rest of a row adds is a quarter of that.
+    of the units are on for rows whose first column is positive, and off for the rest, the
+    others the other way round, and what the rest of a row adds is less than that.
     """
     signs = np.eye(1, x.shape[1])[0]
     for layer in model.layers[:-1]:
@@ -136,7 +138,7 @@ def keep_from_corners(model: onepass.Sequential, x: Array) -> None:
             continue
         kernel, bias = layer.get_weights()
         after = np.where(np.arange(len(bias)) % 2, 1.0, -1.0)
-        kernel *= _SIGNAL / 4 / np.abs(x @ kernel).max()
+        kernel *= _NOISE / np.abs(x @ kernel).max()
         kernel += np.outer(_SIGNAL / np.abs(x @ signs).min() * signs, after)
         layer.set_weights([kernel, bias])
         x, signs = np.maximum(x @ kernel + bias, 0.0), after
