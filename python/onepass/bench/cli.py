@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -172,7 +171,7 @@ def run(given: Sequence[str]) -> int:
     options = parser.parse_args(given)
     sizes = _sizes(parser, options)
     if options.quick:
-        sizes = replace(sizes, compiled=())
+        sizes = sizes.quick()
     selection = Selection(tuple(options.patterns), options.quick, sizes)
     names = [case.name for case in selection.cases()]
     if not names:
