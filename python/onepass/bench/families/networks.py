@@ -18,12 +18,12 @@ from onepass.engine.feeding import Feed
 from onepass.engine.replay import Pass, batches
 
 # Small: many steps must not leave the beginning's regime.
-RATES = {"sgd": 0.01, "adam": 1e-4, "adamw": 1e-4}
+RATES = {"sgd": 0.01, "adam": 1e-4, "adamw": 5e-5}
 # A large epsilon, or rounding at gradients near 0 would decide the sign of Adam's first steps.
 OPTIONS: dict[str, dict[str, float]] = {
     "sgd": {},
     "adam": {"epsilon": 1e-3},
-    "adamw": {"epsilon": 1e-3, "weight_decay": 0.01},
+    "adamw": {"epsilon": 1e-4, "weight_decay": 0.01},
 }
 CLASSES: dict[str, type[optimizers.Optimizer]] = {
     "sgd": optimizers.SGD,
@@ -31,7 +31,9 @@ CLASSES: dict[str, type[optimizers.Optimizer]] = {
     "adamw": optimizers.AdamW,
 }
 CHECKED_STEPS = 3
-_SIGNAL = 0.5  # of the inputs of hidden units with relu
+# In the inputs of hidden units with relu; the first column is large so that its weights are small,
+# for what is compared is how little some steps change them.
+_SIGNAL, _NOISE, _FIRST = 0.5, 0.2, 8.0
 
 
 @dataclass(frozen=True)
@@ -61,11 +63,6 @@ class Network:
         return "sparse_categorical_crossentropy" if self.classifies else "mean_squared_error"
 
     @property
-    def single(self) -> bool:
-        """Whether it has one output."""
-        return self.widths[-1] == 1
-
-    @property
     def weights(self) -> int:
         """Elements of all kernels: multiply-adds of one row's forward pass."""
         return sum(a * b for a, b in pairwise(self.widths))
@@ -82,10 +79,10 @@ class Network:
         return 2.0 * rows * (3 * self.weights - first)
 
     def data(self, samples: int) -> tuple[Array, Array]:
-        """Return random inputs and targets; the first column is 1 or -1."""
+        """Return random inputs and targets; the first column has one of two values."""
         draw = Draw(self.dtype)
         x = draw.uniform(samples, self.widths[0])
-        x[:, 0] = 2.0 * draw.coins(samples) - 1.0
+        x[:, 0] = _FIRST * (2.0 * draw.coins(samples) - 1.0)
         if self.classifies:
             return x, draw.indices(samples, self.widths[-1]).astype(np.int32)
         return x, draw.uniform(samples, self.widths[-1])
@@ -125,8 +122,8 @@ def keep_from_corners(model: onepass.Sequential, x: Array) -> None:
 
     Where it is 0 but for rounding, one library lets a unit learn from a row and another does not:
     of the million inputs in three steps of a wide network there was one every few runs. Here half
-    of the units are on for rows whose first column is 1 and off for those where it is -1, the
-    others the other way round, and what the rest of a row adds is a quarter of that.
+    of the units are on for rows whose first column is positive, the others for the rest, and what
+    the other columns add is less than half of that.
     """
     signs = np.eye(1, x.shape[1])[0]
     for layer in model.layers[:-1]:
@@ -136,7 +133,7 @@ def keep_from_corners(model: onepass.Sequential, x: Array) -> None:
             continue
         kernel, bias = layer.get_weights()
         after = np.where(np.arange(len(bias)) % 2, 1.0, -1.0)
-        kernel *= _SIGNAL / 4 / np.abs(x @ kernel).max()
+        kernel *= _NOISE / np.abs(x @ kernel).max()
         kernel += np.outer(_SIGNAL / np.abs(x @ signs).min() * signs, after)
         layer.set_weights([kernel, bias])
         x, signs = np.maximum(x @ kernel + bias, 0.0), after
