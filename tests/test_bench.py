@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import fnmatch
 import json
 import math
 import os
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,18 +13,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from onepass import _core, kernels
-from onepass._formulas import ACTIVATIONS, LOSSES, RULES
-from onepass.bench import rivals, timing, units
+from onepass.bench import timing, units
 from onepass.bench.cases import (
-    HEADLINES,
     Case,
     Contender,
     Prepared,
-    Selection,
     Work,
-    all_cases,
-    compare,
     error_between,
 )
 from onepass.bench.children import in_child
@@ -35,90 +27,10 @@ from onepass.bench.limits import COPY, READ, TRIAD, Stream
 from onepass.bench.record import Record
 from onepass.bench.report import document, terminal
 from onepass.bench.runner import Manner, Runner, floor_of
-from onepass.bench.sizes import Sizes
-
-TINY = Sizes(
-    products=((5, 7, 3), (4, 33, 70)),
-    rows=((4, 17),),
-    normalized=((4, 17), (9, 5)),
-    pairs=((4, 17),),
-    tensors={"tiny": ((3, 5), (5,)), "odd": ((67,),)},
-    elements=(110,),
-    cuts=((110, 1), (55, 3)),
-    swept=("*",),
-    m1=(12, 9, 6, 4),
-    m2=(12, 9, 6, 4),
-    m3=(12, 9, 7, 4),
-    m4=(3, 5, 1),
-    m5=(7, 9, 6),
-    m6=(8, 12, 5),
-    training=(
-        ("M1", 4, "sgd", 3),
-        ("M1", 4, "adam", 4),
-        ("M2", 8, "sgd", 3),
-        ("M2", 8, "adam", 3),
-        ("M3", 8, "adam", 3),
-        ("M4", 4, "adam", 5),
-        ("M5", 8, "adamw", 3),
-        ("M6", 8, "adamw", 3),
-    ),
-    predictions=(1, 5),
-    gathered=(5,),
-    samples=64,
-    epochs=(100,),
-    compiled=(),
-)
-
-CASES = [case for dtype in ("float32", "float64") for case in all_cases(replace(TINY, dtype=dtype))]
 
 
 def summary(median: float) -> timing.Summary:
     return timing.Summary(median, median, median, median, 1)
-
-
-@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.name} {case.dtype}")
-def test_results_are_equal_to_the_rivals(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rivals, "_dtype", case.dtype)
-    prepared = case.prepare()
-    errors, missing = compare(prepared)
-    assert not missing
-    for rival, error in errors.items():
-        assert error <= case.tolerance, f"{rival} differs by {error}"
-    contenders = [prepared.ours, *prepared.rivals]
-    for run in [*(c.run for c in contenders), *prepared.parts.values()]:
-        run()  # what is timed works, for several sets of data
-        run()
-
-
-@pytest.mark.parametrize(
-    ("kind", "names"),
-    [
-        ("rule", list(RULES)),
-        ("activation", list(ACTIVATIONS)),
-        ("loss", list(LOSSES)),
-        ("kernel", kernels.__all__),
-    ],
-)
-def test_everything_compiled_has_a_case(kind: str, names: list[str]) -> None:
-    covered = {what for case in all_cases() for what in case.covers}
-    assert not {f"{kind}:{name}" for name in names} - covered
-
-
-def test_names_of_cases_differ() -> None:
-    names = [case.name for case in all_cases()]
-    assert len(set(names)) == len(names)
-
-
-def test_every_stream_is_known_to_the_native_code() -> None:
-    for stream in {phase.stream for case in all_cases() for phase in case.work}:
-        assert _core.limits_stream(*stream, 8, 1, 0.0) > 0.0
-
-
-def test_every_headline_is_a_case() -> None:
-    names = [case.name for case in Selection(headlines=True).cases()]
-    for pattern in HEADLINES:
-        assert any(fnmatch.fnmatchcase(name, pattern) for name in names), pattern
-    assert len(names) < 20
 
 
 def test_statistics_of_known_samples() -> None:
@@ -214,15 +126,6 @@ def test_a_child_that_ends_early_is_an_error() -> None:
     assert next(items) == 1
     with pytest.raises(RuntimeError, match="1 threads ended: 3"):
         next(items)
-
-
-def test_without_rivals_cases_still_work(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rivals, "_ignored", True)
-    for case in all_cases(TINY):
-        if case.family in ("training", "prediction"):
-            prepared = case.prepare()
-            assert not prepared.rivals
-            prepared.ours.run()
 
 
 def test_unequal_results_are_reported_and_not_timed() -> None:

@@ -68,7 +68,7 @@ def worker(build: builds.Build) -> Iterator[Worker]:
 
 
 def test_a_worker_prepares_samples_and_goes_on_after_an_error(worker: Worker) -> None:
-    answer = worker.ask("names", "gather_rows")
+    answer = worker.ask("names", "gather_rows*uint8")
     assert len(answer["names"]) == 1
     assert not answer["broken"]
     with pytest.raises(WorkerError, match="here: KeyError"):
@@ -78,7 +78,7 @@ def test_a_worker_prepares_samples_and_goes_on_after_an_error(worker: Worker) ->
 
 
 def test_a_build_beside_itself(build: builds.Build) -> None:
-    (found,) = ab.run(build, build, 1, "gather_rows", 0.0)
+    (found,) = ab.run(build, build, 1, "gather_rows*uint8", 0.0)
     assert isinstance(found, ab.Comparison)
     assert found.samples >= 6  # of three calm rounds
     assert found.low <= found.ratio <= found.high

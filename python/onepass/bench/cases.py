@@ -157,6 +157,7 @@ FAMILIES = (
     "pairs",
     "reductions",
     "models",
+    "host",
 )
 
 

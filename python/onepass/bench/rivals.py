@@ -86,13 +86,23 @@ def optax() -> Any:
     return None if jax() is None else _library("optax")
 
 
+def installed(name: str) -> bool:
+    """Whether a module is there and wanted; it is not imported."""
+    return not _ignored and importlib.util.find_spec(name) is not None
+
+
+def keras_backend() -> str:
+    """Return what Keras computes with: what the user chose, else JAX, else torch, else ""."""
+    chosen = os.environ.get("KERAS_BACKEND")
+    return chosen or next((name for name in ("jax", "torch") if installed(name)), "")
+
+
 def keras() -> Any:
-    """Return the module keras on JAX, else on torch, or None where neither or it is missing."""
-    backend = os.environ.get("KERAS_BACKEND")  # read at import
-    backend = backend or ("jax" if jax() else "torch" if torch() else "")
-    if not backend:
+    """Return the module keras, or None where it or a backend is not installed."""
+    if not keras_backend():
         return None
-    os.environ["KERAS_BACKEND"] = backend
+    os.environ["KERAS_BACKEND"] = keras_backend()  # read at import
+    jax()  # which is told the float type before Keras loads it
     library = _library("keras")
     if library is not None and library.config.floatx() != _dtype:
         library.config.set_floatx(_dtype)

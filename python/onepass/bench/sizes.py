@@ -77,7 +77,7 @@ class Sizes:
     predictions : rows
     gathered : rows
     epochs : samples
-    alone : whether cases that have no size are there
+    alone, imports : whether calls on next to nothing are there, and the time of an import
     compiled : rules whose steps on ``tensors`` are timed beside torch.compile's, too
     """
 
@@ -135,6 +135,7 @@ class Sizes:
     samples: int = 8192
     epochs: tuple[int, ...] = (55_000,)
     alone: bool = True
+    imports: bool = True
     compiled: tuple[str, ...] = ("sgd", "adam")
 
     def quick(self) -> Sizes:
@@ -239,6 +240,7 @@ def sweep(
         gathered=tuple(batches),
         epochs=(),
         alone=False,
+        imports=False,
     )
 
 

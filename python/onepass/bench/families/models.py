@@ -15,7 +15,7 @@ from onepass.bench.limits import READ, Stream
 from onepass.bench.sizes import Sizes
 
 _STATES = {"sgd": 0, "adam": 2, "adamw": 2}
-_TOLERANCE = 1e-3  # of what the first steps change
+_TOLERANCE = 2e-3  # of what the first steps change
 
 
 def _training_work(sizes: Sizes, network: Network, batch: int, optimizer: str) -> tuple[Work, ...]:
@@ -100,7 +100,7 @@ def _epochs(sizes: Sizes, network: Network, batch: int) -> Iterator[Case]:
                 Work(0.0, 3.0 * update * steps, 2 * update, Stream(1, 1, 0)),
             ),
             partial(_epoch, network, samples, batch),
-            tolerance=_TOLERANCE,
+            tolerance=sizes.rounding(_TOLERANCE),
         )
 
 
@@ -117,7 +117,7 @@ def cases(sizes: Sizes) -> Iterator[Case]:
             (f"train:{name}",),
             _training_work(sizes, network, batch, optimizer),
             partial(_training, network, batch, optimizer, steps),
-            tolerance=_TOLERANCE,
+            tolerance=sizes.rounding(_TOLERANCE),
             units=max(steps, CHECKED_STEPS),
             series=f"{name} train {optimizer}",
             size=batch,

@@ -18,12 +18,12 @@ from onepass.engine.feeding import Feed
 from onepass.engine.replay import Pass, batches
 
 # Small: many steps must not leave the beginning's regime.
-RATES = {"sgd": 0.01, "adam": 5e-5, "adamw": 5e-5}
+RATES = {"sgd": 0.01, "adam": 1e-4, "adamw": 5e-5}
 # A large epsilon, or rounding at gradients near 0 would decide the sign of Adam's first steps.
 OPTIONS: dict[str, dict[str, float]] = {
     "sgd": {},
     "adam": {"epsilon": 1e-3},
-    "adamw": {"epsilon": 1e-3, "weight_decay": 0.01},
+    "adamw": {"epsilon": 1e-4, "weight_decay": 0.01},
 }
 CLASSES: dict[str, type[optimizers.Optimizer]] = {
     "sgd": optimizers.SGD,
@@ -31,8 +31,8 @@ CLASSES: dict[str, type[optimizers.Optimizer]] = {
     "adamw": optimizers.AdamW,
 }
 CHECKED_STEPS = 3
-# In the inputs of hidden units with relu; the first column's weights stay small, for what is
-# compared is what steps change of them.
+# In the inputs of hidden units with relu; the first column is large so that its weights are small,
+# for what is compared is how little some steps change them.
 _SIGNAL, _NOISE, _FIRST = 0.5, 0.2, 8.0
 
 
@@ -63,11 +63,6 @@ class Network:
         return "sparse_categorical_crossentropy" if self.classifies else "mean_squared_error"
 
     @property
-    def single(self) -> bool:
-        """Whether it has one output."""
-        return self.widths[-1] == 1
-
-    @property
     def weights(self) -> int:
         """Elements of all kernels: multiply-adds of one row's forward pass."""
         return sum(a * b for a, b in pairwise(self.widths))
@@ -84,7 +79,7 @@ class Network:
         return 2.0 * rows * (3 * self.weights - first)
 
     def data(self, samples: int) -> tuple[Array, Array]:
-        """Return random inputs and targets; the first column says one of two things."""
+        """Return random inputs and targets; the first column has one of two values."""
         draw = Draw(self.dtype)
         x = draw.uniform(samples, self.widths[0])
         x[:, 0] = _FIRST * (2.0 * draw.coins(samples) - 1.0)
@@ -127,8 +122,8 @@ def keep_from_corners(model: onepass.Sequential, x: Array) -> None:
 
     Where it is 0 but for rounding, one library lets a unit learn from a row and another does not:
     of the million inputs in three steps of a wide network there was one every few runs. Here half
-    of the units are on for rows whose first column is positive, and off for the rest, the
-    others the other way round, and what the rest of a row adds is less than that.
+    of the units are on for rows whose first column is positive, the others for the rest, and what
+    the other columns add is less than half of that.
     """
     signs = np.eye(1, x.shape[1])[0]
     for layer in model.layers[:-1]:

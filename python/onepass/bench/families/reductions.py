@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -81,8 +82,8 @@ def _clip(draw: Draw, kind: str, shapes: tuple[tuple[int, ...], ...]) -> Prepare
     return Prepared(own, [Contender("torch", lambda: theirs(tensors, 1e6), their_result)])
 
 
-def _gather(draw: Draw, rows: int, width: int, samples: int, count: int) -> Prepared:
-    source = draw.normal(samples, width)
+def _gather(draw: Draw, rows: int, width: int, samples: int, count: int, kind: str) -> Prepared:
+    source = (255 * draw.uniform(samples, width)).astype(kind)
     indices = [draw.order(samples)[:rows] for _ in range(count)]
     gather = partial(kernels.gather_rows, dtype=draw.dtype)
     own = contender("onepass", gather, [(source, index) for index in indices])
@@ -91,7 +92,8 @@ def _gather(draw: Draw, rows: int, width: int, samples: int, count: int) -> Prep
         return Prepared(own)
     data = torch.from_numpy(source)
     sets = [(data, torch.from_numpy(index)) for index in indices]
-    return Prepared(own, [contender("torch", lambda data, index: data[index], sets)])
+    to = getattr(torch, draw.dtype.name)
+    return Prepared(own, [contender("torch", lambda data, index: data[index].to(to), sets)])
 
 
 def _accuracy(draw: Draw, shape: tuple[int, int]) -> Prepared:
@@ -130,17 +132,18 @@ def _sum(draw: Draw, shape: tuple[int, int]) -> Prepared:
 
 def _gathering(sizes: Sizes) -> Iterator[Case]:
     width, count = sizes.m1[0], 64
-    for rows in sizes.gathered:
+    for kind, rows in product(("uint8", "float32", "float64"), sizes.gathered):
         samples = max(sizes.samples, rows)
-        held = sizes.itemsize * width * min(samples, rows * count)
+        size = np.dtype(kind).itemsize
+        held = size * width * min(samples, rows * count)
         yield Case(
-            f"gather_rows {rows}x{width}",
+            f"gather_rows {rows}x{width} from {kind}",
             "reductions",
             ("kernel:gather_rows",),
-            (Work(0.0, 2 * sizes.itemsize * rows * width, held, COPY),),
-            drawn(sizes.dtype, _gather, rows, width, samples, count),
+            (Work(0.0, (size + sizes.itemsize) * rows * width, held, COPY),),
+            drawn(sizes.dtype, _gather, rows, width, samples, count, kind),
             0.0,
-            series=f"gather_rows of {width} columns",
+            series=f"gather_rows of {width} columns from {kind}",
             size=rows,
         )
 

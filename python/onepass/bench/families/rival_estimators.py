@@ -115,11 +115,13 @@ class SklearnTraining:
 
     @staticmethod
     def knows(network: Network, optimizer: str) -> bool:
-        """Whether it can be timed and has such networks: with relu, of classes or one number."""
+        """Whether it can be timed and has such networks: with relu, classes or one number."""
         if rivals.sklearn_networks() is None or not rivals.numpy_controlled():
             return False
         plain = network.activation == "relu" and not network.normalizes and not network.drops
-        return plain and optimizer in ("sgd", "adam") and (network.classifies or network.single)
+        # Two classes share one output there.
+        fits = network.widths[-1] > 2 if network.classifies else network.widths[-1] == 1
+        return plain and fits and optimizer in ("sgd", "adam")
 
     def given(self, order: Array) -> tuple[Array, ...]:
         """Return rows and targets in this order."""

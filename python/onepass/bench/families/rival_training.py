@@ -204,7 +204,9 @@ def _installed(network: Network, optimizer: str) -> Iterator[tuple[str, Callable
     if rivals.jax() is not None and not network.normalizes:
         yield "JAX jit", partial(JaxTraining, scanned=False)
         yield "JAX scan", partial(JaxTraining, scanned=True)
-    if (keras := rivals.keras()) is not None:
+    keras = rivals.keras()
+    # Its batch norm computes float64 in float32.
+    if keras is not None and not (network.normalizes and network.dtype == "float64"):
         yield f"Keras {keras.backend.backend()}", KerasTraining
     if SklearnTraining.knows(network, optimizer):
         yield "scikit-learn", SklearnTraining
