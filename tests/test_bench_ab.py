@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,26 +27,44 @@ def test_p_value(a: list[float], b: list[float], p: float) -> None:
     assert ranks.p_value(b, a) == pytest.approx(p)
 
 
-def test_ratio_and_its_interval() -> None:
-    assert ranks.ratio([2.0, 4.0], [1.0]) == (3.0, 0.0, math.inf)
+@pytest.mark.parametrize(
+    ("differences", "p"),  # of scipy.stats.wilcoxon(differences, method="exact")
+    [
+        ([1, 2, 3, 4, 5, 6, 7, 8], 0.0078125),
+        ([-1, 2, 3, 4, 5, 6, 7, 8], 0.015625),
+        ([3, -1, 4, -1.5, 5, 9, -2, 6], 0.109375),
+        ([1.0, -1.5], 1.0),
+        ([0.0, 0.0], 1.0),
+        ([], 1.0),
+    ],
+)
+def test_signed_p_value(differences: list[float], p: float) -> None:
+    assert ranks.signed_p_value(differences) == pytest.approx(p)
+    assert ranks.signed_p_value([-d for d in differences]) == pytest.approx(p)
+
+
+def test_equal_builds_are_seldom_called_different() -> None:
+    """Also where each pair of processes has a difference of its own that all its samples share."""
     rng = np.random.default_rng(0)
-    held = agree = 0
-    for _ in range(300):
-        a = list(1.1 * np.exp(0.1 * rng.standard_normal(16)))
-        b = list(np.exp(0.1 * rng.standard_normal(12)))
-        middle, low, high = ranks.ratio(a, b)
-        assert low <= middle <= high
-        held += low <= 1.1 <= high
-        agree += (ranks.p_value(a, b) < 0.01) == (not low <= 1.0 <= high)
-    assert held >= 0.98 * 300
-    assert agree >= 0.98 * 300
+    called = 0
+    for _ in range(2000):
+        own = np.exp(0.05 * rng.standard_normal(8))
+        pairs = [(shift * (1 + 0.01 * rng.random(8)), 1 + 0.01 * rng.random(8)) for shift in own]
+        called += ab.compared("case", 1, pairs).verdict != "no difference"
+    assert called <= 0.02 * 2000
 
 
 def test_verdicts() -> None:
     low, high = [1.0 + 0.001 * i for i in range(12)], [1.2 + 0.001 * i for i in range(12)]
-    assert ab.compared("case", 1, high, low).verdict == "faster"
-    assert ab.compared("case", 1, low, high).verdict == "slower"
-    same = ab.compared("case", 1, low, low, noisy=True)
+    assert ab.compared("case", 1, [(high, low)] * 8).verdict == "faster"
+    assert ab.compared("case", 1, [(low, high)] * 8).verdict == "slower"
+    mixed = ab.compared("case", 1, [(low, high)] * 7 + [(high, low)])
+    assert mixed.verdict == "no difference"
+    assert (mixed.low, mixed.high) == (
+        pytest.approx(1.0055 / 1.2055),
+        pytest.approx(1.2055 / 1.0055),
+    )
+    same = ab.compared("case", 1, [(low, low)] * 8, noisy=True)
     assert (same.verdict, same.ratio) == ("no difference", pytest.approx(1.0))
     for part in ("case", "1.01 s", "1.000", "no difference ~noisy"):
         assert part in same.line()
@@ -80,7 +97,7 @@ def test_a_worker_prepares_samples_and_goes_on_after_an_error(worker: Worker) ->
 def test_a_build_beside_itself(build: builds.Build) -> None:
     (found,) = ab.run(build, build, 1, "gather_rows*uint8", 0.0)
     assert isinstance(found, ab.Comparison)
-    assert found.samples >= 6  # of three calm rounds
+    assert found.samples >= 32
     assert found.low <= found.ratio <= found.high
 
 

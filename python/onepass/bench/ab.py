@@ -2,7 +2,8 @@
 
 OLD and NEW are commits, or folders of checkouts that are built; NEW is this checkout by default.
 Each build runs the same cases (this checkout's) in a process of its own; they take samples in
-turn, A B B A, B A A B and so on, while the other one waits.
+turn, A B B A, B A A B and so on, while the other one waits. Eight times both begin anew: where a
+process's memory lies makes differences of its own, which last as long as it does.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import json
 import math
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -31,10 +32,11 @@ from onepass.bench.timing import (
 from onepass.bench.units import duration
 from onepass.bench.worker import Worker, WorkerError
 
-_PLACEMENTS = 3  # times that a case is prepared
-_ROUNDS = 2  # at least, each time: 12 samples of each in all
-_SURE = 0.01  # p-value from which on a difference is believed
+_PAIRS = 8  # of processes; fewer could not say anything with so much certainty
+_ROUNDS = 2  # at least, each time: 32 samples of each in all
+_SURE = 0.01  # p-value from which on a difference is believed: all pairs agree
 
+Samples = tuple[Sequence[float], Sequence[float]]  # of the old build and of the new one
 Round = tuple[bool, tuple[list[float], list[float]]]
 
 
@@ -42,8 +44,9 @@ Round = tuple[bool, tuple[list[float], list[float]]]
 class Comparison:
     """Two builds at one case; times in seconds of one unit.
 
-    ``ratio`` is old over new: above 1, the new one is faster. ``low`` and ``high`` are the ends
-    of its 99% interval.
+    ``ratio`` is old over new: above 1, the new one is faster. ``low`` and ``high`` are the
+    smallest and the largest that a pair of processes showed: with eight pairs, the ends of a 99%
+    interval.
     """
 
     name: str
@@ -66,7 +69,7 @@ class Comparison:
 
     def line(self) -> str:
         """Return it as a line of the table."""
-        interval = f"{self.low:.3f}-{self.high:.3f}" if math.isfinite(self.high) else "unknown"
+        interval = f"{self.low:.3f}-{self.high:.3f}"
         cells = (
             f"{self.name:46}  {self.threads:2}  {duration(self.old):>9}  {duration(self.new):>9}"
         )
@@ -74,32 +77,39 @@ class Comparison:
         return f"{cells}  {self.ratio:6.3f}  {interval:>13}  {self.verdict}{noisy}"
 
 
-def compared(
-    name: str, threads: int, old: Sequence[float], new: Sequence[float], noisy: bool = False
-) -> Comparison:
-    """Return what two sets of samples say."""
-    a, b = (quantile(sorted(samples), 0.5) for samples in (old, new))
-    p = ranks.p_value(old, new)
-    return Comparison(name, threads, a, b, *ranks.ratio(old, new), p, len(old), noisy)
+def compared(name: str, threads: int, pairs: Sequence[Samples], noisy: bool = False) -> Comparison:
+    """Return what the samples of some pairs of processes, old and new, say.
+
+    One pair is one observation: within it samples depend on each other.
+    """
+    medians = [[quantile(sorted(side), 0.5) for side in pair] for pair in pairs]
+    logs = [math.log(old / new) for old, new in medians]
+    old, new = (quantile(sorted(side), 0.5) for side in zip(*medians, strict=True))
+    return Comparison(
+        name,
+        threads,
+        old,
+        new,
+        math.exp(ranks.middle_of(logs)),
+        math.exp(min(logs)),
+        math.exp(max(logs)),
+        ranks.signed_p_value(logs),
+        sum(len(samples) for samples, _ in pairs),
+        noisy,
+    )
 
 
 def run_case(
-    name: str, threads: int, pair: Sequence[Worker], seconds: float, quiet: QuietCheck
-) -> Comparison:
-    """Sample a case in both workers in turn, in as much time; several times prepared anew.
-
-    Each time its data lie elsewhere in memory, which alone can make a difference.
-    """
-    every: list[Round] = []
-    for part in range(_PLACEMENTS):
-        started = [worker.ask("prepare", name) for worker in pair]
-        calls, units = max(s["calls"] for s in started), started[0]["units"]
-        begin, least = time.perf_counter(), len(every) + _ROUNDS
-        while len(every) < least or time.perf_counter() - begin < seconds / _PLACEMENTS:
-            every.append(_round(pair, calls, units, (len(every) + part) % 2, quiet))
-    chosen, noisy = calm_rounds(every)
-    old, new = ([t for samples in chosen for t in samples[side]] for side in (0, 1))
-    return compared(name, threads, old, new, noisy)
+    name: str, pair: Sequence[Worker], seconds: float, quiet: QuietCheck, first: int
+) -> list[Round]:
+    """Sample a case in both workers in turn, for so many seconds and at least two rounds."""
+    started = [worker.ask("prepare", name) for worker in pair]
+    calls, units = max(s["calls"] for s in started), started[0]["units"]
+    begin = time.perf_counter()
+    rounds: list[Round] = []
+    while len(rounds) < _ROUNDS or time.perf_counter() - begin < seconds:
+        rounds.append(_round(pair, calls, units, (len(rounds) + first) % 2, quiet))
+    return rounds
 
 
 def _round(pair: Sequence[Worker], calls: int, units: int, first: int, quiet: QuietCheck) -> Round:
@@ -126,17 +136,77 @@ def _shared(pair: Sequence[Worker], pattern: str | None) -> list[str]:
     return [name for name in new if name in old]
 
 
+class _Found:
+    """What pairs of processes have shown of one case."""
+
+    def __init__(self) -> None:
+        self.pairs: list[Samples] = []
+        self.noisy = False
+        self.problem = ""
+
+    def add(self, rounds: Sequence[Round]) -> None:
+        chosen, noisy = calm_rounds(rounds)
+        self.noisy = self.noisy or noisy
+        old, new = ([t for samples in chosen for t in samples[side]] for side in (0, 1))
+        self.pairs.append((old, new))
+
+
+def _run_pair(
+    pair: Sequence[Worker],
+    every: dict[str, _Found],
+    seconds: float,
+    quiet: QuietCheck,
+    first: int,
+) -> None:
+    """Sample every case that has not failed."""
+    for name, found in every.items():
+        if found.problem:
+            continue
+        try:
+            found.add(run_case(name, pair, seconds, quiet, first))
+        except WorkerError as error:
+            found.problem = f"{name}: FAILED, {error}"
+
+
 def run(
-    old: builds.Build, new: builds.Build, threads: int, pattern: str | None, seconds: float
+    old: builds.Build,
+    new: builds.Build,
+    threads: int,
+    pattern: str | None,
+    seconds: float,
+    say: Callable[[str], None] = lambda text: None,
 ) -> Iterator[Comparison | str]:
-    """Compare two builds on so many threads; a case that fails yields its message."""
-    with held_to(threads), closing(Worker(old, threads)) as a, closing(Worker(new, threads)) as b:
-        quiet = quiet_check(threads)
-        for name in _shared((a, b), pattern):
-            try:
-                yield run_case(name, threads, (a, b), seconds, quiet)
-            except WorkerError as error:
-                yield f"{name}: FAILED, {error}"
+    """Compare two builds on so many threads; a case that fails yields its message.
+
+    Parameters
+    ----------
+    seconds : of a case, shared by the pairs of processes
+    say : is told how far it is
+    """
+    every: dict[str, _Found] = {}
+    for part in range(_PAIRS):
+        say(f"pair {part + 1} of {_PAIRS}")
+        with (
+            held_to(threads),
+            closing(Worker(old, threads)) as a,
+            closing(Worker(new, threads)) as b,
+        ):
+            quiet = quiet_check(threads)
+            if not part:
+                every = {name: _Found() for name in _shared((a, b), pattern)}
+            for name, found in every.items():
+                if found.problem:
+                    continue
+                try:
+                    found.add(run_case(name, (a, b), seconds / _PAIRS, quiet, part % 2))
+                except WorkerError as error:
+                    found.problem = f"{name}: FAILED, {error}"
+    for name, found in every.items():
+        yield found.problem or compared(name, threads, found.pairs, found.noisy)
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 def main(given: Sequence[str] | None = None) -> int:
@@ -150,7 +220,7 @@ def main(given: Sequence[str] | None = None) -> int:
     parser.add_argument("new", metavar="NEW", nargs="?", help="commit or folder, default this one")
     parser.add_argument("--only", metavar="PATTERN", help="cases or families that contain it")
     parser.add_argument("--threads", type=int, nargs="+", default=[1])
-    parser.add_argument("--seconds", type=float, default=3.0, help="for each case (default 3)")
+    parser.add_argument("--seconds", type=float, default=4.0, help="for each case (default 4)")
     parser.add_argument("--json", metavar="FILE", type=Path, help="write all figures there")
     options = parser.parse_args(given)
     try:
@@ -163,7 +233,7 @@ def main(given: Sequence[str] | None = None) -> int:
     found: list[dict[str, Any]] = []
     failed = False
     for threads in options.threads:
-        for result in run(old, new, threads, options.only, options.seconds):
+        for result in run(old, new, threads, options.only, options.seconds, _say):
             if isinstance(result, str):
                 failed = True
                 print(result, flush=True)

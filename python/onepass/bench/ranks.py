@@ -1,11 +1,9 @@
-"""Two sets of samples compared by ranks: no distribution is assumed, outliers weigh little."""
+"""Samples compared by ranks: no distribution is assumed, outliers weigh little."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-
-Z = 2.576  # standard normal: 99% lie within; a run has a hundred cases, so 95% would be too few
 
 
 def p_value(a: Sequence[float], b: Sequence[float]) -> float:
@@ -47,17 +45,24 @@ def _ranks(values: Sequence[float]) -> list[float]:
     return ranks
 
 
-def ratio(a: Sequence[float], b: Sequence[float]) -> tuple[float, float, float]:
-    """Return the median of all quotients of a sample of a and one of b, and its interval of `Z`.
+def signed_p_value(differences: Sequence[float]) -> float:
+    """Return the exact two-sided p-value of Wilcoxon's signed-rank test.
 
-    The interval holds the shifts that the rank test does not reject (Hodges and Lehmann, on
-    logarithms); from 0 to infinity where there are too few samples to reject anything.
+    Ties share their mean rank; a difference of 0 counts for neither side.
     """
-    quotients = sorted(x / y for x in a for y in b)
-    n, m = len(a), len(b)
-    half = Z * math.sqrt(n * m * (n + m + 1) / 12)
-    low, high = math.floor(n * m / 2 - half), math.ceil(n * m / 2 + half) - 1
-    middle = (quotients[(n * m - 1) // 2] + quotients[n * m // 2]) / 2
-    if low < 0:
-        return middle, 0.0, math.inf
-    return middle, quotients[low], quotients[high]
+    kept = [d for d in differences if d != 0.0]
+    ranks = _ranks([abs(d) for d in kept])
+    below = sum(rank for rank, d in zip(ranks, kept, strict=True) if d < 0.0)
+    least = min(below, sum(ranks) - below)
+    sums = [0.0]  # of the ranks that could have been negative, all signs being equally likely
+    for rank in ranks:
+        sums += [total + rank for total in sums]
+    extreme = sum(total <= least + 1e-9 for total in sums)
+    return min(1.0, 2.0 * extreme / len(sums))
+
+
+def middle_of(differences: Sequence[float]) -> float:
+    """Return the median of the means of all pairs, each with itself, too (Hodges and Lehmann)."""
+    n = len(differences)
+    means = sorted((differences[i] + differences[j]) / 2 for i in range(n) for j in range(i, n))
+    return (means[(len(means) - 1) // 2] + means[len(means) // 2]) / 2
