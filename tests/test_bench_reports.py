@@ -380,6 +380,25 @@ def compared(tmp_path: Path, old: Document, new: Document, *arguments: str) -> i
     return cli.main(["bench", "compare", *map(str, paths), *arguments])
 
 
+def test_a_limit_that_moved_decides_nothing() -> None:
+    a = timed(1e-3)
+    assert a.limit is not None
+    (found,) = changes(run_of(a), run_of(replace(a, limit=0.92 * a.limit)))
+    assert found.verdict == "unknown: only its limit differs"
+    (found,) = changes(run_of(a), run_of(replace(timed(1.08e-3), limit=1.09 * a.limit)))
+    assert found.verdict == "unknown: only its limit differs"
+    (found,) = changes(run_of(a), run_of(replace(timed(1.2e-3), limit=1.05 * a.limit)))
+    assert found.verdict == "slower"
+
+
+def test_a_case_that_breaks_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    old = run_of(timed(1e-3), timed(1e-3, name="other"))
+    new = run_of(timed(1e-3), failed("other"))
+    assert compared(tmp_path, old, new) == 1
+    assert "other on 1 threads: FAILED now" in capsys.readouterr().out
+    assert compared(tmp_path, new, old) == 0
+
+
 def test_exit_status_of_a_comparison(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     old = run_of(timed(1e-3), timed(1e-3, name="gone"))
     slower = run_of(timed(1.1e-3), timed(1e-3, name="new"))

@@ -11,7 +11,15 @@ namespace onepass::bind {
 namespace {
 
 void require_threads(int threads) {
-  if (threads < 1) throw py::value_error("threads must be at least 1");
+  if (threads < 1 || threads > 1024) {
+    throw py::value_error("threads must be from 1 to 1024, got " + std::to_string(threads));
+  }
+}
+
+void require_arrays(int count, const char* name) {
+  if (count < 0 || count > 9) {
+    throw py::value_error(std::string(name) + " must be from 0 to 9, got " + std::to_string(count));
+  }
 }
 
 }  // namespace
@@ -29,6 +37,9 @@ void register_limits(py::module_& m) {
       "limits_stream",
       [](int reads, int updates, int writes, int64_t lines, int threads, double seconds) {
         require_threads(threads);
+        require_arrays(reads, "reads");
+        require_arrays(updates, "updates");
+        require_arrays(writes, "writes");
         if (lines < 1) throw py::value_error("lines must be at least 1");
         return limits::stream_seconds(reads, updates, writes, lines, threads, seconds);
       },

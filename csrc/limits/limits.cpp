@@ -1,18 +1,17 @@
 #include "limits.h"
 
 #include <sched.h>
-#include <sys/mman.h>
 
 #include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstdint>
-#include <cstdlib>
 #include <stdexcept>
 #include <thread>
 #include <vector>
 
 #include "../cpu/dispatch.h"
+#include "../memory.h"
 #include "loops.h"
 
 namespace onepass::limits {
@@ -132,16 +131,9 @@ double stream_seconds(int reads, int updates, int writes, int64_t lines, int thr
   // Arrays begin at different offsets in a page, so that they do not fight for one cache set.
   const int64_t stride = (own * 64 + 4095) / 4096 * 4096 + 576;
   const size_t bytes = static_cast<size_t>(stride) * count;
-  constexpr size_t kHugePage = size_t{2} << 20;
-  char* memory = static_cast<char*>(
-      std::aligned_alloc(kHugePage, (bytes + kHugePage - 1) / kHugePage * kHugePage));
-  if (run == nullptr || memory == nullptr) {
-    std::free(memory);
-    return -1.0;
-  }
-#if defined(MADV_HUGEPAGE)
-  madvise(memory, bytes, MADV_HUGEPAGE);
-#endif
+  if (run == nullptr) return -1.0;
+  const Memory block = allocate_huge(bytes);
+  char* const memory = static_cast<char*>(block.get());
   std::vector<Line*> arrays;
   for (int k = 0; k < count; ++k) arrays.push_back(reinterpret_cast<Line*>(memory + k * stride));
   const int64_t passes = std::max<int64_t>(1, (int64_t{16} << 20) / (own * 64 * count));
@@ -155,7 +147,6 @@ double stream_seconds(int reads, int updates, int writes, int64_t lines, int thr
       [&](int rank) {
         for (int64_t p = 0; p < passes; ++p) run(arrays, rank * share, (rank + 1) * share);
       });
-  std::free(memory);
   return time / static_cast<double>(passes) * static_cast<double>(lines) / static_cast<double>(own);
 }
 

@@ -11,7 +11,7 @@ namespace onepass::limits {
 double multiply_add_rate(const std::string& isa, bool float64, int threads, double seconds);
 
 // Seconds of one pass over arrays of `lines` times 64 bytes each, by the best instruction set;
-// negative where there is no such pass or no memory.
+// negative where there is no such pass. Throws std::bad_alloc.
 double stream_seconds(int reads, int updates, int writes, int64_t lines, int threads,
                       double seconds);
 

@@ -69,7 +69,7 @@ void pass(const std::vector<Line*>& arrays, int64_t begin, int64_t end) {
   for (int64_t i = begin; i < end; i += 4) {
 #pragma GCC unroll 4
     for (int k = 0; k < 4; ++k) {
-      Line value = a[0][i + k];
+      Line value = kReads > 0 ? a[0][i + k] : Line{};
       for (int r = 1; r < kReads; ++r) value += a[r][i + k];
       for (int u = kReads; u < kReads + kUpdates; ++u) a[u][i + k] = 0.5f * a[u][i + k] + value;
       for (int w = kReads + kUpdates; w < kReads + kUpdates + kWrites; ++w) a[w][i + k] = value;
@@ -91,6 +91,8 @@ Pass find_pass(int reads, int updates, int writes) {
       return pass<2, 0, 1>;
     case 301:
       return pass<3, 0, 1>;
+    case 10:
+      return pass<0, 1, 0>;
     case 110:
       return pass<1, 1, 0>;
     case 120:

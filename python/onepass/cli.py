@@ -7,12 +7,7 @@ import sys
 from collections.abc import Sequence
 
 import onepass
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"must be a whole number from 1 on, got {text!r}")
-    return int(text)
+from onepass._arguments import positive
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -30,8 +25,8 @@ def _parser() -> argparse.ArgumentParser:
         "the digits inside the package.",
     )
     train.add_argument("--data", metavar="FOLDER", help="folder with Fashion-MNIST's IDX files")
-    train.add_argument("--epochs", type=_positive, help="default: 10 (digits: 30)")
-    train.add_argument("--batch-size", type=_positive, default=32, help="default: 32")
+    train.add_argument("--epochs", type=positive, help="default: 10 (digits: 30)")
+    train.add_argument("--batch-size", type=positive, default=32, help="default: 32")
     train.add_argument(
         "--optimizer", default="adam", help="sgd, rmsprop, adamw, ...; default: adam"
     )

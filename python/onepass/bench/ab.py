@@ -14,13 +14,15 @@ import math
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from onepass import _arguments as arguments
 from onepass.bench import builds, ranks
 from onepass.bench.children import held_to
+from onepass.bench.report.document import replace_file
 from onepass.bench.timing import (
     PAUSE,
     QuietCheck,
@@ -103,7 +105,7 @@ def run_case(
     name: str, pair: Sequence[Worker], seconds: float, quiet: QuietCheck, first: int
 ) -> list[Round]:
     """Sample a case in both workers in turn, for so many seconds and at least two rounds."""
-    started = [worker.ask("prepare", name) for worker in pair]
+    started = [pair[side].ask("prepare", name) for side in (first, 1 - first)]
     calls, units = max(s["calls"] for s in started), started[0]["units"]
     begin = time.perf_counter()
     rounds: list[Round] = []
@@ -151,21 +153,34 @@ class _Found:
         self.pairs.append((old, new))
 
 
-def _run_pair(
+@contextmanager
+def _pair_of(both: Sequence[builds.Build], threads: int, first: int) -> Iterator[list[Worker]]:
+    """Start a worker for each build, one of them first; end them afterwards."""
+    with held_to(threads), ExitStack() as stack:
+        workers = {
+            side: stack.enter_context(closing(Worker(both[side], threads)))
+            for side in (first, 1 - first)
+        }
+        yield [workers[0], workers[1]]
+
+
+def _run_some(
     pair: Sequence[Worker],
     every: dict[str, _Found],
+    names: list[str],
     seconds: float,
     quiet: QuietCheck,
     first: int,
-) -> None:
-    """Sample every case that has not failed."""
-    for name, found in every.items():
-        if found.problem:
-            continue
+) -> list[str]:
+    """Sample the cases in turn; return those left to do after one that ended a worker."""
+    for at, name in enumerate(names):
         try:
-            found.add(run_case(name, pair, seconds, quiet, first))
+            every[name].add(run_case(name, pair, seconds, quiet, first))
         except WorkerError as error:
-            found.problem = f"{name}: FAILED, {error}"
+            every[name].problem = f"{name}: FAILED, {error}"
+            if not all(worker.alive() for worker in pair):
+                return names[at + 1 :]
+    return []
 
 
 def run(
@@ -182,27 +197,36 @@ def run(
     ----------
     seconds : of a case, shared by the pairs of processes
     say : is told how far it is
+
+    Raises
+    ------
+    WorkerError
+        If a build cannot be imported, or no case of both is meant.
+    KeyboardInterrupt
+        After what is known was yielded.
     """
     every: dict[str, _Found] = {}
-    for part in range(_PAIRS):
-        say(f"pair {part + 1} of {_PAIRS}")
-        with (
-            held_to(threads),
-            closing(Worker(old, threads)) as a,
-            closing(Worker(new, threads)) as b,
-        ):
-            quiet = quiet_check(threads)
-            if not part:
-                every = {name: _Found() for name in _shared((a, b), pattern)}
-            for name, found in every.items():
-                if found.problem:
-                    continue
-                try:
-                    found.add(run_case(name, (a, b), seconds / _PAIRS, quiet, part % 2))
-                except WorkerError as error:
-                    found.problem = f"{name}: FAILED, {error}"
+    interrupted = False
+    try:
+        for part in range(_PAIRS):
+            say(f"pair {part + 1} of {_PAIRS}")
+            first, left = part % 2, [name for name, found in every.items() if not found.problem]
+            while left or not every:
+                with _pair_of((old, new), threads, first) as pair:
+                    if not every:
+                        left = _shared(pair, pattern)
+                        every = {name: _Found() for name in left}
+                    if not left:
+                        raise WorkerError(f"no case that both builds have contains {pattern!r}")
+                    quiet = quiet_check(threads)
+                    left = _run_some(pair, every, left, seconds / _PAIRS, quiet, first)
+    except KeyboardInterrupt:
+        interrupted = True
     for name, found in every.items():
-        yield found.problem or compared(name, threads, found.pairs, found.noisy)
+        if found.problem or found.pairs:
+            yield found.problem or compared(name, threads, found.pairs, found.noisy)
+    if interrupted:
+        raise KeyboardInterrupt
 
 
 def _say(text: str) -> None:
@@ -219,18 +243,31 @@ def main(given: Sequence[str] | None = None) -> int:
     parser.add_argument("old", metavar="OLD", help="commit or folder")
     parser.add_argument("new", metavar="NEW", nargs="?", help="commit or folder, default this one")
     parser.add_argument("--only", metavar="PATTERN", help="cases or families that contain it")
-    parser.add_argument("--threads", type=int, nargs="+", default=[1])
-    parser.add_argument("--seconds", type=float, default=4.0, help="for each case (default 4)")
+    parser.add_argument("--threads", type=arguments.threads, nargs="+", default=[1])
+    parser.add_argument(
+        "--seconds", type=arguments.seconds, default=4.0, help="for each case (default 4)"
+    )
     parser.add_argument("--json", metavar="FILE", type=Path, help="write all figures there")
     options = parser.parse_args(given)
+    found: list[dict[str, Any]] = []
     try:
         old, new = builds.find(options.old), builds.find(options.new)
-    except builds.BuildError as error:
+        return _compare(old, new, options, found)
+    except (builds.BuildError, WorkerError) as error:
         print(error, file=sys.stderr)
         return 2
+    finally:
+        if options.json is not None and found:
+            document = {"old": options.old, "new": options.new, "cases": found}
+            replace_file(options.json, (json.dumps(document, indent=1) + "\n").encode())
+
+
+def _compare(
+    old: builds.Build, new: builds.Build, options: argparse.Namespace, found: list[dict[str, Any]]
+) -> int:
+    """Print what each case shows and keep it; return the exit status."""
     print(f"A is {old.name}, B is {new.name}; ratio: A over B, with its 99% interval")
     print(f"{'case':46}   T  {'A':>9}  {'B':>9}   ratio  {'interval':>13}  B is")
-    found: list[dict[str, Any]] = []
     failed = False
     for threads in options.threads:
         for result in run(old, new, threads, options.only, options.seconds, _say):
@@ -240,11 +277,4 @@ def main(given: Sequence[str] | None = None) -> int:
             else:
                 found.append(asdict(result) | {"verdict": result.verdict})
                 print(result.line(), flush=True)
-    if options.json is not None:
-        document = {"old": old.name, "new": new.name, "cases": found}
-        options.json.write_text(json.dumps(document, indent=1) + "\n")
     return int(failed)
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

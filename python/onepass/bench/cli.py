@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import os
+import importlib.util
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from onepass import config
+from onepass._arguments import cores, seconds, threads
 from onepass.bench import rivals
 from onepass.bench.cases import Selection
 from onepass.bench.children import in_child
@@ -22,22 +23,6 @@ from onepass.bench.sizes import Sizes, sweep
 
 _QUICK_SECONDS = 1.0
 _MOST = 10**9  # elements, tensors or rows
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"must be a whole number from 1 on, got {text!r}")
-    return int(text)
-
-
-def _seconds(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0.0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"must be a positive number of seconds, got {text!r}")
-    return value
 
 
 def _count(text: str) -> int:
@@ -99,7 +84,6 @@ def _reports(parser: argparse.ArgumentParser) -> None:
 
 
 def _run_parser() -> argparse.ArgumentParser:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     parser = argparse.ArgumentParser(
         prog="onepass bench",
         description="Compare results with the rivals that are installed, then time both, beside "
@@ -109,10 +93,8 @@ def _run_parser() -> argparse.ArgumentParser:
         "patterns", nargs="*", metavar="PATTERN", help="cases or families that contain one"
     )
     parser.add_argument("--quick", action="store_true", help="the headlines, in two minutes")
-    parser.add_argument(
-        "--threads", type=_positive, nargs="+", default=[1, 2] if (cores or 1) > 1 else [1]
-    )
-    parser.add_argument("--seconds", type=_seconds, help="budget of a case (default 2, quick 1)")
+    parser.add_argument("--threads", type=threads, nargs="+", default=None, help="default 1 and 2")
+    parser.add_argument("--seconds", type=seconds, help="budget of a case (default 2, quick 1)")
     parser.add_argument("--no-rivals", action="store_true", help="compare with them, time ours")
     parser.add_argument("--cold", action="store_true", help="one call a sample, caches emptied")
     _axes(parser)
@@ -123,6 +105,22 @@ def _run_parser() -> argparse.ArgumentParser:
     _reports(parser)
     parser.add_argument("--list", action="store_true", help="print the names of the cases")
     return parser
+
+
+def _check(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    """Find out before minutes of measuring what could not be done or written after them."""
+    for name in ("json", "html", "png"):
+        path = getattr(options, name)
+        if path is not None and (path.is_dir() or not path.name):
+            parser.error(f"--{name} must name a file, got the folder {str(path)!r}")
+    if options.png is not None and importlib.util.find_spec("matplotlib") is None:
+        parser.error("--png wants matplotlib: python -m pip install 'onepass[bench]'")
+    if options.threads is None:
+        options.threads = [1] if options.cold or cores() < 2 else [1, 2]
+    if options.cold and options.threads != [1]:
+        parser.error(
+            f"--cold empties one core's caches: --threads must be 1, got {options.threads}"
+        )
 
 
 def _draw(document: Document, options: argparse.Namespace) -> None:
@@ -153,10 +151,10 @@ def _run_all(
 
 def _manners(options: argparse.Namespace) -> list[Manner]:
     """Return how the cases are timed, for each number of threads."""
-    seconds = options.seconds or (_QUICK_SECONDS if options.quick else 2.0)
+    budget = options.seconds or (_QUICK_SECONDS if options.quick else 2.0)
     left_out = rivals.SLOW if options.quick else ()
     return [
-        Manner(n, seconds, not options.no_rivals, options.isa, options.cold, left_out)
+        Manner(n, budget, not options.no_rivals, options.isa, options.cold, left_out)
         for n in options.threads
     ]
 
@@ -169,6 +167,7 @@ def run(given: Sequence[str]) -> int:
     """Run what the arguments ask for; 1 if some result was unequal or some case failed."""
     parser = _run_parser()
     options = parser.parse_args(given)
+    _check(parser, options)
     sizes = _sizes(parser, options)
     if options.quick:
         sizes = sizes.quick()

@@ -7,6 +7,7 @@ as the times, so a machine that was slower that day does not look like slower co
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -115,6 +116,17 @@ def _too_few(n: int, m: int) -> bool:
     return ranks.p_value(range(n), range(n, n + m)) > _SURE
 
 
+def _decided_by_limit(limits: float, times: float) -> bool:
+    """Whether the limit changed by more than the share did: a limit is measured, too.
+
+    Parameters
+    ----------
+    limits, times : the new limit over the old one, the old time over the new one
+    """
+    limits, shares = math.log(limits), math.log(limits * times)
+    return 0.0 < abs(shares) <= 1.001 * abs(limits)
+
+
 def change(old: Record, new: Record, anyway: bool = False) -> Change | None:
     """Return what two runs say of a case, None where one did not time it beside its limit.
 
@@ -131,6 +143,8 @@ def change(old: Record, new: Record, anyway: bool = False) -> Change | None:
         doubt = "unknown: too few samples"
     elif not anyway and _differ(old.limit, new.limit):
         doubt = "unknown: its limit differs"
+    elif not anyway and _decided_by_limit(new.limit / old.limit, old.ours.median / new.ours.median):
+        doubt = "unknown: only its limit differs"
     return Change(
         label(new),
         new.threads,
@@ -149,6 +163,20 @@ def changes(old: Document, new: Document, anyway: bool = False) -> list[Change]:
     pairs = ((before[_key(r)], r) for r in new.records if _key(r) in before)
     found = (change(earlier, record, anyway) for earlier, record in pairs)
     return [one for one in found if one is not None]
+
+
+def broken(old: Document, new: Document) -> list[str]:
+    """Return, as text, each case that was timed before and now is unequal or fails."""
+    timed = {_name_of(record) for record in old.records if record.ours}
+    return [
+        f"{label(record)} on {record.threads} threads: {record.status} now"
+        for record in new.records
+        if _name_of(record) in timed and record.ours is None
+    ]
+
+
+def _name_of(record: Record) -> tuple[str, int]:
+    return label(record), record.threads
 
 
 def _threshold(text: str) -> float:
@@ -209,4 +237,7 @@ def main(given: Sequence[str]) -> int:
     print(heading())
     for one in found:
         print(one.line())
-    return _conclusion(found, options.threshold)
+    lost = broken(old, new)
+    for line in lost:
+        print(line)
+    return _conclusion(found, options.threshold) or int(bool(lost))

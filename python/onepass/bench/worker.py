@@ -71,6 +71,10 @@ class Worker:
             raise WorkerError(f"{self.build.name}: {answer['error']}")
         return answer
 
+    def alive(self) -> bool:
+        """Whether it can be asked for more."""
+        return self._process.poll() is None
+
     def close(self) -> None:
         """End the process."""
         assert self._process.stdin is not None
@@ -108,7 +112,11 @@ class _Bench:
     def names(self, pattern: str | None) -> Answer:
         from onepass.bench.cases import matches
 
-        found = [case.name for case in self._cases.values() if matches(case, pattern)]
+        found = [
+            case.name
+            for case in self._cases.values()
+            if matches(case, pattern) and "import" not in case.covers  # new processes: which build?
+        ]
         return {"names": found, "broken": self._broken}
 
     def prepare(self, name: str) -> Answer:

@@ -103,7 +103,7 @@ def _kinds(n: int, c: int) -> dict[str, Kind]:
     )
     found["gradient of an embedding"] = (
         "embedding_backward",
-        TRIAD,
+        COPY,
         _indices(shape),
         lambda index, table, dy: kernels.embedding_backward(index, dy, n),
         lambda index, table, dy: _added_up(index, dy),

@@ -13,12 +13,11 @@ import numpy as np
 from onepass import _core, kernels
 from onepass.bench import rivals
 from onepass.bench.cases import Array, Case, Contender, Prepared, Work
-from onepass.bench.families.data import SETS, Draw, as_stored, drawn, in_turn, tensors
+from onepass.bench.families.data import LARGE, SETS, Draw, as_stored, drawn, in_turn, tensors
 from onepass.bench.limits import COPY, READ, TRIAD
 from onepass.bench.sizes import Sizes
 
 Function = Callable[..., Any]
-_LARGE = 1 << 20  # elements from which one set is enough: it fills the caches by itself
 
 
 def _ours(kernel: str, outputs: list[Array]) -> Function:
@@ -71,7 +70,7 @@ def _writing(name: str, function: Function, sets: list[Any], outputs: list[Any])
 
 
 def _prepare(draw: Draw, kernel: str, n: int, i: int, o: int) -> Prepared:
-    count = SETS if n * max(i, o) < _LARGE else 1
+    count = SETS if n * max(i, o) < LARGE else 1
     w, b = draw.normal(i, o), draw.normal(o)
     sets: list[tuple[Array, ...]]
     shapes: list[tuple[int, ...]]

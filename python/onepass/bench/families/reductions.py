@@ -163,12 +163,12 @@ def cases(sizes: Sizes) -> Iterator[Case]:
             size=place.size,
         )
 
-    update = Stream(1, 1, 0)
+    in_place = Stream(0, 1, 0)
     of_tensors: tuple[tuple[str, Stream, tuple[Any, ...]], ...] = (
         ("global_norm", READ, (_norm,)),
         ("clip_by_global_norm_", READ, (_clip, "clip_by_global_norm_")),
         ("clip_by_norm_", READ, (_clip, "clip_by_norm_")),
-        ("clip_by_value_", update, (_clip, "clip_by_value_")),
+        ("clip_by_value_", in_place, (_clip, "clip_by_value_")),
     )
     for name, stream, how in of_tensors:
         for place in sizes.steps(name):

@@ -141,13 +141,13 @@ def cases(sizes: Sizes) -> Iterator[Case]:
             size=place.size,
         )
 
-    for name, kernel, arrays, prepare, tolerance in (
-        ("penalty and gradient", "penalty", 2, _penalty, 1e-4),
-        ("constrain_ columns", "constrain_", 1, _constraint, 1e-5),
+    for name, kernel, stream, prepare, tolerance in (
+        ("penalty and gradient", "penalty", Stream(1, 1, 0), _penalty, 1e-4),
+        ("constrain_ columns", "constrain_", Stream(0, 1, 0), _constraint, 1e-5),
     ):
         for place in sizes.kernels(name):
             array = sizes.itemsize * place.size
-            work = Work(0.0, 3 * array, arrays * array, Stream(1, 1, 0))
+            work = Work(0.0, stream.accesses * array, stream.arrays * array, stream)
             yield case(name, kernel, place, (work,), sizes.rounding(tolerance), prepare)
     for name, both in NOISES.items():
         for place in sizes.kernels(name):
