@@ -112,7 +112,9 @@ def torch_step(
 
 
 def torch_steps(task: Task, *, compiled: bool = False) -> Iterator[Contender]:
-    """Yield torch's steps in all ways that the optimizer has."""
+    """Yield torch's steps in all ways that the optimizer has; none where torch is missing."""
+    if task.torch_class is None:
+        return
 
     def one(parameters: Sequence[Any], **how: bool) -> Any:
         return task.torch_class(parameters, lr=task.rate, **task.options, **how)
@@ -214,6 +216,5 @@ def steps(task: Task, *, compiled: bool) -> Iterator[Contender]:
     compiled : whether torch.compile's is among them, which takes seconds, the first one a minute
     """
     yield from _numpy_steps(task)
-    if task.torch_class is not None:
-        yield from torch_steps(task, compiled=compiled)
+    yield from torch_steps(task, compiled=compiled)
     yield from _optax_steps(task)
