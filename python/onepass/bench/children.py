@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
@@ -41,6 +42,7 @@ def held_to(threads: int) -> Iterator[None]:
 
 
 def _send_all(sending: Connection, function: Callable[..., Iterable[Any]], given: Any) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends us
     for item in function(*given):
         sending.send(item)
     sending.send(StopIteration())
@@ -63,6 +65,9 @@ def in_child(threads: int, function: Callable[..., Iterable[T]], *given: Any) ->
     try:
         while not isinstance(item := receiving.recv(), StopIteration):
             yield item
+    except (KeyboardInterrupt, GeneratorExit):
+        child.terminate()
+        raise
     except EOFError:
         child.join()
         raise RuntimeError(f"the process for {threads} threads ended: {child.exitcode}") from None
