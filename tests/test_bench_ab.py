@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -112,3 +113,36 @@ def test_builds_that_are_not_there(tmp_path: Path) -> None:
         builds.find(str(tmp_path))
     with pytest.raises(builds.BuildError, match="rev-parse"):
         builds.find("no-such-commit")
+
+
+def test_a_pattern_that_means_no_case_is_an_error(build: builds.Build) -> None:
+    with pytest.raises(WorkerError, match="contains 'no such case'"):
+        list(ab.run(build, build, 1, "no such case", 0.0))
+
+
+class Fragile:
+    """A worker that ends in one case, and refuses another one."""
+
+    living = True
+
+    def alive(self) -> bool:
+        return self.living
+
+    def ask(self, command: str, given: Any) -> dict[str, Any]:
+        if given == "ends":
+            self.living = False
+        if given in ("ends", "fails"):
+            raise WorkerError(given)
+        return {"calls": 1, "units": 1, "seconds": 1.0, "calm": True}
+
+
+def test_a_case_that_ends_a_worker_fails_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ab, "PAUSE", 0.0)
+    monkeypatch.setattr(ab, "rest_and_check", lambda quiet: True)
+    nothing: Any = None
+    every = {name: ab._Found() for name in ("one", "fails", "two", "ends", "three")}
+    pair: Any = [Fragile(), Fragile()]
+    left = ab._run_some(pair, every, list(every), 0.0, nothing, 0)
+    assert left == ["three"]  # for workers that are started anew
+    assert [name for name, found in every.items() if found.problem] == ["fails", "ends"]
+    assert [name for name, found in every.items() if found.pairs] == ["one", "two"]
