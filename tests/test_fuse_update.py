@@ -263,7 +263,8 @@ def test_an_interrupt_within_a_step_leaves_the_parameters():
     work = Pass(plan, Feed([(x, 1.0), (y, 1.0)], len(x)), batches(len(x), len(x)))
     work.steps[:, 2] = 1
     before = model.get_weights()
-    arguments = work.feed.sources, [], None, work.steps, np.ones(1), work.sums, work.progress, 0.05
+    rates, counted = np.ones(1), (work.sums, work.progress, None)
+    arguments = work.feed.sources, [], None, work.steps, rates, *counted, 0.05
     _core.set_isa("baseline" if "baseline" in _core.available_isas() else _core.isa())
     _core.set_threads(1)
     steps = [_thread.interrupt_main, functools.partial(plan.native.run, *arguments)]

@@ -29,7 +29,7 @@ linux = pytest.mark.skipif(not LINUX, reason="fork and signals as on Linux")
 PRELUDE = """
 import hashlib, json, os, sys, time
 import numpy as np
-from onepass import Input, Sequential, config, utils
+from onepass import Input, Sequential, config, optimizers, utils
 from onepass.layers import Dense
 
 def make(seed=1):
@@ -207,6 +207,51 @@ def test_an_interrupt_within_a_long_step_undoes_that_step(threads):
     told = run(LONG_STEPS, ONEPASS_NUM_THREADS=threads)
     assert len(told) == 3
     assert all(said["same"] for said in told), "the weights hold a part of a step"
+
+
+INTERRUPTED_LINES = """
+class Interrupt:
+    # Raises KeyboardInterrupt at the n-th line of what stands around the native calls.
+    FILES = "replay.py", "optimizer.py", "rate.py", "fitting.py"
+
+    def __init__(self, n):
+        self.left = n
+
+    def __call__(self, frame, event, arg):
+        if not frame.f_code.co_filename.endswith(self.FILES):
+            return None
+        if event == "line":
+            self.left -= 1
+            if self.left == 0:
+                raise KeyboardInterrupt
+        return self
+
+x, y = np.ones((6, 1), np.float32), np.full((6, 1), -1e6, np.float32)
+model = Sequential([Input((1,)), Dense(1, use_bias=False)])
+model.compile(optimizers.SGD(1.0), "mae")  # every step takes 1 from the weight
+model.fit(x, y, batch_size=2, verbose=0)
+model.set_weights([np.zeros((1, 1), np.float32)])
+model.optimizer.iterations = 0
+line, whole = 0, False
+while not whole:
+    line += 1
+    sys.settrace(Interrupt(line))
+    try:
+        model.fit(x, y, batch_size=2, verbose=0)
+        whole = True
+    except KeyboardInterrupt:
+        pass
+    finally:
+        sys.settrace(None)
+    assert -model.get_weights()[0].item() == model.optimizer.iterations, line
+say(lines=line, steps=model.optimizer.iterations)
+"""
+
+
+def test_an_interrupt_between_any_two_lines_leaves_the_count_of_steps_right():
+    (told,) = run(INTERRUPTED_LINES)
+    assert told["lines"] > 30
+    assert told["steps"] > 3  # the last fit's: some of the others had done theirs, too
 
 
 LONG_PREDICTIONS = """

@@ -121,7 +121,8 @@ class PlanObject {
   void run(const Sources& sources, const std::vector<py::array>& outputs, const py::object& index,
            const py::array_t<int64_t, py::array::c_style>& steps,
            const py::array_t<double, py::array::c_style>& learning_rates, py::array_t<double> sums,
-           py::array_t<int64_t> progress, double seconds, uint32_t draw) const;
+           py::array_t<int64_t> progress, const py::object& optimizer, double seconds,
+           uint32_t draw) const;
 
  private:
   int64_t item_size() const { return float64_ ? 8 : 4; }

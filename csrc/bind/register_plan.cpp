@@ -48,8 +48,8 @@ std::unique_ptr<PredictorObject> PlanObject::predictor(
 void PlanObject::run(const Sources& sources, const std::vector<py::array>& outputs,
                      const py::object& index, const py::array_t<int64_t, py::array::c_style>& steps,
                      const py::array_t<double, py::array::c_style>& learning_rates,
-                     py::array_t<double> sums, py::array_t<int64_t> progress, double seconds,
-                     uint32_t draw) const {
+                     py::array_t<double> sums, py::array_t<int64_t> progress,
+                     const py::object& optimizer, double seconds, uint32_t draw) const {
   if (steps.ndim() != 2 || steps.shape(1) != 3 || learning_rates.ndim() != 1 ||
       learning_rates.shape(0) != steps.shape(0)) {
     throw py::value_error("steps must be (n, 3) and learning_rates (n,)");
@@ -95,16 +95,17 @@ void PlanObject::run(const Sources& sources, const std::vector<py::array>& outpu
   replay.sums = sums.mutable_data();
   replay.seconds = seconds;
   replay.draw = draw;
-  // Written here, not returned: an interrupt may strike between the return and Python's next
-  // line.
-  int64_t* done = progress.mutable_data();
   replay.interrupted = interrupted_by_signal;
   std::vector<std::unique_lock<std::mutex>> claims;
-  for (const auto& optimizer : optimizers_) claims.push_back(optimizer->claim());
+  for (const auto& native : optimizers_) claims.push_back(native->claim());
+  int64_t done = 0;
   {
     py::gil_scoped_release release;
-    *done += program_.run(replay);
+    done = program_.run(replay);
   }
+  // Counted here: between the return and Python's next line an interrupt may strike.
+  *progress.mutable_data() += done;
+  if (!optimizer.is_none()) count_calls(optimizer, done);
   if (PyErr_Occurred() != nullptr) throw py::error_already_set();
 }
 
@@ -136,7 +137,8 @@ void register_plan(py::module_& m) {
           },
           arg("input_shape"), arg("output_shape"))
       .def("run", &PlanObject::run, arg("sources"), arg("outputs"), arg("index"), arg("steps"),
-           arg("learning_rates"), arg("sums"), arg("progress"), arg("seconds"), arg("draw") = 0);
+           arg("learning_rates"), arg("sums"), arg("progress"), arg("optimizer"), arg("seconds"),
+           arg("draw") = 0);
   add_circle_calls(plan);
   add_combine_calls(plan);
   add_dense_calls(plan);

@@ -697,6 +697,7 @@ class Plan(metaclass=_Pybind11Type):
         learning_rates: NDArray[Any],  # float64 (n,)
         sums: NDArray[Any],  # float64 (n,)
         progress: NDArray[Any],  # int64 (1,): the steps done are added
+        optimizer: object,  # or None: they are added to its attribute _calls, too
         seconds: float,
         draw: int = 0,  # of dropout's masks
     ) -> None: ...

@@ -123,23 +123,19 @@ class Pass:
                 missing = max(0, wanted - len(known))
                 more = optimizer.step_learning_rates(first_t + len(known), missing)
                 known = np.concatenate([known, more])
-            try:
-                self.plan.native.run(
-                    self.feed.sources,
-                    list(self.outputs),
-                    self.order,
-                    coming,
-                    known[:wanted] if optimizer is not None else np.zeros(wanted),
-                    self.sums,
-                    self.progress,
-                    _SECONDS,
-                    self.draw,
-                )
-            finally:
-                # Also after an interrupt: the weights hold exactly these steps.
-                done = self.done - start
-                if optimizer is not None:
-                    optimizer.count_calls(done)
+            self.plan.native.run(  # counts the steps: after an interrupt, too, the count is right
+                self.feed.sources,
+                list(self.outputs),
+                self.order,
+                coming,
+                known[:wanted] if optimizer is not None else np.zeros(wanted),
+                self.sums,
+                self.progress,
+                optimizer,
+                _SECONDS,
+                self.draw,
+            )
+            done = self.done - start
             known = known[done:]
             ahead = max(_FIRST_STEPS, 2 * done)
             if after is not None:

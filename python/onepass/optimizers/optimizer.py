@@ -193,10 +193,6 @@ class Optimizer(LearningRates, ArraySteps):
         """Number of gradients taken so far: `iterations`, unless several make a step."""
         return self._calls
 
-    def count_calls(self, more: int) -> None:
-        """Note that a model has done so many calls."""
-        self._calls += more
-
     # Weight decay list.
 
     def exclude_from_weight_decay(

@@ -198,7 +198,7 @@ class OurTraining:
             coming = self._steps[int(progress[0]) :]
             rates = np.zeros(len(coming))
             order, sources = self._next(), self._feed.sources
-            self._gather.run(sources, [], order, coming, rates, sums, progress, 0.05)
+            self._gather.run(sources, [], order, coming, rates, sums, progress, None, 0.05)
 
     def result(self) -> list[Array]:
         """Return what the first steps change."""
