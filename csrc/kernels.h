@@ -149,6 +149,7 @@ enum class SourceType : int { kFloat32, kFloat64, kUint8, kInt32 };
 
 // A member's share of gathered rows: a band of the columns, as for the products that read them, or
 // of the rows where there are few columns.
+template <class Team>
 ONEPASS_INLINE Block gather_share(int64_t rows, int64_t cols, const Team& team) {
   if (cols >= 64 * team.size) return {{0, rows}, team.share(cols, 8)};
   return {team.share(rows, 1), {0, cols}};

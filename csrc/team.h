@@ -5,14 +5,17 @@
 #include <cstdint>
 
 #if defined(__CUDACC__)
-#define ONEPASS_INLINE __forceinline__
+#define ONEPASS_INLINE __host__ __device__ __forceinline__
 #else
 // Always inline: an out-of-line copy built for AVX-512 could be the one the linker keeps for all.
 #define ONEPASS_INLINE inline __attribute__((always_inline))
 #endif
 
 #define ONEPASS_PRAGMA(text) _Pragma(#text)
-#if defined(__clang__)
+#if defined(__CUDACC__)
+#define ONEPASS_IVDEP
+#define ONEPASS_UNROLL(n) ONEPASS_PRAGMA(unroll n)
+#elif defined(__clang__)
 #define ONEPASS_IVDEP ONEPASS_PRAGMA(clang loop vectorize(assume_safety))
 #define ONEPASS_UNROLL(n) ONEPASS_PRAGMA(unroll n)
 #else
@@ -30,6 +33,14 @@ struct Block {
   Range rows, cols;
 };
 
+// The share of member `rank` of `size` in n items, cut at multiples of `grain`.
+ONEPASS_INLINE Range share_of_team(int64_t n, int64_t grain, int rank, int size) {
+  const int64_t blocks = (n + grain - 1) / grain;
+  const int64_t begin = blocks * rank / size * grain;
+  const int64_t end = blocks * (rank + 1) / size * grain;
+  return {begin < n ? begin : n, end < n ? end : n};
+}
+
 struct Barrier;
 void wait_at(Barrier& barrier);  // cpu/pool.cpp
 
@@ -44,6 +55,7 @@ struct Team {
   // A hint to read weights from their end to their beginning. Who reads the same weights again and
   // again, now this way and now that, finds most of them in a cache slightly too small for all.
   bool backwards = false;
+  void* stream = nullptr;  // of a GPU
 
   // Every member waits here for all others; their writes are then visible.
   ONEPASS_INLINE void sync() {
@@ -52,10 +64,7 @@ struct Team {
 
   // This member's share of n items, cut at multiples of `grain`.
   ONEPASS_INLINE Range share(int64_t n, int64_t grain) const {
-    const int64_t blocks = (n + grain - 1) / grain;
-    const int64_t begin = blocks * rank / size * grain;
-    const int64_t end = blocks * (rank + 1) / size * grain;
-    return {begin < n ? begin : n, end < n ? end : n};
+    return share_of_team(n, grain, rank, size);
   }
 };
 

@@ -1,157 +1,21 @@
-// Circle loss: each row is held against all references, through a matrix of similarities that then
-// becomes that of their slopes. The formula is math/losses/circle.h.
+// Circle loss: similarities and gradients by products, what lies between row by row.
 #pragma once
 
-#include "../math/losses/circle.h"
+#include "../loops/circle.h"
 #include "dense.h"
-#include "loss.h"
 
 namespace onepass::ONEPASS_ISA {
 namespace {
 
 template <class T>
-using CircleHyper = math::Circle::Hyper<T>;
-
-template <class T>
-ONEPASS_INLINE CircleHyper<T> hyper_of(const Circle<T>& a) {
-  return {static_cast<T>(a.gamma), static_cast<T>(a.margin)};
-}
-
-// What each row leaves for the others, one array a number.
-template <class T>
-struct CircleRows {
-  T *values, *positive, *negative;  // the loss and the logarithms of both sums
-  T* pull;                          // slope in these logarithms, weight and scale included
-
-  ONEPASS_INLINE explicit CircleRows(const Circle<T>& a)
-      : values(a.per_row),
-        positive(values + a.embeddings.rows),
-        negative(positive + a.embeddings.rows),
-        pull(negative + a.embeddings.rows) {}
-};
-
-// 1 for the references of a chunk that have the row's label, -1 for others, 0 for none.
-template <class T, class Extent>
-ONEPASS_INLINE Chunk<T> partners(const Circle<T>& a, int64_t r, int64_t at, Extent extent) {
-  const int32_t own = a.labels[r];
-  const int32_t* labels = a.reference_labels + at;
-  Chunk<T> kind;
-  if constexpr (extent.kPart) {
-    kind = lanewise<T>([](int) { return T(0); });
-    for (int l = 0; l < extent.n; ++l) kind.at[l] = labels[l] == own ? T(1) : T(-1);
-  } else {
-    kind = lanewise<T>([&](int l) { return labels[l] == own ? T(1) : T(-1); });
-  }
-  const int64_t same = r - at;
-  if (a.remove_diagonal && same >= 0 && same < extent.n && kind.at[same] > T(0)) {
-    kind.at[same] = T(0);
-  }
-  return kind;
-}
-
-template <class T>
-ONEPASS_INLINE T circle_logit(T kind, T s, const CircleHyper<T>& h) {
-  return kind > T(0) ? math::Circle::positive(s, h) : math::Circle::negative(s, h);
-}
-
-// log sum exp less its centre, which is 0 where the largest is not finite: sums of nothing are
-// -inf.
-template <class T>
-ONEPASS_INLINE T centre_of(T largest) {
-  return math::is_finite(largest) ? largest : T(0);
-}
-
-template <class T>
-ONEPASS_INLINE void circle_row(const Circle<T>& a, const CircleRows<T>& rows, int64_t r) {
-  const CircleHyper<T> h = hyper_of(a);
-  const T* s = a.similarities.row(r);
-  const int64_t cols = a.references.rows;
-  constexpr T kLeast = -static_cast<T>(__builtin_inf());
-  Chunk<T> most_alike = lanewise<T>([](int) { return kLeast; }), most_other = most_alike;
-  for_chunks(cols, [&](int64_t at, auto extent) __attribute__((always_inline)) {
-    const Chunk<T> x = load(s + at, extent), kind = partners(a, r, at, extent);
-    for_lanes<T>([&](int l) __attribute__((always_inline)) {
-      const T logit = circle_logit(kind.at[l], x.at[l], h);
-      most_alike.at[l] = larger(kind.at[l] > T(0) ? logit : kLeast, most_alike.at[l]);
-      most_other.at[l] = larger(kind.at[l] < T(0) ? logit : kLeast, most_other.at[l]);
-    });
-  });
-  const T alike = centre_of(join(most_alike, larger<T>));
-  const T other = centre_of(join(most_other, larger<T>));
-  Lanes<T> sum_alike, sum_other;
-  for_chunks(cols, [&](int64_t at, auto extent) __attribute__((always_inline)) {
-    const Chunk<T> x = load(s + at, extent), kind = partners(a, r, at, extent);
-    const Chunk<T> e = lanewise<T>([&](int l) {
-      return math::exp(circle_logit(kind.at[l], x.at[l], h) - (kind.at[l] > T(0) ? alike : other));
-    });
-    sum_alike.add(lanewise<T>([&](int l) { return kind.at[l] > T(0) ? e.at[l] : T(0); }), extent);
-    sum_other.add(lanewise<T>([&](int l) { return kind.at[l] < T(0) ? e.at[l] : T(0); }), extent);
-  });
-  rows.positive[r] = alike + math::log(sum_alike.total());
-  rows.negative[r] = other + math::log(sum_other.total());
-  const T logit = rows.positive[r] + rows.negative[r];
-  rows.values[r] = math::softplus(logit);
-  rows.pull[r] = row_scale(a, r) * math::sigmoid(logit);
-}
-
-// The row of similarities becomes the slopes of the loss in them: those of its own loss and, where
-// the references are the embeddings, of their losses, which have the same similarity.
-template <bool kOwnReferences, class T>
-ONEPASS_INLINE void circle_slopes(const Circle<T>& a, const CircleRows<T>& rows, int64_t r,
-                                  T factor) {
-  const CircleHyper<T> h = hyper_of(a);
-  T* s = a.similarities.row(r);
-  const T positive = rows.positive[r], negative = rows.negative[r], pull = rows.pull[r];
-  for_chunks(a.references.rows, [&](int64_t at, auto extent) __attribute__((always_inline)) {
-    const Chunk<T> x = load(s + at, extent), kind = partners(a, r, at, extent);
-    const Chunk<T> logit = lanewise<T>([&](int l) { return circle_logit(kind.at[l], x.at[l], h); });
-    Chunk<T> share = lanewise<T>([&](int l) {
-      return pull * math::exp(logit.at[l] - (kind.at[l] > T(0) ? positive : negative));
-    });
-    if constexpr (kOwnReferences) {
-      const Chunk<T> p = load(rows.positive + at, extent), n = load(rows.negative + at, extent);
-      const Chunk<T> pulls = load(rows.pull + at, extent);
-      share = lanewise<T>([&](int l) {
-        const T sum = kind.at[l] > T(0) ? p.at[l] : n.at[l];
-        return share.at[l] + pulls.at[l] * math::exp(logit.at[l] - sum);
-      });
-    }
-    const Chunk<T> slope = lanewise<T>([&](int l) {
-      const T own = kind.at[l] > T(0) ? math::Circle::positive_slope(x.at[l], h)
-                                      : math::Circle::negative_slope(x.at[l], h);
-      return kind.at[l] != T(0) ? factor * (own * share.at[l]) : T(0);
-    });
-    store(s + at, slope, extent);
-  });
-}
-
-// Rows over those whose loss is above 0, which each member counts for itself.
-template <class T>
-ONEPASS_INLINE T over_positive(const Circle<T>& a, const CircleRows<T>& rows) {
-  const int64_t n = a.embeddings.rows;
-  if (!a.over_positive) return T(1);
-  int64_t above = 0;
-  for (int64_t r = 0; r < n; ++r) above += rows.values[r] > T(0) ? 1 : 0;
-  return above > 0 ? static_cast<T>(static_cast<double>(n) / static_cast<double>(above)) : T(0);
-}
-
-template <class T>
 void circle(const Circle<T>& a, Team& team) {
-  const CircleRows<T> rows(a);
   const ActivationSpec linear{};
   dense_backward_input<T>({a.embeddings, a.references, {}, {}, a.similarities, linear, false},
                           team);
   team.sync();
-  const Range share = team.share(a.embeddings.rows, 1);
-  for (int64_t r = share.begin; r < share.end; ++r) circle_row(a, rows, r);
+  circle_rows(a, team);
   team.sync();
-  const T factor = over_positive(a, rows);
-  for (int64_t r = share.begin; r < share.end; ++r) {
-    if (a.values != nullptr) a.values[r] = factor * rows.values[r];
-    if (!a.gradient) continue;
-    a.own_references ? circle_slopes<true>(a, rows, r, factor)
-                     : circle_slopes<false>(a, rows, r, factor);
-  }
+  circle_values(a, team);
   if (!a.gradient) return;
   team.sync();
   dense_forward<T>({read_only(a.similarities), a.references, nullptr, {}, a.gradient, linear},

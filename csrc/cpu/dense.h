@@ -1,10 +1,10 @@
 // The three products of a dense layer, with bias and activation in the tile's epilogue.
 #pragma once
 
+#include "../loops/dropout.h"
+#include "../loops/elementwise.h"
 #include "../math/activations.h"
 #include "blocks.h"
-#include "dropout.h"
-#include "elementwise.h"
 
 namespace onepass::ONEPASS_ISA {
 namespace {

@@ -6,11 +6,17 @@
 
 namespace onepass {
 
-// Listed best first, so we just go down the list. The build compiles one object for each.
-#if defined(__x86_64__)
-#define ONEPASS_ISAS(X) X(avx512) X(avx2) X(baseline)
+// Listed best first, so we just go down the list. The build compiles one object for each. `fibers`
+// are the GPU's kernels, compiled for tests to run on the CPU.
+#if defined(ONEPASS_FIBERS)
+#define ONEPASS_TEST_ISAS(X) X(fibers)
 #else
-#define ONEPASS_ISAS(X) X(neon)
+#define ONEPASS_TEST_ISAS(X)
+#endif
+#if defined(__x86_64__)
+#define ONEPASS_ISAS(X) X(avx512) X(avx2) X(baseline) ONEPASS_TEST_ISAS(X)
+#else
+#define ONEPASS_ISAS(X) X(neon) ONEPASS_TEST_ISAS(X)
 #endif
 
 #define ONEPASS_DECLARE(isa) const Kernels& kernels_##isa();
@@ -34,7 +40,7 @@ bool runs_here(const std::string& isa) {
            __builtin_cpu_supports("avx512vl");
   }
 #endif
-  return isa == "baseline" || isa == "neon";
+  return isa == "baseline" || isa == "neon" || isa == "fibers";
 }
 
 struct Entry {

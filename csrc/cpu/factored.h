@@ -2,13 +2,11 @@
 // each column is one sum in a fixed order, whoever computes it.
 #pragma once
 
-#include "../math/rules/adafactor.h"
+#include "../loops/factors.h"
 #include "reduce.h"
 
 namespace onepass::ONEPASS_ISA {
 namespace {
-
-constexpr int64_t kFactorBlock = 4096;
 
 template <class T>
 struct FactorAreas {
@@ -24,23 +22,11 @@ struct FactorAreas {
   }
 };
 
-// f(first element, elements) of a line's pieces.
-template <class T, class F>
-void each_piece(const Factored<T>& a, int64_t line, F&& f) {
-  const int64_t begin = line * a.lines.stride, left = a.segment.size - begin;
-  const int64_t end = begin + (left < a.lines.cols ? left : a.lines.cols);
-  for (int64_t at = begin; at < end; at += kFactorBlock) {
-    f(at, end - at < kFactorBlock ? end - at : kFactorBlock);
-  }
-}
-
 // g' = clamp(g * scale, +-clip), where it lies or in the area.
 template <class T>
 const T* clipped(const AroundOf<T>& around, const T* g, int64_t n, T* area) {
   if (around.plain) return g;
-  for (int64_t i = 0; i < n; ++i) {
-    area[i] = math::clamp(g[i] * around.scale * around.rest, -around.clip, around.clip);
-  }
+  for (int64_t i = 0; i < n; ++i) area[i] = around.clipped(g[i]);
   return area;
 }
 
@@ -54,11 +40,6 @@ const T* clipped_gradient(const Factored<T>& a, const AroundOf<T>& around, int64
 }
 
 template <class T>
-T mixed(const Factored<T>& a, T mean, double x) {
-  return static_cast<T>(a.keep * static_cast<double>(mean) + a.take * (x + a.added));
-}
-
-template <class T>
 void vector_moments(const Factored<T>& a, const AroundOf<T>& around, const FactorAreas<T>& areas,
                     const Team& team) {
   const Range share = team.share(a.lines.count, 1);
@@ -66,10 +47,7 @@ void vector_moments(const Factored<T>& a, const AroundOf<T>& around, const Facto
     each_piece(a, line, [&](int64_t at, int64_t n) {
       const T* g = clipped_gradient(a, around, at, n, areas.g);
       T* v = a.segment.state[0] + at;
-      for (int64_t i = 0; i < n; ++i) {
-        const double x = static_cast<double>(g[i]);
-        v[i] = mixed(a, v[i], x * x);
-      }
+      for (int64_t i = 0; i < n; ++i) v[i] = mixed(a, v[i], square(g[i]));
     });
   }
 }
@@ -102,10 +80,7 @@ void column_moments(const Factored<T>& a, const AroundOf<T>& around, const Facto
       for (int64_t line = first; line < first + lines.rows; ++line) {
         const T* g = clipped_gradient(a, around, line * lines.stride + j, n, areas.g);
         ONEPASS_IVDEP
-        for (int64_t i = 0; i < n; ++i) {
-          const double x = static_cast<double>(g[i]);
-          areas.sums[i] += x * x;
-        }
+        for (int64_t i = 0; i < n; ++i) areas.sums[i] += square(g[i]);
       }
       const double rows = static_cast<double>(lines.rows);
       for (int64_t i = 0; i < n; ++i) c[j + i] = mixed(a, c[j + i], areas.sums[i] / rows);
@@ -122,45 +97,12 @@ void factor_moments(const Factored<T>& a, Team& team) {
   column_moments(a, around, areas, team);
 }
 
-// What divides r of a line's matrix: its mean there.
-template <class T>
-double mean_of_matrix(const Factored<T>& a, int64_t line) {
-  const T* r = a.segment.state[0] + line / a.lines.rows * a.lines.rows;
-  double sum = 0.0;
-  for (int64_t i = 0; i < a.lines.rows; ++i) sum += static_cast<double>(r[i]);
-  const double mean = sum / static_cast<double>(a.lines.rows);
-  return mean < a.least_mean ? a.least_mean : mean;
-}
-
-// f(line, its factor r / mean) for a member's lines.
-template <class T, class F>
-void each_line(const Factored<T>& a, const Team& team, F&& f) {
-  const Range share = team.share(a.lines.count, 1);
-  double mean = 0.0;
-  for (int64_t line = share.begin; line < share.end; ++line) {
-    if (a.lines.rows == 0) {
-      f(line, T(1));
-      continue;
-    }
-    if (line == share.begin || line % a.lines.rows == 0) mean = mean_of_matrix(a, line);
-    const double r = static_cast<double>(a.segment.state[0][line]);
-    f(line, mean == 0.0 ? T(0) : static_cast<T>(r / mean));
-  }
-}
-
-// The factors of the elements from `at`: v of a vector, c of a matrix.
-template <class T>
-const T* column_factors(const Factored<T>& a, int64_t line, int64_t at) {
-  if (a.lines.rows == 0) return a.segment.state[0] + at;
-  return a.segment.state[1] + line / a.lines.rows * a.lines.cols + (at - line * a.lines.stride);
-}
-
 template <class T>
 void factor_measure(const Factored<T>& a, Team& team) {
   const AroundOf<T> around = AroundOf<T>::of(a.around);
   const FactorAreas<T> areas(team);
   const T least = static_cast<T>(a.least_variance);
-  each_line(a, team, [&](int64_t line, T row) {
+  each_line(a, team.share(a.lines.count, 1), [&](int64_t line, T row) {
     double parameters = 0.0, directions = 0.0;
     each_piece(a, line, [&](int64_t at, int64_t n) {
       const T* g = clipped_gradient(a, around, at, n, areas.g);
@@ -186,8 +128,7 @@ void factor_block(const AroundOf<T>& around, T step, T row, T least, T* __restri
                   const T* __restrict g, const T* __restrict c, int64_t n) {
   ONEPASS_IVDEP
   for (int64_t i = 0; i < n; ++i) {
-    const T x = math::clamp(g[i] * around.scale * around.rest, -around.clip, around.clip);
-    p[i] = p[i] * around.keep - step * math::Adafactor::direction(x, row, c[i], least);
+    p[i] = factor_one(around, step, row, c[i], least, g[i], p[i]);
   }
 }
 
@@ -195,7 +136,7 @@ template <class T>
 void factor_update(const Factored<T>& a, Team& team) {
   const AroundOf<T> around = AroundOf<T>::of(a.around);
   const T least = static_cast<T>(a.least_variance), step = static_cast<T>(a.step);
-  each_line(a, team, [&](int64_t line, T row) {
+  each_line(a, team.share(a.lines.count, 1), [&](int64_t line, T row) {
     each_piece(a, line, [&](int64_t begin, int64_t n) {
       const auto apply = [&](const Segment<T>& b, int64_t at) {
         factor_block(around, step, row, least, b.p, b.g, column_factors(a, line, at), b.size);

@@ -1,12 +1,8 @@
-// The gradients of a batch norm whose result only goes into a product and whose own input needs
-// none. With y = gamma h + beta before the product, w its weights and dw = y^T dz their gradient,
-// the gradient of y is dz w^T, and of its columns' sums
-//   dbeta  = sum dy   = w . db          (each row of w by db, the column sums of dz)
-//   dgamma = sum dy h = (w . dw - beta dbeta) / gamma
-// so that no product is needed for them, nor dy itself.
+// The gradients of a batch norm before a dense layer, by vectors: loops/input_norm.h says how.
 #pragma once
 
-#include "columns.h"
+#include "../loops/input_norm.h"
+#include "column_groups.h"
 
 namespace onepass::ONEPASS_ISA {
 namespace {
@@ -73,19 +69,6 @@ ONEPASS_INLINE void sum_dots(const T* dots, T* sums) {
   S::store(sums, square[0]);
 }
 
-// dgamma of column c as it stands: for where the quotient would lose digits.
-template <class T>
-T dgamma_by_samples(const InputNorm<T>& norm, Matrix<const T> dz, const T* w, int64_t c) {
-  const T mean = norm.statistics.row(kMeanRow)[c], low = norm.statistics.row(kMeanLowRow)[c];
-  T sum = T(0);
-  for (int64_t r = 0; r < dz.rows; ++r) {
-    T dy = T(0);
-    for (int64_t j = 0; j < dz.cols; ++j) dy += dz.row(r)[j] * w[j];
-    sum += dy * ((norm.x.row(r)[c] - mean) - low);
-  }
-  return sum * norm.statistics.row(kInverseRow)[c];
-}
-
 // A vector's count of columns of y, or fewer.
 template <class T>
 struct NormColumns {
@@ -102,12 +85,7 @@ struct NormColumns {
         dbeta(norm.dbeta != nullptr ? norm.dbeta + first : nullptr),
         count(static_cast<int>(left < kMost ? left : kMost)) {}
 
-  // Whether gamma is so small, beside beta or at all, that the quotient would lose digits.
-  ONEPASS_INLINE bool loses_digits(int i) const {
-    constexpr T most = T(8), least = T(1e-20);  // of beta / gamma, and of gamma
-    const T size = math::abs(gamma[i]);
-    return !(size > least && math::abs(beta[i]) <= most * size);
-  }
+  ONEPASS_INLINE bool loses_digits(int i) const { return quotient_loses_digits(gamma[i], beta[i]); }
 };
 
 // dgamma of such columns of y, one a row of w from `first` on: before the update of w.
@@ -136,11 +114,11 @@ void norm_gradients_by_dots(const InputNorm<T>& norm, const T* dots, int64_t fir
     alignas(64) T w_dw[width], w_db[width];
     sum_dots(dots, w_dw);
     sum_dots(dots + width, w_db);
-    put(at.dbeta, w_db, at.count, false);
+    put_columns(at.dbeta, w_db, at.count, false);
     if (at.dgamma == nullptr) continue;
     ONEPASS_IVDEP
     for (int i = 0; i < at.count; ++i) {
-      const T quotient = (w_dw[i] - at.beta[i] * w_db[i]) / at.gamma[i];
+      const T quotient = dgamma_of_dots(w_dw[i], w_db[i], at.gamma[i], at.beta[i]);
       at.dgamma[i] = at.loses_digits(i) ? at.dgamma[i] : quotient;
     }
   }

@@ -12,7 +12,13 @@
 namespace onepass::ONEPASS_ISA {
 namespace {
 
+// How csrc/loops marks its functions, which CUDA's lanes.h compiles for the GPU.
+#define ONEPASS_DEVICE ONEPASS_INLINE
+#define ONEPASS_LOOP
+#define ONEPASS_FLAT __attribute__((always_inline))
+
 constexpr int kLanes = 16;
+constexpr int64_t kGrain = 1024;  // elements worth a member
 
 #if defined(__AVX512F__)
 constexpr int kVectorBytes = 64;
@@ -143,6 +149,45 @@ ONEPASS_INLINE T join(const Chunk<T>& c, F&& f) {
   for (int l = 0; l < 4; ++l) four[l] = f(eight[l], eight[l + 4]);
   return f(f(four[0], four[2]), f(four[1], four[3]));
 }
+
+// The value of one lane, for all.
+template <class T>
+ONEPASS_INLINE T value_of_lane(const Chunk<T>& c, int lane) {
+  return c.at[lane];
+}
+
+// On a GPU the lanes of a member are threads. Here nobody waits, and whoever comes by writes.
+ONEPASS_INLINE constexpr bool leads() { return true; }
+ONEPASS_INLINE void together() {}
+ONEPASS_INLINE void fetch(const void* line) { __builtin_prefetch(line); }
+
+// f(begin) to f(end - 1), which depend on nothing that another of them writes.
+template <class F>
+ONEPASS_INLINE void for_elements(int64_t begin, int64_t end, F&& f) {
+  ONEPASS_IVDEP
+  for (int64_t i = begin; i < end; ++i) f(i);
+}
+
+// Joins f(0) to f(size - 1) and `start` by an operation whose result no order changes.
+template <class R, class F, class Op>
+ONEPASS_INLINE R fold_elements(int64_t size, R start, F&& f, Op&& op) {
+  for (int64_t i = 0; i < size; ++i) start = op(f(i), start);
+  return start;
+}
+
+// A number for each of a few elements, kept near.
+constexpr int64_t kHeld = 256;
+template <class T>
+struct Held {
+  T at[kHeld];
+  ONEPASS_INLINE T& operator[](int64_t i) { return at[i]; }
+};
+
+// A number at any address.
+template <class T>
+struct Anywhere {
+  typedef T Type __attribute__((aligned(1)));
+};
 
 template <class T>
 struct Lanes {

@@ -17,8 +17,6 @@ struct MeasureAreas {
   }
 };
 
-// What comes before the rule, as in `sweep_one`, and what the rule measures. Of a rule that learns
-// its rate the gradient takes the parameter's place.
 template <class R, class T>
 ONEPASS_INLINE void measure_block(typename R::template Hyper<T> h, AroundOf<T> a,
                                   const T* __restrict g, const T* __restrict s0,
@@ -26,11 +24,10 @@ ONEPASS_INLINE void measure_block(typename R::template Hyper<T> h, AroundOf<T> a
                                   int64_t n) {
   ONEPASS_IVDEP
   for (int64_t i = 0; i < n; ++i) {
-    T x = math::clamp(g[i] * a.scale * a.rest, -a.clip, a.clip);
-    x = a.l2 != T(0) ? x + a.l2 * p[i] : x;
-    p[i] = math::kLearnsRate<R> ? x : p[i] * a.keep;
-    if constexpr (R::kStates == 1) measured[i] = R::measured(h, x, s0[i]);
-    if constexpr (R::kStates == 2) measured[i] = R::measured(h, x, s0[i], s1[i]);
+    T value = p[i], m1{};
+    if constexpr (R::kStates > 1) m1 = s1[i];
+    measured[i] = measure_one<R>(h, a, g[i], value, s0[i], m1);
+    p[i] = value;
   }
 }
 

@@ -2,36 +2,11 @@
 // set.
 #pragma once
 
-#include "lanes.h"
+#include "../loops/norm_lanes.h"
 #include "sweep_beside.h"
 
 namespace onepass::ONEPASS_ISA {
 namespace {
-
-// Few rows: one member adds them up, in lanes.
-template <class T>
-void weighted_sum(const WeightedSum<T>& a, Team& team) {
-  if (team.rank != 0) return;
-  Lanes<double> sum, weight;
-  for_chunks(a.size, [&](int64_t at, auto extent) __attribute__((always_inline)) {
-    const Chunk<T> v = load(a.values + at, extent);
-    Chunk<T> w = lanewise<T>([](int) { return T(1); });
-    if (a.weights != nullptr) w = load(a.weights + at, extent);
-    const Chunk<double> wide =
-        lanewise<double>([&](int l) { return static_cast<double>(w.at[l]); });
-    // A row of weight 0 is left out even where its value is not finite.
-    sum.add(lanewise<double>([&](int l) {
-              const double product = wide.at[l] * static_cast<double>(v.at[l]);
-              return wide.at[l] == 0.0 ? 0.0 : product;
-            }),
-            extent);
-    weight.add(wide, extent);
-  });
-  a.sums[0] += sum.total();
-  a.sums[1] += weight.total();
-}
-
-constexpr int kNormLanes = 64;  // four 512-bit sums hide the latency of the addition
 
 // The sum of x[i] * y[i]. Inline: of squares the loop then reads once.
 template <class T, class Sum>
@@ -56,21 +31,13 @@ ONEPASS_INLINE double block_products(const T* x, const T* y, int64_t size) {
   for (int64_t l = 0; i + l < size; ++l) {
     lanes[l] += static_cast<Sum>(x[i + l]) * static_cast<Sum>(y[i + l]);
   }
-  return join(lanewise<double>([&](int l) {
-                return (static_cast<double>(lanes[l]) + static_cast<double>(lanes[l + 32])) +
-                       (static_cast<double>(lanes[l + 16]) + static_cast<double>(lanes[l + 48]));
-              }),
-              [](double p, double q) { return p + q; });
+  return joined_lanes(lanes);
 }
 
-// Squares of floats above 1.8e19 overflow and below 1e-19 vanish: then they add up in double.
 template <class T>
 double squares_of(const T* x, int64_t size) {
-  const double sum = block_products<T, T>(x, x, size);
-  if constexpr (sizeof(T) == sizeof(float)) {
-    if (!(sum < 1e38) || sum < 1e-24) return block_products<T, double>(x, x, size);
-  }
-  return sum;
+  return squares_by<T>([&](auto zero)
+                           ONEPASS_FLAT { return block_products<T, decltype(zero)>(x, x, size); });
 }
 
 // Always in double: products of both signs may cancel.

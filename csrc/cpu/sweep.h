@@ -3,55 +3,10 @@
 #pragma once
 
 #include "../kernels.h"
-#include "../math/penalty.h"
-#include "../math/rules.h"
+#include "../loops/around.h"
 
 namespace onepass::ONEPASS_ISA {
 namespace {
-
-template <class T>
-struct AroundOf {
-  T scale, rest;  // their product is the scale: one float may be too small a number for it
-  T clip, l2, keep;
-  T penalty_l1, penalty_l2;
-  bool plain;  // the rule receives the gradient as it is
-
-  static AroundOf of(const Around& a) {
-    constexpr double tiny = 1e-30;
-    const bool split = a.scale != 0.0 && __builtin_fabs(a.scale) < tiny;
-    const T clip = a.clip > 0.0 ? static_cast<T>(a.clip) : static_cast<T>(__builtin_inf());
-    const T l2 = static_cast<T>(a.l2);
-    const T penalty_l1 = static_cast<T>(a.penalty_l1), penalty_l2 = static_cast<T>(a.penalty_l2);
-    return {static_cast<T>(split ? a.scale / tiny : a.scale),
-            static_cast<T>(split ? tiny : 1.0),
-            clip,
-            l2,
-            static_cast<T>(a.keep),
-            penalty_l1,
-            penalty_l2,
-            a.scale == 1.0 && clip == static_cast<T>(__builtin_inf()) && l2 == T(0) &&
-                penalty_l1 == T(0) && penalty_l2 == T(0)};
-  }
-};
-
-// One element. `kPlain` and no `kPenalised` leave out what changes nothing; the result is the same
-// to the bit. The states are separate named references: as an array they keep the compiler from
-// vectorising.
-template <class R, bool kPlain, bool kPenalised, class T>
-ONEPASS_INLINE void sweep_one(const typename R::template Hyper<T>& h, const AroundOf<T>& a, T g,
-                              T& p, T& s0, T& s1, T& s2, T& s3) {
-  if constexpr (!kPlain) {
-    if constexpr (kPenalised) g = g + math::penalty_derivative(p, a.penalty_l1, a.penalty_l2);
-    g = math::clamp(g * a.scale * a.rest, -a.clip, a.clip);
-    g = a.l2 != T(0) ? g + a.l2 * p : g;
-  }
-  p = p * a.keep;
-  if constexpr (R::kStates == 0) R::apply(h, g, p);
-  if constexpr (R::kStates == 1) R::apply(h, g, p, s0);
-  if constexpr (R::kStates == 2) R::apply(h, g, p, s0, s1);
-  if constexpr (R::kStates == 3) R::apply(h, g, p, s0, s1, s2);
-  if constexpr (R::kStates == 4) R::apply(h, g, p, s0, s1, s2, s3);
-}
 
 // Elements `begin` to `end`. Numbers by value: behind a reference they might alias p. Restricted
 // parameters and local copies of an element: the loop then needs no check for overlap at run time,
@@ -78,14 +33,14 @@ ONEPASS_INLINE void sweep_range(typename R::template Hyper<T> h, AroundOf<T> a, 
 
 // The update of n elements, wherever their gradient lies: for a kernel that has just computed it.
 // Equal to the sweep to the bit. States that the rule does not have may be null. Out of line: one
-// copy for all who call it. Penalties come with a DenseUpdate, so with no rule that is measured.
+// copy for all who call it.
 template <class R, class T>
 __attribute__((noinline)) void sweep_run(const typename R::template Hyper<T>& h,
                                          const AroundOf<T>& a, T* p, const T* g, T* s0, T* s1,
                                          T* s2, T* s3, int64_t n) {
   if (a.plain) {
     sweep_range<R, true, false, T>(h, a, p, g, s0, s1, s2, s3, 0, n);
-  } else if (!math::kMeasured<R> && (a.penalty_l1 != T(0) || a.penalty_l2 != T(0))) {
+  } else if (has_penalty<R>(a)) {
     sweep_range<R, false, true, T>(h, a, p, g, s0, s1, s2, s3, 0, n);
   } else {
     sweep_range<R, false, false, T>(h, a, p, g, s0, s1, s2, s3, 0, n);
@@ -148,15 +103,6 @@ void clear_padding(const Segment<T>& s, int states, Range range) {
     s.p[i] = T(0);
     for (int k = 0; k < states; ++k) s.state[k][i] = T(0);
   }
-}
-
-// Zero gradient and state leave a zero parameter at zero, unless something is 0/0 or 0 * inf.
-template <class R>
-bool padding_stays_zero(const double* scalars, const Around& a) {
-  bool finite =
-      __builtin_isfinite(a.scale) && __builtin_isfinite(a.l2) && __builtin_isfinite(a.keep);
-  for (int i = 0; i < R::kHyperCount; ++i) finite = finite && __builtin_fabs(scalars[i]) < 1e37;
-  return finite && R::keeps_zero(scalars);
 }
 
 // A member's part of segment k: whole segments in turn where they are too small to be cut.

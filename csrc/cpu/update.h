@@ -47,16 +47,5 @@ void update(const Update<T>& u, Team& team) {
   });
 }
 
-template <class T>
-void scale_clip(const ScaleClip<T>& a, Team& team) {
-  const T scale = static_cast<T>(a.scale), low = static_cast<T>(a.low),
-          high = static_cast<T>(a.high);
-  const Range range = team.share(a.size, 1024);
-  for (int64_t i = range.begin; i < range.end; ++i) {
-    const T x = a.data[i] * scale;
-    a.data[i] = x < low ? low : x > high ? high : x;
-  }
-}
-
 }  // namespace
 }  // namespace onepass::ONEPASS_ISA

@@ -34,5 +34,10 @@ using RowLosses =
 using SummaryLosses = List<CosineSimilarity, CategoricalHinge, Tversky>;
 using BatchLosses = List<TverskyOfBatch>;
 
+// Whether a loss has one value for all rows.
+inline bool loss_of_batch(int id) {
+  return id >= ElementwiseLosses::kSize + RowLosses::kSize + SummaryLosses::kSize;
+}
+
 }  // namespace
 }  // namespace onepass::math

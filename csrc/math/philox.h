@@ -26,7 +26,11 @@ template <class W, class M>
 ONEPASS_HD PhiloxWords<W> philox(PhiloxWords<W> counter, std::uint32_t key_0, std::uint32_t key_1,
                                  M multiply) {
   W c0 = counter.at[0], c1 = counter.at[1], c2 = counter.at[2], c3 = counter.at[3];
+#if defined(__CUDACC__)
+#pragma unroll
+#else
 #pragma GCC unroll 10
+#endif
   for (int round = 0; round < 10; ++round) {
     const W product_0 = multiply(0xD2511F53u, c0), product_2 = multiply(0xCD9E8D57u, c2);
     c0 = (product_2 >> 32) ^ c1 ^ static_cast<std::uint64_t>(key_0);

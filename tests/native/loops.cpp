@@ -1,8 +1,8 @@
 // The kernels whose loops test_native.py looks into, without all the others: compiled in half of
 // the time.
 #include "../../csrc/cpu/dense.h"
-#include "../../csrc/cpu/elementwise.h"
 #include "../../csrc/cpu/update.h"
+#include "../../csrc/loops/elementwise.h"
 
 namespace onepass {
 namespace ONEPASS_ISA {

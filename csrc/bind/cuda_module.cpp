@@ -1,0 +1,69 @@
+// The module onepass._cuda: what GPUs there are. Importing it needs no driver.
+#include <cuda_runtime_api.h>
+#include <pybind11/pybind11.h>
+
+#include <sstream>
+#include <stdexcept>
+#include <string>
+
+#include "../cuda/kernels_cuda.h"
+
+namespace py = pybind11;
+
+namespace onepass::bind {
+namespace {
+
+void check(cudaError_t status, const char* what) {
+  if (status == cudaSuccess) return;
+  cudaGetLastError();  // else the next call would report it once more
+  throw std::runtime_error(std::string(what) + ": " + cudaGetErrorString(status));
+}
+
+int version_of(cudaError_t (*ask)(int*), const char* what) {
+  int version = 0;
+  check(ask(&version), what);
+  return version;
+}
+
+py::list devices() {
+  int count = 0;
+  check(cudaGetDeviceCount(&count), "asking for GPUs");
+  py::list all;
+  for (int i = 0; i < count; ++i) {
+    cudaDeviceProp p;
+    check(cudaGetDeviceProperties(&p, i), "asking a GPU for its properties");
+    py::dict device;
+    device["name"] = p.name;
+    device["architecture"] = 10 * p.major + p.minor;
+    device["multiprocessors"] = p.multiProcessorCount;
+    device["memory_bytes"] = p.totalGlobalMem;
+    device["l2_bytes"] = p.l2CacheSize;
+    all.append(device);
+  }
+  return all;
+}
+
+// Of "80-real;120" the numbers.
+py::list architectures() {
+  std::istringstream given(ONEPASS_ARCHITECTURES);
+  py::list numbers;
+  for (std::string one; std::getline(given, one, ';');) numbers.append(std::stoi(one));
+  return numbers;
+}
+
+}  // namespace
+}  // namespace onepass::bind
+
+PYBIND11_MODULE(_cuda, m) {
+  using namespace onepass;
+  m.def("devices", &bind::devices);
+  m.def("architectures", &bind::architectures);
+  m.def("driver_version",
+        [] { return bind::version_of(cudaDriverGetVersion, "asking the driver"); });
+  m.def("runtime_version", [] { return bind::version_of(cudaRuntimeGetVersion, "asking cudart"); });
+  // Kernels in each table, so that all of them are linked.
+  m.def("kernel_tables", [] {
+    return py::make_tuple(reinterpret_cast<std::uintptr_t>(&cuda_kernels_of_float32()),
+                          reinterpret_cast<std::uintptr_t>(&cuda_kernels_of_float64()));
+  });
+}

@@ -1,0 +1,58 @@
+# The GPU's kernels as a module of their own, where nvcc is found. Included by the package's
+# CMakeLists.txt.
+set(ONEPASS_CUDA AUTO CACHE STRING "Build the GPU's kernels: AUTO (where nvcc 13 is found), ON or OFF")
+set_property(CACHE ONEPASS_CUDA PROPERTY STRINGS AUTO ON OFF)
+# Real code for these, and for later ones what the driver compiles.
+set(ONEPASS_CUDA_ARCHITECTURES "80-real;86-real;89-real;90-real;100-real;120"
+    CACHE STRING "Architectures of GPUs that the kernels are compiled for")
+
+# Leaves out the GPU's kernels, or fails where they were asked for.
+function(onepass_no_cuda why)
+  if(ONEPASS_CUDA STREQUAL "AUTO")
+    message(STATUS "No CUDA kernels: ${why}")
+  else()
+    message(FATAL_ERROR "ONEPASS_CUDA=${ONEPASS_CUDA}, but ${why}")
+  endif()
+endfunction()
+
+set(ONEPASS_HAS_CUDA FALSE)
+if(NOT ONEPASS_CUDA MATCHES "^(AUTO|ON|OFF)$")
+  message(FATAL_ERROR "ONEPASS_CUDA must be AUTO, ON or OFF, got ${ONEPASS_CUDA}")
+elseif(NOT ONEPASS_CUDA STREQUAL "OFF")
+  include(CheckLanguage)
+  check_language(CUDA)
+  if(NOT CMAKE_CUDA_COMPILER)
+    onepass_no_cuda("nvcc was not found: put it on PATH or set CUDACXX")
+  else()
+    set(CMAKE_CUDA_ARCHITECTURES ${ONEPASS_CUDA_ARCHITECTURES})
+    enable_language(CUDA)
+    if(CMAKE_CUDA_COMPILER_VERSION VERSION_LESS 13)
+      onepass_no_cuda("nvcc ${CMAKE_CUDA_COMPILER_VERSION} is older than 13")
+    else()
+      set(ONEPASS_HAS_CUDA TRUE)
+    endif()
+  endif()
+endif()
+
+if(ONEPASS_HAS_CUDA)
+  set(CMAKE_CUDA_STANDARD 20)
+  set(CMAKE_CUDA_STANDARD_REQUIRED ON)
+  set(CMAKE_CUDA_EXTENSIONS OFF)
+  set(CMAKE_CUDA_VISIBILITY_PRESET hidden)
+  set(CMAKE_CUDA_RUNTIME_LIBRARY Static)
+  # One object a type: they compile for minutes. As on the CPU nothing is contracted, and denormals
+  # of float are flushed.
+  add_library(onepass_cuda OBJECT csrc/cuda/float32.cu csrc/cuda/float64.cu)
+  target_include_directories(onepass_cuda PRIVATE csrc/cuda) # for csrc/loops
+  target_compile_definitions(onepass_cuda PRIVATE ONEPASS_ISA=cuda)
+  target_compile_options(onepass_cuda PRIVATE -fmad=false -ftz=true --expt-relaxed-constexpr)
+  if(ONEPASS_WERROR)
+    target_compile_options(onepass_cuda PRIVATE "SHELL:-Werror all-warnings")
+  endif()
+  pybind11_add_module(_cuda NO_EXTRAS csrc/bind/cuda_module.cpp $<TARGET_OBJECTS:onepass_cuda>)
+  target_include_directories(_cuda PRIVATE ${CMAKE_CUDA_TOOLKIT_INCLUDE_DIRECTORIES})
+  target_compile_definitions(_cuda PRIVATE "ONEPASS_ARCHITECTURES=\"${ONEPASS_CUDA_ARCHITECTURES}\"")
+  target_link_libraries(_cuda PRIVATE onepass_flags)
+  set_target_properties(_cuda PROPERTIES LINKER_LANGUAGE CUDA)
+  install(TARGETS _cuda LIBRARY DESTINATION onepass)
+endif()

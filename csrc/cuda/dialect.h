@@ -1,0 +1,40 @@
+// The dialect of CUDA that the kernels are written in: what nvcc compiles for the GPU, and what the
+// tests' fibers.h lets a plain C++ compiler build for the CPU. Kernels are started by launch(),
+// name the memory that their block shares with ONEPASS_SHARED, and give each warp operation its
+// mask.
+#pragma once
+
+#include "../kernels.h"
+
+#if defined(__CUDACC__)
+
+#include <cuda_runtime.h>
+
+#define ONEPASS_SHARED(type, name, extents) __shared__ type name extents
+
+namespace onepass::cuda {
+
+template <class... P, class... A>
+void launch(void (*kernel)(P...), dim3 grid, dim3 block, const onepass::Team& team,
+            const A&... arguments) {
+  kernel<<<grid, block, 0, static_cast<cudaStream_t>(team.stream)>>>(static_cast<P>(arguments)...);
+}
+
+}  // namespace onepass::cuda
+
+#else
+
+#include "fibers.h"
+
+namespace onepass::cuda {
+
+template <class... P, class... A>
+void launch(void (*kernel)(P...), dim3 grid, dim3 block, const onepass::Team&,
+            const A&... arguments) {
+  fibers::Call<P...> call{kernel, {static_cast<P>(arguments)...}};
+  fibers::Scheduler::here().run_grid(grid, block, &fibers::Call<P...>::run, &call);
+}
+
+}  // namespace onepass::cuda
+
+#endif

@@ -1,0 +1,52 @@
+// Rows of the user's array, in shuffled order, converted to the model's type.
+#pragma once
+
+#include "lanes.h"
+
+namespace onepass::ONEPASS_ISA {
+namespace {
+
+// Rows in shuffled order are new to the processor's own prefetching, each of them.
+constexpr int64_t kRowsAhead = 2;
+
+template <class S, class T>
+ONEPASS_LOOP void gather_as(const GatherRows<T>& a, const Block& share) {
+  using From = typename Anywhere<S>::Type;  // a field of a record may lie at any byte
+  using Factor = decltype(S{} * T{});       // float64 is scaled before it is rounded
+  const Factor factor = static_cast<Factor>(a.scale);
+  const auto source = [&](int64_t r) {
+    const int64_t at = a.index != nullptr ? a.index[a.first + r] : a.first + r;
+    return reinterpret_cast<const From*>(static_cast<const char*>(a.source) + at * a.stride);
+  };
+  const Range cols = share.cols;
+  for (int64_t r = share.rows.begin; r < share.rows.end; ++r) {
+    if (r + kRowsAhead < share.rows.end) {
+      const From* soon = source(r + kRowsAhead);
+      constexpr int64_t line = 64 / sizeof(S);
+      for (int64_t c = cols.begin; c < cols.end; c += line) fetch(soon + c);
+    }
+    const From* from = source(r);
+    T* to = a.out.row(r);
+    for_elements(cols.begin, cols.end, [&](int64_t c) ONEPASS_FLAT {
+      to[c] = static_cast<T>(static_cast<Factor>(from[c]) * factor);
+    });
+  }
+}
+
+template <class T>
+ONEPASS_LOOP void gather_rows(const GatherRows<T>& a, Team& team) {
+  const Block share = gather_share(a.out.rows, a.out.cols, team);
+  switch (a.type) {
+    case SourceType::kFloat32:
+      return gather_as<float>(a, share);
+    case SourceType::kFloat64:
+      return gather_as<double>(a, share);
+    case SourceType::kUint8:
+      return gather_as<uint8_t>(a, share);
+    case SourceType::kInt32:
+      return gather_as<int32_t>(a, share);
+  }
+}
+
+}  // namespace
+}  // namespace onepass::ONEPASS_ISA

@@ -1,0 +1,71 @@
+"""What there is of CUDA: whether the kernels were built, the driver, the GPUs.
+
+The one file that imports ``onepass._cuda``, and only when asked.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+_NOT_BUILT = (
+    "this installation of onepass has no CUDA kernels, because it was built without nvcc: install "
+    "nvcc 13 (NVIDIA's CUDA toolkit) and reinstall from source with "
+    "-C cmake.define.ONEPASS_CUDA=ON"
+)
+_NO_DRIVER = (
+    "there is no NVIDIA driver here: install one for CUDA 13 (580 or newer); `nvidia-smi` shows "
+    "whether it works"
+)
+
+
+def _module() -> ModuleType | None:
+    try:
+        return import_module("onepass._cuda")
+    except ModuleNotFoundError:
+        return None
+
+
+def _version(number: int) -> str:
+    return f"{number // 1000}.{number % 1000 // 10}"
+
+
+def devices() -> list[dict[str, Any]]:
+    """Return the GPUs that kernels can run on: name, architecture and sizes of each.
+
+    Raises
+    ------
+    RuntimeError
+        If the kernels were not built, or there is no driver, or it is too old, or has no GPU.
+    """
+    cuda = _module()
+    if cuda is None:
+        raise RuntimeError(_NOT_BUILT)
+    driver, wanted = cuda.driver_version(), cuda.runtime_version()
+    if not driver:
+        raise RuntimeError(_NO_DRIVER)
+    if driver // 1000 < wanted // 1000:
+        raise RuntimeError(
+            f"the NVIDIA driver is for CUDA {_version(driver)}, but onepass was built with "
+            f"{_version(wanted)}: install a newer driver"
+        )
+    found: list[dict[str, Any]] = cuda.devices()
+    if not found:
+        raise RuntimeError("the NVIDIA driver finds no GPU: see `nvidia-smi`")
+    return found
+
+
+def summary() -> str:
+    """Return in one line what there is."""
+    cuda = _module()
+    if cuda is None:
+        return "not built"
+    built = "built for " + ", ".join(f"sm_{number}" for number in cuda.architectures())
+    try:
+        names = [str(device["name"]) for device in devices()]
+    except RuntimeError as error:
+        return f"{built}; {str(error).partition(':')[0]}"
+    return f"{built}; {', '.join(names)}"
