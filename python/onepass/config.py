@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import operator
 
-from onepass import _core
+from onepass import _core, _gpu
 
 __all__ = [
     "available_isas",
+    "device",
     "floatx",
     "flush_denormals",
     "isa",
+    "set_device",
     "set_floatx",
     "set_flush_denormals",
     "set_isa",
@@ -117,3 +119,34 @@ def set_floatx(value: str) -> None:
     if value not in _FLOATS:
         raise ValueError(f"set_floatx: value must be one of {list(_FLOATS)}, got {value!r}")
     _floatx = value
+
+
+def device() -> str:
+    """Return where kernels run: ``"cpu"``."""
+    return "cpu"
+
+
+def set_device(name: str) -> None:
+    """Choose where kernels run from the next call on.
+
+    Parameters
+    ----------
+    name : {"cpu", "cuda"}
+
+    Raises
+    ------
+    ValueError
+        If the name is another.
+    RuntimeError
+        If ``"cuda"`` cannot be had here; the message says what is missing and what to install.
+    NotImplementedError
+        If it can: its kernels are compiled and tested, but models cannot be put on a GPU yet.
+    """
+    if name not in ("cpu", "cuda"):
+        raise ValueError(f'set_device: name must be "cpu" or "cuda", got {name!r}')
+    if name == "cuda":
+        _gpu.devices()
+        raise NotImplementedError(
+            'set_device("cuda"): models and arrays on a GPU are not there yet; the device stays '
+            '"cpu"'
+        )

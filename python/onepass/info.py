@@ -7,7 +7,7 @@ import platform
 import numpy as np
 
 import onepass
-from onepass import config
+from onepass import _gpu, config
 
 
 def info_text() -> str:
@@ -18,7 +18,7 @@ def info_text() -> str:
         "Python": f"{platform.python_version()}, NumPy {np.__version__}",
         "instruction set": config.isa() + (f" (also: {', '.join(others)})" if others else ""),
         "threads": str(config.threads()),
-        "CUDA": "not built",
+        "CUDA": _gpu.summary(),
     }
     width = max(map(len, lines))
     return "\n".join(f"{name:<{width}}  {value}" for name, value in lines.items())

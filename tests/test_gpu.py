@@ -1,0 +1,145 @@
+"""What is said about GPUs where there is none, and what the GPU's compiled kernels are made of."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import shutil
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from onepass import _gpu, cli, config
+
+BUILT = importlib.util.find_spec("onepass._cuda")
+built = pytest.mark.skipif(BUILT is None, reason="built without nvcc")
+
+
+def module(monkeypatch, driver=13000, devices=({"name": "GPU one"},)):
+    """Stand in for the compiled module on a machine with this driver and these GPUs."""
+    stand_in = SimpleNamespace(
+        driver_version=lambda: driver,
+        runtime_version=lambda: 13000,
+        architectures=lambda: [80, 90],
+        devices=lambda: list(devices),
+    )
+    monkeypatch.setattr(_gpu, "_module", lambda: stand_in)
+
+
+def cuda_line(capsys):
+    assert cli.main(["info"]) == 0
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("CUDA")]
+    return line.split(maxsplit=1)[1]
+
+
+def test_without_the_module(monkeypatch, capsys):
+    monkeypatch.setattr(_gpu, "_module", lambda: None)
+    assert cuda_line(capsys) == "not built"
+    with pytest.raises(RuntimeError, match=r"built without nvcc.*ONEPASS_CUDA=ON"):
+        config.set_device("cuda")
+    assert config.device() == "cpu"
+
+
+def test_a_module_that_does_not_import_is_not_passed_over(monkeypatch):
+    def broken(name):
+        raise ImportError("libsomething.so: cannot open")
+
+    monkeypatch.setattr(_gpu, "import_module", broken)
+    with pytest.raises(ImportError, match="libsomething"):
+        config.set_device("cuda")
+
+
+@pytest.mark.parametrize(
+    ("found", "line", "error"),
+    [
+        ({"driver": 0}, "there is no NVIDIA driver here", r"no NVIDIA driver.*580.*nvidia-smi"),
+        ({"driver": 12080}, "the NVIDIA driver is for CUDA 12.8", r"12\.8.*13\.0.*newer driver"),
+        ({"devices": ()}, "the NVIDIA driver finds no GPU", "finds no GPU"),
+    ],
+)
+def test_without_a_gpu(monkeypatch, capsys, found, line, error):
+    module(monkeypatch, **found)
+    assert cuda_line(capsys).startswith(f"built for sm_80, sm_90; {line}")
+    with pytest.raises(RuntimeError, match=error):
+        config.set_device("cuda")
+    assert config.device() == "cpu"
+
+
+def test_with_a_gpu(monkeypatch, capsys):
+    module(monkeypatch)
+    assert cuda_line(capsys) == "built for sm_80, sm_90; GPU one"
+    with pytest.raises(NotImplementedError, match="not there yet"):
+        config.set_device("cuda")
+
+
+@pytest.mark.parametrize("name", ["gpu", "", "CUDA", None, 0])
+def test_other_devices(name):
+    with pytest.raises(ValueError, match='must be "cpu" or "cuda"'):
+        config.set_device(name)
+
+
+def test_the_cpu():
+    config.set_device("cpu")
+    assert config.device() == "cpu"
+
+
+# What follows looks at the module that was compiled.
+
+
+@built
+def test_import_needs_no_driver():
+    script = "from onepass import _cuda; print(*_cuda.architectures(), len(_cuda.kernel_tables()))"
+    told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert told.returncode == 0, told.stderr
+    assert re.fullmatch(r"(\d+ )+2\n", told.stdout)
+
+
+def dump(*options: str) -> str:
+    tool = shutil.which("cuobjdump")
+    if tool is None:
+        pytest.skip("cuobjdump, which comes with nvcc, is not installed")
+    assert BUILT is not None
+    command = [tool, *options, str(BUILT.origin)]
+    told = subprocess.run(command, capture_output=True, text=True)
+    assert told.returncode == 0, told.stderr
+    return subprocess.run(["c++filt"], input=told.stdout, capture_output=True, text=True).stdout
+
+
+def kernel_resources() -> dict[str, dict[str, int]]:
+    """Registers, stack and so on of each kernel, by its name without anonymous namespaces."""
+    text = dump("-res-usage").replace("(anonymous namespace)::", "")
+    found = re.findall(r"Function void (.*):\n\s*(REG:.*)", text)
+    return {
+        name: {key: int(n) for key, n in re.findall(r"([A-Z]+):(\d+)", usage)}
+        for name, usage in found
+    }
+
+
+@built
+def test_sweeps_and_products_spill_nothing():
+    resources = kernel_resources()
+    looked_at = 0
+    for name, used in resources.items():
+        if re.match(
+            r"onepass::cuda::(sweep_plain|sum_squares_of_block|run_product|run_gradients)", name
+        ):
+            looked_at += 1
+            assert used["STACK"] == 0, name
+    assert looked_at > 50
+    # Elsewhere a few registers at most.
+    most = max(used["STACK"] for name, used in resources.items() if "loss_loop" not in name)
+    assert most <= 64
+
+
+@built
+def test_sweeps_touch_16_bytes_at_a_time():
+    text = dump("-sass").replace("(anonymous namespace)::", "")
+    kernels = dict(re.findall(r"Function : (.*)\n((?:(?!\s*Function :).*\n)*)", text))
+    for rule, loads, stores in (("Adam", 4, 3), ("Sgd", 2, 1)):
+        (code,) = [
+            c for n, c in kernels.items() if f"sweep_plain<onepass::math::{rule}, float" in n
+        ]
+        assert len(re.findall(r"LDG\.E\.128", code)) >= loads
+        assert len(re.findall(r"STG\.E\.128", code)) >= stores
