@@ -48,7 +48,7 @@ def _compile(root: Path, folder: Path) -> None:
     defines = ("-DCMAKE_BUILD_TYPE=Release", f"-DPython_EXECUTABLE={sys.executable}")
     place = ("-S", root, "-B", folder)
     _run("cmake", *generator, *place, *defines, f"-Dpybind11_DIR={pybind11}")
-    _run("cmake", "--build", folder, "--parallel", str(os.cpu_count() or 1))
+    _run("cmake", "--build", folder, "--target", "_core", "--parallel", str(os.cpu_count() or 1))
     made = next(folder.glob("_core*.so"), None)
     if made is None:
         raise BuildError(f"no extension came out of {root}")
