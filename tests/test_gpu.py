@@ -14,7 +14,7 @@ import pytest
 from onepass import _gpu, cli, config
 
 BUILT = importlib.util.find_spec("onepass._cuda")
-built = pytest.mark.skipif(BUILT is None, reason="built without nvcc")
+built = pytest.mark.skipif(BUILT is None, reason="built without nvcc's kernels")
 
 
 def module(monkeypatch, driver=13000, devices=({"name": "GPU one"},)):
@@ -37,7 +37,7 @@ def cuda_line(capsys):
 def test_without_the_module(monkeypatch, capsys):
     monkeypatch.setattr(_gpu, "_module", lambda: None)
     assert cuda_line(capsys) == "not built"
-    with pytest.raises(RuntimeError, match=r"built without nvcc.*ONEPASS_CUDA=ON"):
+    with pytest.raises(RuntimeError, match=r"built without CUDA.*nvcc 13.*ONEPASS_CUDA=ON"):
         config.set_device("cuda")
     assert config.device() == "cpu"
 

@@ -12,9 +12,8 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 _NOT_BUILT = (
-    "this installation of onepass has no CUDA kernels, because it was built without nvcc: install "
-    "nvcc 13 (NVIDIA's CUDA toolkit) and reinstall from source with "
-    "-C cmake.define.ONEPASS_CUDA=ON"
+    "this installation of onepass was built without CUDA kernels: install nvcc 13 (NVIDIA's CUDA "
+    "toolkit) and reinstall from source with -C cmake.define.ONEPASS_CUDA=ON"
 )
 _NO_DRIVER = (
     "there is no NVIDIA driver here: install one for CUDA 13 (580 or newer); `nvidia-smi` shows "
