@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 import onepass as keras
-from onepass.bench.report import environment
+from onepass.bench.environment import environment
 
 Pair = tuple[np.ndarray, np.ndarray]
 Trainer = tuple[Callable[[], None], Callable[[Pair], float]]

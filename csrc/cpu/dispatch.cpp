@@ -6,10 +6,12 @@
 
 namespace onepass {
 
-// Listed best first, so we just go down the list. The build compiles one object for each. `fibers`
-// are the GPU's kernels, compiled for tests to run on the CPU.
+// Listed best first, so we just go down the list. The build compiles one object for each. For tests
+// there are the GPU's kernels: as fibers on the CPU, or on a GPU that reaches the host's memory.
 #if defined(ONEPASS_FIBERS)
 #define ONEPASS_TEST_ISAS(X) X(fibers)
+#elif defined(ONEPASS_DEVICE_TESTS)
+#define ONEPASS_TEST_ISAS(X) X(cuda)
 #else
 #define ONEPASS_TEST_ISAS(X)
 #endif
@@ -22,6 +24,10 @@ namespace onepass {
 #define ONEPASS_DECLARE(isa) const Kernels& kernels_##isa();
 ONEPASS_ISAS(ONEPASS_DECLARE)
 #undef ONEPASS_DECLARE
+
+#if defined(ONEPASS_DEVICE_TESTS)
+bool cuda_runs_here();  // tests/cuda/device.cu
+#endif
 
 namespace {
 
@@ -39,6 +45,9 @@ bool runs_here(const std::string& isa) {
            __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
            __builtin_cpu_supports("avx512vl");
   }
+#endif
+#if defined(ONEPASS_DEVICE_TESTS)
+  if (isa == "cuda") return cuda_runs_here();
 #endif
   return isa == "baseline" || isa == "neon" || isa == "fibers";
 }

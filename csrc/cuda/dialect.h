@@ -9,6 +9,9 @@
 #if defined(__CUDACC__)
 
 #include <cuda_runtime.h>
+#if defined(ONEPASS_DEVICE_TESTS)
+#include "synchronous.h"
+#endif
 
 #define ONEPASS_SHARED(type, name, extents) __shared__ type name extents
 
@@ -18,6 +21,9 @@ template <class... P, class... A>
 void launch(void (*kernel)(P...), dim3 grid, dim3 block, const onepass::Team& team,
             const A&... arguments) {
   kernel<<<grid, block, 0, static_cast<cudaStream_t>(team.stream)>>>(static_cast<P>(arguments)...);
+#if defined(ONEPASS_DEVICE_TESTS)
+  wait_for_launch(__PRETTY_FUNCTION__);
+#endif
 }
 
 }  // namespace onepass::cuda

@@ -1,0 +1,180 @@
+"""The check on a machine with an NVIDIA GPU: whether every kernel is right there. One command:
+
+``python -m bench.gpu_check --json FILE [--isa cuda] [--architectures native] [--seconds 420]``
+
+It builds onepass for tests into a folder of its own (no network: NumPy, tqdm, pytest, hypothesis,
+pybind11, scikit-build-core, CMake and nvcc 13 must be there), then runs the tests of kernels, then
+those of models and optimizers, with the GPU's kernels as the instruction set ``cuda``: all that is
+compared between instruction sets is compared with the CPU's, elementwise kernels and reductions bit
+for bit. Arrays stay in the host's memory (``tests/cuda/pinned.cpp``). Last, where compute-sanitizer
+is installed, some of it once more under its memory checker. ``--isa fibers`` rehearses all of this
+without a GPU. Ends with status 1 where anything failed or nothing ran.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+KERNELS = sorted(str(path) for path in ROOT.glob("tests/test_kernels_*.py"))
+MODELS = [
+    f"{ROOT}/tests/test_{name}.py"
+    for name in (
+        *("rules", "dropout", "normalization", "noise", "regularizers", "circle", "constraints"),
+        *("functional", "training", "optimizers", "around_the_rule", "muon", "plan"),
+    )
+]
+SANITIZED = [f"{ROOT}/tests/test_kernels_{name}.py" for name in ("rowwise", "reduce")]
+
+
+@dataclass
+class Outcome:
+    """What one run of tests came to."""
+
+    name: str
+    passed: int
+    failed: int
+    seconds: float
+    in_time: bool
+    last_lines: list[str]
+
+    @property
+    def good(self) -> bool:
+        return self.passed > 0 and self.failed == 0
+
+
+def build(folder: Path, isa: str, architectures: str) -> Path:
+    """Install onepass for tests into a folder; return it."""
+    defines = {"fibers": ["ONEPASS_FIBERS=ON"]}.get(
+        isa,
+        [
+            "ONEPASS_CUDA=ON",
+            "ONEPASS_DEVICE_TESTS=ON",
+            f"ONEPASS_CUDA_ARCHITECTURES={architectures}",
+        ],
+    )
+    installed = folder / "site"
+    command = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-build-isolation"]
+    subprocess.run(
+        [*command, "--target", str(installed), str(ROOT)],
+        env={**os.environ, "SKBUILD_CMAKE_DEFINE": ";".join(defines)},
+        check=True,
+    )
+    return installed
+
+
+def surroundings(installed: Path, isa: str) -> dict[str, str]:
+    """Return the environment of the tests."""
+    made = {**os.environ, "PYTHONPATH": str(installed), "HYPOTHESIS_PROFILE": "quick"}
+    made |= {"ONEPASS_ISA": isa, "ONEPASS_NUM_THREADS": "2"}
+    pinned = next((installed / "onepass").glob("libpinned*.so"), None)
+    return made | ({"LD_PRELOAD": str(pinned)} if pinned else {})
+
+
+def run_tests(
+    name: str,
+    tests: Sequence[str],
+    environment: Mapping[str, str],
+    seconds: float,
+    before: Sequence[str] = (),
+) -> Outcome:
+    """Run tests for at most so long; what has not run by then is not counted."""
+    command = [*before, sys.executable, "-m", "pytest", "-v", "-p", "no:cacheprovider", *tests]
+    start = time.monotonic()
+    with tempfile.TemporaryFile("w+") as output:
+        process = subprocess.Popen(
+            command, env=environment, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT
+        )
+        try:
+            process.wait(seconds)
+            in_time = True
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            in_time = False
+        output.seek(0)
+        text = output.read()
+    failed = len(re.findall(r" (?:FAILED|ERROR) +\[", text))
+    if in_time and process.returncode not in (0, 1):
+        failed += 1  # the process ended with the test that it was in
+    lines = text.splitlines()
+    told = [line for line in lines if "FAILED" in line or line.startswith(("cuda:", "E "))]
+    return Outcome(
+        name,
+        passed=len(re.findall(r" PASSED +\[", text)),
+        failed=failed,
+        seconds=round(time.monotonic() - start, 1),
+        in_time=in_time,
+        last_lines=[*told[:40], *lines[-5:]],
+    )
+
+
+def facts(installed: Path) -> dict[str, str]:
+    """Return which machine and build this is."""
+    info = [sys.executable, "-m", "onepass.cli", "info"]
+    shown = subprocess.run(
+        info,
+        env={**os.environ, "PYTHONPATH": str(installed)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    commit = subprocess.run(
+        ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--exclude=*"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return {"info": shown.stdout + shown.stderr, "commit": commit.stdout.strip()}
+
+
+def check(isa: str, architectures: str, seconds: float) -> dict[str, object]:
+    """Build and run everything; return what is to be kept."""
+    begun = time.monotonic()
+    outcomes: list[Outcome] = []
+    with tempfile.TemporaryDirectory() as folder:
+        installed = build(Path(folder), isa, architectures)
+        environment = surroundings(installed, isa)
+        stages = [("kernels", KERNELS, ()), ("models and optimizers", MODELS, ())]
+        if isa == "cuda" and (sanitizer := shutil.which("compute-sanitizer")):
+            stages.append(("memory checker", SANITIZED, (sanitizer, "--error-exitcode", "9")))
+        for name, tests, before in stages:
+            left = seconds - (time.monotonic() - begun)
+            if left < 10:
+                break
+            outcomes.append(run_tests(name, tests, environment, left, before))
+            print(f"{name}: {outcomes[-1].passed} passed, {outcomes[-1].failed} failed", flush=True)
+        return {
+            **facts(installed),
+            "isa": isa,
+            "seconds": round(time.monotonic() - begun, 1),
+            "outcomes": [asdict(outcome) for outcome in outcomes],
+            "good": bool(outcomes) and all(outcome.good for outcome in outcomes),
+        }
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--isa", choices=("cuda", "fibers"), default="cuda")
+    parser.add_argument("--architectures", default="native")
+    parser.add_argument("--seconds", type=float, default=420.0)
+    parser.add_argument("--json", type=Path, required=True)
+    options = parser.parse_args()
+    result = check(options.isa, options.architectures, options.seconds)
+    options.json.write_text(json.dumps(result, indent=2) + "\n")
+    return 0 if result["good"] else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
