@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from onepass import _gpu, cli, config
+from strategies import LINUX
 
 BUILT = importlib.util.find_spec("onepass._cuda")
 built = pytest.mark.skipif(BUILT is None, reason="built without nvcc's kernels")
@@ -83,6 +86,58 @@ def test_other_devices(name):
 def test_the_cpu():
     config.set_device("cpu")
     assert config.device() == "cpu"
+
+
+PINNED = """
+import ctypes
+from concurrent.futures import ThreadPoolExecutor
+import numpy as np
+
+start = ctypes.CDLL(None).onepass_pinned_start
+start.restype = ctypes.c_bool
+assert start(None) and start(None)
+
+def churn(seed):
+    rng = np.random.default_rng(seed)
+    kept = {}
+    for i in range(3000):
+        slot = int(rng.integers(40))
+        if slot in kept:
+            number, array = kept.pop(slot)
+            assert (array == number).all()
+        size = int(2 ** rng.uniform(0, 16))
+        kept[slot] = i, np.full(size, i) if i % 2 else np.zeros(size, np.int64) + i
+    words = []
+    for i in range(3000):
+        words.append(str(i))  # a list that grows is moved
+    return "".join(words) == "".join(map(str, range(3000)))
+
+with ThreadPoolExecutor(4) as pool:
+    assert all(pool.map(churn, range(4)))
+libc = ctypes.CDLL(None)
+libc.aligned_alloc.restype = ctypes.c_void_p
+libc.realloc.restype = ctypes.c_void_p
+block = libc.aligned_alloc(ctypes.c_size_t(1 << 21), ctypes.c_size_t(1 << 21))
+assert block % (1 << 21) == 0
+ctypes.memset(block, 7, 1 << 21)
+moved = libc.realloc(ctypes.c_void_p(block), ctypes.c_size_t(1 << 22))
+assert ctypes.string_at(moved, 1 << 21) == b"\\x07" * (1 << 21)
+libc.free(ctypes.c_void_p(moved))
+assert not libc.aligned_alloc(ctypes.c_size_t(64), ctypes.c_size_t(1 << 40))
+print("fine")
+"""
+
+
+@pytest.mark.skipif(not LINUX, reason="preloading as on Linux")
+def test_the_memory_of_tests_on_a_gpu(tmp_path):
+    library = tmp_path / "pinned.so"
+    source = Path(__file__).parent / "cuda" / "pinned.cpp"
+    flags = ["-std=c++20", "-O1", "-shared", "-fPIC", "-Wall", "-Wextra", "-Werror"]
+    subprocess.run(["g++", *flags, source, "-o", library, "-ldl"], check=True)
+    environment = {**os.environ, "LD_PRELOAD": str(library), "ONEPASS_PINNED_BYTES": str(1 << 29)}
+    command = [sys.executable, "-c", PINNED]
+    told = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert (told.returncode, told.stdout) == (0, "fine\n"), told.stderr
 
 
 # What follows looks at the module that was compiled.
