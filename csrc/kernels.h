@@ -18,10 +18,10 @@
 
 namespace onepass {
 
-// The depth of a product x w is summed up in one chain, or in two, [0, half) and [half, depth),
-// whose sums are added: always, so that results do not depend on who computes which. Two members
-// can then keep to their own rows of w, forward and in the gradient. Where there are two chains
-// they are short enough never to be blocked.
+// On the CPU the depth of a product x w is summed up in one chain, or in two, [0, half) and [half,
+// depth), whose sums are added: always, so that results do not depend on who computes which. Two
+// members can then keep to their own rows of w, forward and in the gradient. Where there are two
+// chains they are short enough never to be blocked.
 inline constexpr int64_t kMostHalved = 1024;
 ONEPASS_INLINE int64_t half_depth(int64_t depth) {
   return depth > 256 && depth <= kMostHalved ? (depth + 7) / 8 / 2 * 8 : 0;
@@ -171,7 +171,8 @@ template <class T>
 struct InputNorm;
 
 // The update of a dense layer's tensors by gradients that go nowhere else: update.segments are
-// those of w and, where gradient.db is given, of b. gradient.dw is a work area, laid out as w.
+// those of w and, where gradient.db is given, of b. gradient.dw is a work area, laid out as w, its
+// padding zero.
 // Rules and surroundings must need no more of a gradient than an element. `norm`, when given, is
 // the batch norm before it, whose gradients are computed on the way.
 template <class T>

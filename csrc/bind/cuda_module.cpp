@@ -43,11 +43,11 @@ py::list devices() {
   return all;
 }
 
-// Of "80-real;120" the numbers.
+// Of "80-real,120" the numbers.
 py::list architectures() {
   std::istringstream given(ONEPASS_ARCHITECTURES);
   py::list numbers;
-  for (std::string one; std::getline(given, one, ';');) numbers.append(std::stoi(one));
+  for (std::string one; std::getline(given, one, ',');) numbers.append(std::stoi(one));
   return numbers;
 }
 

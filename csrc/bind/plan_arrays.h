@@ -18,8 +18,8 @@ inline bool interrupted_by_signal() {
   return PyErr_CheckSignals() != 0;
 }
 
-// Adds to a Python optimizer's count. No bytecode runs, so no signal handler does; an interrupt
-// that is already raised stays raised.
+// Adds to a Python optimizer's count. No bytecode runs (but in a subclass with a __setattr__ of its
+// own), so no signal handler does; an interrupt that is already raised stays raised.
 inline void count_calls(const py::object& optimizer, int64_t more) {
   py::error_scope raised;
   optimizer.attr("_calls") = optimizer.attr("_calls").cast<int64_t>() + more;

@@ -31,7 +31,6 @@ struct PartVector {
 };
 
 using ColumnTeam = Team;  // on a GPU its members are others than for rows
-constexpr int64_t kGroupRows = 8;
 
 // Columns worth a member.
 template <class T>
@@ -69,9 +68,6 @@ ONEPASS_INLINE void for_groups(Range rows, int64_t cols, F&& f) {
   if (r < rows.end) walk_group<T>(PartGroup{r, rows.end - r}, cols, f);
 }
 
-// So many rows are added up apart from the others: the last rows of a long matrix still count.
-constexpr int64_t kSumRows = 64 * kGroupRows;
-
 // sums[s].total[c] = the sum over all rows of what term(vector)(row, into) adds to into[s].
 template <class T, int kSums, class F>
 ONEPASS_INLINE void sum_rows(int64_t rows, int64_t cols, const ColumnSum<T> (&sums)[kSums],
@@ -97,14 +93,6 @@ ONEPASS_INLINE void sum_rows(int64_t rows, int64_t cols, const ColumnSum<T> (&su
       for (int64_t c = 0; c < cols; ++c) sum.total[c] += sum.part[c];
     }
   }
-}
-
-// to = from, or to += from; nothing where there is no `to`
-template <class T>
-ONEPASS_DEVICE void put_columns(T* to, const T* from, int64_t size, bool accumulate) {
-  if (to == nullptr) return;
-  each_column(0, size,
-              [&](int64_t c) ONEPASS_FLAT { to[c] = accumulate ? to[c] + from[c] : from[c]; });
 }
 
 // The activation behind, while the values are in the member's cache.

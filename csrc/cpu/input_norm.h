@@ -2,7 +2,7 @@
 #pragma once
 
 #include "../loops/input_norm.h"
-#include "column_groups.h"
+#include "../loops/put_columns.h"
 
 namespace onepass::ONEPASS_ISA {
 namespace {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "../kernels.h"
+#include "../loops/order.h"
 #include "../math/elementary.h"
 
 #if defined(__AVX512F__) || defined(__AVX2__)
@@ -17,7 +18,6 @@ namespace {
 #define ONEPASS_LOOP
 #define ONEPASS_FLAT __attribute__((always_inline))
 
-constexpr int kLanes = 16;
 constexpr int64_t kGrain = 1024;  // elements worth a member
 
 #if defined(__AVX512F__)
@@ -150,12 +150,6 @@ ONEPASS_INLINE T join(const Chunk<T>& c, F&& f) {
   return f(f(four[0], four[2]), f(four[1], four[3]));
 }
 
-// The value of one lane, for all.
-template <class T>
-ONEPASS_INLINE T value_of_lane(const Chunk<T>& c, int lane) {
-  return c.at[lane];
-}
-
 // On a GPU the lanes of a member are threads. Here nobody waits, and whoever comes by writes.
 ONEPASS_INLINE constexpr bool leads() { return true; }
 ONEPASS_INLINE void together() {}
@@ -183,7 +177,8 @@ struct Held {
   ONEPASS_INLINE T& operator[](int64_t i) { return at[i]; }
 };
 
-// A number at any address.
+// A number at any address, which costs nothing.
+constexpr bool kWantsAlignment = false;
 template <class T>
 struct Anywhere {
   typedef T Type __attribute__((aligned(1)));

@@ -10,8 +10,6 @@
 namespace onepass::cuda {
 namespace {
 
-constexpr int64_t kGroupRows = 8;
-constexpr int64_t kSumRows = 64 * kGroupRows;
 constexpr int kBlockColumns = 32, kBlockGroups = 8;  // threadIdx.x and .y
 constexpr int kMostSums = 2;
 constexpr int kColumnAreas = 6;  // rows of a block's work area
@@ -104,14 +102,6 @@ __device__ __forceinline__ void sum_rows(int64_t rows, int64_t cols,
     for (int s = 0; s < kSums; ++s) sums[s].total[threadIdx.x] = total[s];
   }
   __syncthreads();
-}
-
-// to = from, or to += from; nothing where there is no `to`
-template <class T>
-ONEPASS_DEVICE void put_columns(T* to, const T* from, int64_t size, bool accumulate) {
-  if (to == nullptr) return;
-  each_column(0, size,
-              [&](int64_t c) ONEPASS_FLAT { to[c] = accumulate ? to[c] + from[c] : from[c]; });
 }
 
 // The activation behind.

@@ -1,7 +1,8 @@
 // The dialect of CUDA that the kernels are written in: what nvcc compiles for the GPU, and what the
 // tests' fibers.h lets a plain C++ compiler build for the CPU. Kernels are started by launch(),
 // name the memory that their block shares with ONEPASS_SHARED, and give each warp operation its
-// mask.
+// mask. A launch that fails leaves its error with CUDA: whoever started kernels asks
+// cudaGetLastError() behind them, which keeps the first one until then.
 #pragma once
 
 #include "../kernels.h"

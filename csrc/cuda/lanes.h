@@ -3,6 +3,7 @@
 // of csrc/loops say the same on both, and give the same bits.
 #pragma once
 
+#include "../loops/order.h"
 #include "../math/elementary.h"
 #include "dialect.h"
 
@@ -14,7 +15,6 @@ namespace {
 #define ONEPASS_LOOP __device__
 #define ONEPASS_FLAT
 
-constexpr int kLanes = 16;
 constexpr int64_t kGrain = 64;  // elements worth a member
 
 __device__ __forceinline__ int own_lane() { return static_cast<int>(threadIdx.x % kLanes); }
@@ -98,13 +98,6 @@ __device__ __forceinline__ Chunk<T> lanewise(F&& f) {
   return {{f(own_lane())}};
 }
 
-// The value of one lane, for all.
-template <class T>
-__device__ __forceinline__ T value_of_lane(const Chunk<T>& c, int lane) {
-  const int first = static_cast<int>(threadIdx.x % 32 / kLanes * kLanes);
-  return __shfl_sync(member_mask(), c.at[0], first + lane);
-}
-
 // Each lane joins its pair in the order of the lanes, so that all end with the same bits.
 template <class T, class F>
 __device__ __forceinline__ T join(const Chunk<T>& c, F&& f) {
@@ -134,10 +127,20 @@ struct Held {
   __device__ __forceinline__ T& operator[](int64_t) { return own; }
 };
 
-// Data on the GPU lie where they were put: aligned.
+// A number at any address, which is read byte by byte.
+constexpr bool kWantsAlignment = true;
 template <class T>
 struct Anywhere {
-  using Type = T;
+  struct Type {
+    unsigned char bytes[sizeof(T)];
+
+    template <class Number>
+    __device__ __forceinline__ explicit operator Number() const {
+      T value;
+      memcpy(&value, bytes, sizeof value);
+      return static_cast<Number>(value);
+    }
+  };
 };
 
 template <class T>

@@ -3,7 +3,7 @@
 #pragma once
 
 #include "../math/two_sum.h"
-#include "column_groups.h"
+#include "put_columns.h"
 
 namespace onepass::ONEPASS_ISA {
 namespace {

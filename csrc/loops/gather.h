@@ -9,10 +9,10 @@ namespace {
 // Rows in shuffled order are new to the processor's own prefetching, each of them.
 constexpr int64_t kRowsAhead = 2;
 
-template <class S, class T>
+// `From` is how a source's element S may be read.
+template <class S, class From, class T>
 ONEPASS_LOOP void gather_as(const GatherRows<T>& a, const Block& share) {
-  using From = typename Anywhere<S>::Type;  // a field of a record may lie at any byte
-  using Factor = decltype(S{} * T{});       // float64 is scaled before it is rounded
+  using Factor = decltype(S{} * T{});  // float64 is scaled before it is rounded
   const Factor factor = static_cast<Factor>(a.scale);
   const auto source = [&](int64_t r) {
     const int64_t at = a.index != nullptr ? a.index[a.first + r] : a.first + r;
@@ -33,18 +33,28 @@ ONEPASS_LOOP void gather_as(const GatherRows<T>& a, const Block& share) {
   }
 }
 
+// A field of a record may lie at any byte.
+template <class S, class T>
+ONEPASS_LOOP void gather_from(const GatherRows<T>& a, const Block& share) {
+  if constexpr (kWantsAlignment) {
+    const auto place = reinterpret_cast<uintptr_t>(a.source) | static_cast<uintptr_t>(a.stride);
+    if (place % sizeof(S) == 0) return gather_as<S, S>(a, share);
+  }
+  gather_as<S, typename Anywhere<S>::Type>(a, share);
+}
+
 template <class T>
 ONEPASS_LOOP void gather_rows(const GatherRows<T>& a, Team& team) {
   const Block share = gather_share(a.out.rows, a.out.cols, team);
   switch (a.type) {
     case SourceType::kFloat32:
-      return gather_as<float>(a, share);
+      return gather_from<float>(a, share);
     case SourceType::kFloat64:
-      return gather_as<double>(a, share);
+      return gather_from<double>(a, share);
     case SourceType::kUint8:
-      return gather_as<uint8_t>(a, share);
+      return gather_from<uint8_t>(a, share);
     case SourceType::kInt32:
-      return gather_as<int32_t>(a, share);
+      return gather_from<int32_t>(a, share);
   }
 }
 

@@ -7,8 +7,6 @@
 namespace onepass::ONEPASS_ISA {
 namespace {
 
-constexpr int kNormLanes = 64;  // four 512-bit sums hide the latency of the addition
-
 template <class Sum>
 ONEPASS_DEVICE double joined_lanes(const Sum* lanes) {
   return join(lanewise<double>([&](int l) {

@@ -3,8 +3,8 @@
 #pragma once
 
 #include "../math/two_sum.h"
-#include "column_groups.h"
 #include "lanes.h"
+#include "put_columns.h"
 
 namespace onepass::ONEPASS_ISA {
 namespace {
@@ -66,6 +66,7 @@ ONEPASS_LOOP void row_norm(const RowNorm<T>& a, Team& team) {
     const RowStatistics<T> row = statistics_of(a, x);
     T* kept = a.statistics.row(r);
     if (leads()) kept[0] = row.mean, kept[1] = row.low, kept[2] = row.inverse;
+    together();  // y may be x, of which all have read the first element
     for_chunks(a.y.cols, [&](int64_t at, auto extent) ONEPASS_FLAT {
       const Chunk<T> c = load(x + at, extent);
       const Chunk<T> gamma = load_or(a.gamma, at, extent, T(1));
