@@ -42,11 +42,14 @@ if(ONEPASS_HAS_CUDA)
   find_package(CUDAToolkit REQUIRED)
   # One object a type: they compile for minutes. As on the CPU nothing is contracted, and denormals
   # of float are flushed.
+  # CMake 3.25 would ask nvcc for the same standard, and does not know how.
   set(standard ${CMAKE_CXX_STANDARD})
-  unset(CMAKE_CXX_STANDARD) # CMake 3.25 would ask nvcc for the same, and does not know how
+  unset(CMAKE_CXX_STANDARD)
+  unset(CMAKE_CXX_STANDARD_REQUIRED)
   unset(CMAKE_CXX_EXTENSIONS)
   add_library(onepass_cuda OBJECT csrc/cuda/float32.cu csrc/cuda/float64.cu)
   set(CMAKE_CXX_STANDARD ${standard})
+  set(CMAKE_CXX_STANDARD_REQUIRED ON)
   set(CMAKE_CXX_EXTENSIONS OFF)
   target_include_directories(onepass_cuda PRIVATE csrc/cuda) # for csrc/loops
   target_compile_definitions(onepass_cuda PRIVATE ONEPASS_ISA=cuda)
