@@ -4,6 +4,10 @@
 #include "../math/philox.h"
 #include "lanes.h"
 
+#if defined(__SSE2__)
+#include <immintrin.h>
+#endif
+
 namespace onepass::ONEPASS_ISA {
 namespace {
 
