@@ -4,25 +4,22 @@
 #include <cstdlib>
 #include <stdexcept>
 
+#include "isas.h"
+
 namespace onepass {
 
-// Listed best first, so we just go down the list. The build compiles one object for each. For tests
-// there are the GPU's kernels: as fibers on the CPU, or on a GPU that reaches the host's memory.
+// Listed best first, so we just go down the list. Behind them, for tests, the GPU's kernels: as
+// fibers on the CPU, or on a GPU that reaches the host's memory.
 #if defined(ONEPASS_FIBERS)
-#define ONEPASS_TEST_ISAS(X) X(fibers)
+#define ONEPASS_ALL_ISAS(X) ONEPASS_ISAS(X) X(fibers)
 #elif defined(ONEPASS_DEVICE_TESTS)
-#define ONEPASS_TEST_ISAS(X) X(cuda)
+#define ONEPASS_ALL_ISAS(X) ONEPASS_ISAS(X) X(cuda)
 #else
-#define ONEPASS_TEST_ISAS(X)
-#endif
-#if defined(__x86_64__)
-#define ONEPASS_ISAS(X) X(avx512) X(avx2) X(baseline) ONEPASS_TEST_ISAS(X)
-#else
-#define ONEPASS_ISAS(X) X(neon) ONEPASS_TEST_ISAS(X)
+#define ONEPASS_ALL_ISAS(X) ONEPASS_ISAS(X)
 #endif
 
 #define ONEPASS_DECLARE(isa) const Kernels& kernels_##isa();
-ONEPASS_ISAS(ONEPASS_DECLARE)
+ONEPASS_ALL_ISAS(ONEPASS_DECLARE)
 #undef ONEPASS_DECLARE
 
 #if defined(ONEPASS_DEVICE_TESTS)
@@ -60,7 +57,7 @@ struct Entry {
 const std::vector<Entry>& entries() {
   static const std::vector<Entry> all = {
 #define ONEPASS_ENTRY(isa) {#isa, [] { return &kernels_##isa(); }},
-      ONEPASS_ISAS(ONEPASS_ENTRY)
+      ONEPASS_ALL_ISAS(ONEPASS_ENTRY)
 #undef ONEPASS_ENTRY
   };
   return all;

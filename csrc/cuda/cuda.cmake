@@ -64,8 +64,8 @@ if(ONEPASS_HAS_CUDA)
     endif()
     target_compile_definitions(onepass_cuda PRIVATE ONEPASS_DEVICE_TESTS)
     target_sources(onepass_cuda PRIVATE tests/cuda/device.cu)
-    set_source_files_properties(csrc/cpu/dispatch.cpp PROPERTIES COMPILE_DEFINITIONS
-                                                                 ONEPASS_DEVICE_TESTS)
+    set_property(SOURCE csrc/cpu/dispatch.cpp APPEND PROPERTY COMPILE_DEFINITIONS
+                                                            ONEPASS_DEVICE_TESTS)
     target_sources(_core PRIVATE $<TARGET_OBJECTS:onepass_cuda>)
     target_link_libraries(_core PRIVATE CUDA::cudart_static)
     add_library(pinned SHARED tests/cuda/pinned.cpp)

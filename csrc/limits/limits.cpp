@@ -11,18 +11,15 @@
 #include <vector>
 
 #include "../cpu/dispatch.h"
+#include "../cpu/isas.h"
 #include "../memory.h"
 #include "loops.h"
 
 namespace onepass::limits {
 
-#if defined(__x86_64__)
-const Loops& loops_avx512();
-const Loops& loops_avx2();
-const Loops& loops_baseline();
-#else
-const Loops& loops_neon();
-#endif
+#define ONEPASS_DECLARE(isa) const Loops& loops_##isa();
+ONEPASS_ISAS(ONEPASS_DECLARE)
+#undef ONEPASS_DECLARE
 
 namespace {
 
@@ -95,15 +92,11 @@ double best_time(int threads, double seconds, Begin begin, Body body) {
   return best;
 }
 
-// Listed best first, as in ../cpu/dispatch.cpp.
 const Loops* find_loops(const std::string& isa) {
-#if defined(__x86_64__)
-  if (isa == "avx512") return &loops_avx512();
-  if (isa == "avx2") return &loops_avx2();
-  if (isa == "baseline") return &loops_baseline();
-#else
-  if (isa == "neon") return &loops_neon();
-#endif
+#define ONEPASS_FIND(name) \
+  if (isa == #name) return &loops_##name();
+  ONEPASS_ISAS(ONEPASS_FIND)
+#undef ONEPASS_FIND
   return nullptr;
 }
 
