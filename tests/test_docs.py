@@ -65,5 +65,7 @@ def test_formula_headers_in_contributing_compile(tmp_path):
         text = text.replace(last, f"{last[:-1]}, {name}>")
         header.write_text(text.replace("#pragma once", f'#pragma once\n#include "{path[10:]}"', 1))
     source = tmp_path / "csrc" / "cpu" / "backend.cpp"
-    command = [compiler, "-std=c++20", "-fsyntax-only", "-Wall", "-Wextra", "-Werror"]
-    subprocess.run([*command, "-Wno-psabi", "-DONEPASS_ISA=baseline", str(source)], check=True)
+    command = [compiler, "-std=c++20", f"-I{source.parent}", "-fsyntax-only", "-Wall", "-Wextra"]
+    subprocess.run(
+        [*command, "-Werror", "-Wno-psabi", "-DONEPASS_ISA=baseline", str(source)], check=True
+    )

@@ -22,7 +22,7 @@ endif()
 if(ONEPASS_SANITIZE)
   target_compile_options(onepass_flags INTERFACE -fsanitize=address,undefined
                                                  -fno-sanitize-recover=undefined
-                                                 -fno-omit-frame-pointer -g)
+                                                 -fno-omit-frame-pointer -g1)
   target_link_options(onepass_flags INTERFACE -fsanitize=address,undefined)
 endif()
 

@@ -9,9 +9,17 @@ namespace {
 // Rows in shuffled order are new to the processor's own prefetching, each of them.
 constexpr int64_t kRowsAhead = 2;
 
-// `From` is how a source's element S may be read.
-template <class S, class From, class T>
+// A number where numbers of its type lie.
+template <class S>
+struct InPlace {
+  using Type = S;
+};
+
+// Place<S>::Type is how a source's element S may be read. It is named within, as an argument of a
+// template would lose its alignment.
+template <class S, template <class> class Place, class T>
 ONEPASS_LOOP void gather_as(const GatherRows<T>& a, const Block& share) {
+  using From = typename Place<S>::Type;
   using Factor = decltype(S{} * T{});  // float64 is scaled before it is rounded
   const Factor factor = static_cast<Factor>(a.scale);
   const auto source = [&](int64_t r) {
@@ -38,9 +46,9 @@ template <class S, class T>
 ONEPASS_LOOP void gather_from(const GatherRows<T>& a, const Block& share) {
   if constexpr (kWantsAlignment) {
     const auto place = reinterpret_cast<uintptr_t>(a.source) | static_cast<uintptr_t>(a.stride);
-    if (place % sizeof(S) == 0) return gather_as<S, S>(a, share);
+    if (place % sizeof(S) == 0) return gather_as<S, InPlace>(a, share);
   }
-  gather_as<S, typename Anywhere<S>::Type>(a, share);
+  gather_as<S, Anywhere>(a, share);
 }
 
 template <class T>
