@@ -3,20 +3,21 @@
 #pragma once
 
 #include "../kernels.h"
-#include "../loops/order.h"
 #include "../math/elementary.h"
 
 #if defined(__AVX512F__) || defined(__AVX2__)
 #include <immintrin.h>
 #endif
 
-namespace onepass::ONEPASS_ISA {
-namespace {
-
 // How csrc/loops marks its functions, which CUDA's lanes.h compiles for the GPU.
 #define ONEPASS_DEVICE ONEPASS_INLINE
 #define ONEPASS_LOOP
 #define ONEPASS_FLAT __attribute__((always_inline))
+
+#include "../loops/extents.h"
+
+namespace onepass::ONEPASS_ISA {
+namespace {
 
 constexpr int64_t kGrain = 1024;  // elements worth a member
 
@@ -46,24 +47,6 @@ template <class T>
 struct Chunk {
   alignas(64) T at[kLanes];
 };
-
-// How much of a chunk a row fills: all of it, known when compiling, or the first n.
-struct Whole {
-  static constexpr bool kPart = false;
-  static constexpr int n = kLanes;
-};
-struct Part {
-  static constexpr bool kPart = true;
-  int n;
-};
-
-// Calls f(offset, Whole or Part) for each chunk of a row; f is inlined twice.
-template <class F>
-ONEPASS_INLINE void for_chunks(int64_t size, F&& f) {
-  int64_t at = 0;
-  for (; at + kLanes <= size; at += kLanes) f(at, Whole{});
-  if (at < size) f(at, Part{static_cast<int>(size - at)});
-}
 
 // By whole vectors: a loop would become a memcpy of halves, which the next load cannot be served
 // from before both are in the cache.
@@ -184,41 +167,7 @@ struct Anywhere {
   typedef T Type __attribute__((aligned(1)));
 };
 
-template <class T>
-struct Lanes {
-  Chunk<T> sum;
-
-  ONEPASS_INLINE Lanes() : sum(lanewise<T>([](int) { return T(0); })) {}
-
-  // Adds what the row fills; +0 changes no lane, as none is -0.
-  template <class Extent>
-  ONEPASS_INLINE void add(const Chunk<T>& c, Extent extent) {
-    for_lanes<T>(
-        [&](int l) __attribute__((always_inline)) { sum.at[l] += l < extent.n ? c.at[l] : T(0); });
-  }
-  ONEPASS_INLINE T total() const {
-    return join(sum, [](T a, T b) { return a + b; });
-  }
-};
-
-// Of numbers: NaN is passed over. One instruction of every set.
-template <class T>
-ONEPASS_INLINE T larger(T a, T b) {
-  return a > b ? a : b;
-}
-
-// Largest number of a row, -inf where there is none.
-template <class T>
-ONEPASS_INLINE T row_max(const T* x, int64_t size) {
-  constexpr T kLeast = -static_cast<T>(__builtin_inf());
-  Chunk<T> max = lanewise<T>([](int) { return kLeast; });
-  for_chunks(size, [&](int64_t at, auto extent) __attribute__((always_inline)) {
-    const Chunk<T> c = load(x + at, extent, kLeast);
-    for_lanes<T>([&](int l)
-                     __attribute__((always_inline)) { max.at[l] = larger(c.at[l], max.at[l]); });
-  });
-  return join(max, larger<T>);
-}
-
 }  // namespace
 }  // namespace onepass::ONEPASS_ISA
+
+#include "../loops/lane_sums.h"

@@ -3,17 +3,18 @@
 // of csrc/loops say the same on both, and give the same bits.
 #pragma once
 
-#include "../loops/order.h"
 #include "../math/elementary.h"
 #include "dialect.h"
-
-namespace onepass::cuda {
-namespace {
 
 // How csrc/loops marks its functions.
 #define ONEPASS_DEVICE __device__ __forceinline__
 #define ONEPASS_LOOP __device__
 #define ONEPASS_FLAT
+
+#include "../loops/extents.h"
+
+namespace onepass::cuda {
+namespace {
 
 constexpr int64_t kGrain = 64;  // elements worth a member
 
@@ -57,22 +58,6 @@ struct Chunk {
   };
   Own at;
 };
-
-struct Whole {
-  static constexpr bool kPart = false;
-  static constexpr int n = kLanes;
-};
-struct Part {
-  static constexpr bool kPart = true;
-  int n;
-};
-
-template <class F>
-__device__ __forceinline__ void for_chunks(int64_t size, F&& f) {
-  int64_t at = 0;
-  for (; at + kLanes <= size; at += kLanes) f(at, Whole{});
-  if (at < size) f(at, Part{static_cast<int>(size - at)});
-}
 
 // f(begin) to f(end - 1), each by one lane: element i always by the same one for the same `begin`.
 template <class F>
@@ -143,33 +128,7 @@ struct Anywhere {
   };
 };
 
-template <class T>
-struct Lanes {
-  Chunk<T> sum{{T(0)}};
-
-  template <class Extent>
-  __device__ __forceinline__ void add(const Chunk<T>& c, Extent extent) {
-    sum.at[0] += own_lane() < extent.n ? c.at[0] : T(0);
-  }
-  __device__ __forceinline__ T total() const {
-    return join(sum, [](T a, T b) { return a + b; });
-  }
-};
-
-template <class T>
-__device__ __forceinline__ T larger(T a, T b) {
-  return a > b ? a : b;
-}
-
-template <class T>
-__device__ __forceinline__ T row_max(const T* x, int64_t size) {
-  constexpr T kLeast = -static_cast<T>(__builtin_inf());
-  T max = kLeast;
-  for_chunks(size, [&](int64_t at, auto extent) {
-    max = larger(load(x + at, extent, kLeast).at[0], max);
-  });
-  return join(Chunk<T>{{max}}, larger<T>);
-}
-
 }  // namespace
 }  // namespace onepass::cuda
+
+#include "../loops/lane_sums.h"
