@@ -136,13 +136,15 @@ struct RowAccuracy {
   int64_t k = 0;  // of kTopK: fewer than k elements must exceed the right one
 };
 
-// sums[0] += sum_r weights[r] * values[r], sums[1] += sum_r weights[r]; in double, fixed order.
+// sums[0] += factor * sum_r weights[r] * values[r], sums[1] += count or, where that is negative,
+// sum_r weights[r]; in double, fixed order.
 template <class T>
 struct WeightedSum {
   const T* values;
   const T* weights;
   int64_t size;
   double* sums;
+  double factor = 1.0, count = -1.0;
 };
 
 enum class SourceType : int { kFloat32, kFloat64, kUint8, kInt32 };
@@ -154,6 +156,16 @@ ONEPASS_INLINE Block gather_share(int64_t rows, int64_t cols, const Team& team) 
   if (cols >= 64 * team.size) return {{0, rows}, team.share(cols, 8)};
   return {team.share(rows, 1), {0, cols}};
 }
+
+// out[r] = source[index[r]], whole samples of class indices.
+struct GatherIndices {
+  const void* source;
+  int64_t stride;        // of a sample, in bytes
+  const int64_t* index;  // source sample of each output sample, or nullptr: first + r
+  int64_t first;
+  int32_t* out;  // gapless
+  int64_t samples, sample_size;
+};
 
 // out[r] = scale * source[index[r]], converted to T.
 template <class T>
@@ -235,6 +247,7 @@ struct KernelTable {
   void (*confusion_counts)(const ConfusionCounts<T>&, Team&);
   void (*column_sums)(const ColumnSums<T>&, Team&);
   void (*gather_rows)(const GatherRows<T>&, Team&);
+  void (*gather_indices)(const GatherIndices&, Team&);
   void (*update)(const Update<T>&, Team&);
   void (*dense_update)(const DenseUpdate<T>&, Team&);
   void (*sum_of_squares)(const SumOfSquares<T>&, Team&);

@@ -42,6 +42,7 @@ ONEPASS_INLINE Range share_of_team(int64_t n, int64_t grain, int rank, int size)
 }
 
 struct Barrier;
+struct Device;                   // device.h
 void wait_at(Barrier& barrier);  // cpu/pool.cpp
 
 // Bytes of work area that every member of a team brings along, aligned to a cache line.
@@ -55,7 +56,8 @@ struct Team {
   // A hint to read weights from their end to their beginning. Who reads the same weights again and
   // again, now this way and now that, finds most of them in a cache slightly too small for all.
   bool backwards = false;
-  void* stream = nullptr;  // of a GPU
+  const Device* device = nullptr;  // where its kernels run, if on a GPU, and
+  void* stream = nullptr;          // in which order
 
   // Every member waits here for all others; their writes are then visible.
   ONEPASS_INLINE void sync() {

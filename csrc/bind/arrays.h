@@ -7,7 +7,7 @@
 
 #include <string>
 
-#include "../kernels.h"
+#include "../device.h"
 
 namespace onepass::bind {
 

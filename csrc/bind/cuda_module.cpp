@@ -6,7 +6,7 @@
 #include <stdexcept>
 #include <string>
 
-#include "../cuda/kernels_cuda.h"
+#include "../cuda/device.h"
 
 namespace py = pybind11;
 
@@ -54,16 +54,18 @@ py::list architectures() {
 }  // namespace
 }  // namespace onepass::bind
 
-PYBIND11_MODULE(_cuda, m) {
+#if !defined(ONEPASS_MODULE)
+#define ONEPASS_MODULE _cuda
+#endif
+
+PYBIND11_MODULE(ONEPASS_MODULE, m) {
   using namespace onepass;
   m.def("devices", &bind::devices);
   m.def("architectures", &bind::architectures);
   m.def("driver_version",
         [] { return bind::version_of(cudaDriverGetVersion, "asking the driver"); });
   m.def("runtime_version", [] { return bind::version_of(cudaRuntimeGetVersion, "asking cudart"); });
-  // Kernels in each table, so that all of them are linked.
-  m.def("kernel_tables", [] {
-    return py::make_tuple(reinterpret_cast<std::uintptr_t>(&cuda_kernels_of_float32()),
-                          reinterpret_cast<std::uintptr_t>(&cuda_kernels_of_float64()));
-  });
+  // For _core.bring_gpu.
+  m.def("device",
+        [] { return py::capsule(const_cast<Device*>(&cuda_device()), "onepass.device"); });
 }

@@ -40,10 +40,11 @@ bool same_layout(TensorLayout a, TensorLayout b) {
 
 }  // namespace
 
-OptimizerObject::OptimizerObject(bool float64, const OptimizerSettings& settings)
+OptimizerObject::OptimizerObject(bool float64, const OptimizerSettings& settings,
+                                 const Device* device)
     : float64_(float64),
       clears_gradients_(settings.clears_gradients),
-      native_(Optimizer::create(settings, float64)),
+      native_(Optimizer::create(settings, float64, device)),
       dtypes_{py::dtype::of<float>(), py::dtype::of<double>(), py::dtype("float16"),
               py::dtype::of<uint16_t>()} {}
 

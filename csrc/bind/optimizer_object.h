@@ -19,7 +19,7 @@ namespace py = pybind11;
 
 class OptimizerObject {
  public:
-  OptimizerObject(bool float64, const OptimizerSettings& settings);
+  OptimizerObject(bool float64, const OptimizerSettings& settings, const Device* device);
 
   int add_group(const RuleSettings& rule) { return native_->add_group(rule); }
   void set_group(int group, const RuleSettings& rule);

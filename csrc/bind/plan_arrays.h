@@ -45,7 +45,12 @@ inline void check_source(const py::array& a, const SourceSpec& spec) {
   if (gapless_sample(a, name.c_str()) != spec.sample) {
     throw py::value_error(name + " has samples of another size");
   }
-  if (spec.is_index) require_dtype<int32_t>(a, name.c_str());
+  if (!spec.is_index) return;
+  require_dtype<int32_t>(a, name.c_str());
+  const bool aligned = (a.flags() & py::detail::npy_api::NPY_ARRAY_ALIGNED_) != 0;
+  if (!aligned || (a.shape(0) > 1 && a.strides(0) % a.itemsize() != 0)) {
+    throw py::value_error(name + " must be aligned");
+  }
 }
 
 // Every row that the steps name must exist in every source.

@@ -27,7 +27,7 @@ void confusion_counts(PlanObject& plan, int target, int prediction, OptionalId w
   plan.use_sums(at, static_cast<int>(2 * blocks * (n_thresholds + 1)));
   plan.add([&](auto zero) {
     using T = decltype(zero);
-    auto call = std::make_unique<ConfusionCountsCall<T>>();
+    auto call = std::make_unique<ConfusionCountsCall<T>>(plan.program().device());
     call->target = target, call->prediction = prediction, call->weights = id_of(weights);
     for (const double threshold : thresholds) call->thresholds.push_back(static_cast<T>(threshold));
     call->n_thresholds = n_thresholds, call->least = least, call->top_k = top_k;

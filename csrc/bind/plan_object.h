@@ -26,7 +26,7 @@ inline BufferId id_of(OptionalId id) { return id.value_or(kNone); }
 
 class PlanObject {
  public:
-  explicit PlanObject(bool float64) : float64_(float64) {}
+  PlanObject(bool float64, const Device* device) : float64_(float64), program_(device) {}
 
   int rows_buffer(int64_t cols, int64_t stride, int64_t rows_per_sample, bool index) {
     if (cols < 0 || stride < cols || rows_per_sample < 1) {
@@ -130,6 +130,10 @@ class PlanObject {
   template <class T>
   int fixed_of(py::array a) {
     const Matrix<T> m = output_of<T>(a, "fixed");
+    const Device* const device = program_.device();
+    if (device != nullptr && m.rows * m.cols > 0 && !device->reaches(m.data)) {
+      throw py::value_error("fixed: the array's memory is not where the GPU reaches it");
+    }
     kept_.push_back(a);
     return program_.add_buffer({0, m.rows, m.cols, m.stride, sizeof(T), m.data, kNone});
   }

@@ -1,7 +1,9 @@
 #include <pybind11/stl.h>
 
-#include <cstdlib>
 #include <cstring>
+#include <memory>
+#include <string>
+#include <vector>
 
 #include "../cpu/dispatch.h"
 #include "../cpu/pool.h"
@@ -14,14 +16,26 @@ namespace {
 
 // Zeroed float32 or float64 memory on a cache line's boundary, as parameters and gradients want it.
 template <class T>
-py::array aligned_zeros(int64_t size) {
+py::array aligned_zeros(int64_t size, const Device* device) {
   if (size < 0) throw py::value_error("size must not be negative");
   const std::size_t bytes = static_cast<std::size_t>(size) * sizeof(T) + kLineBytes;
-  Memory memory = allocate(bytes);
-  std::memset(memory.get(), 0, bytes);
-  T* data = static_cast<T*>(memory.get());
-  py::capsule owner(memory.release(), [](void* p) { std::free(p); });
+  auto memory = std::make_unique<Memory>(allocate(bytes, device));
+  T* data = static_cast<T*>(memory->get());
+  std::memset(data, 0, bytes);
+  py::capsule owner(memory.release(), [](void* p) { delete static_cast<Memory*>(p); });
   return py::array_t<T>(size, data, owner);
+}
+
+// A copy of any array where the device's kernels reach it.
+py::array copied_to(const py::array& source, const std::string& device) {
+  const auto bytes = static_cast<std::size_t>(source.nbytes());
+  auto memory = std::make_unique<Memory>(allocate(bytes, device_named(device)));
+  void* data = memory->get();
+  py::capsule owner(memory.release(), [](void* p) { delete static_cast<Memory*>(p); });
+  const std::vector<py::ssize_t> shape(source.shape(), source.shape() + source.ndim());
+  py::array copy(source.dtype(), shape, data, owner);
+  copy[py::ellipsis()] = source;
+  return copy;
 }
 
 }  // namespace
@@ -38,10 +52,21 @@ void register_config(py::module_& m) {
   m.def("set_flush_denormals", &set_flush_denormals, py::arg("on"));
   m.def(
       "aligned_zeros",
-      [](int64_t size, bool float64) {
-        return float64 ? aligned_zeros<double>(size) : aligned_zeros<float>(size);
+      [](int64_t size, bool float64, const std::string& device) {
+        const Device* const where = device_named(device);
+        return float64 ? aligned_zeros<double>(size, where) : aligned_zeros<float>(size, where);
       },
-      py::arg("size"), py::arg("float64"));
+      py::arg("size"), py::arg("float64"), py::arg("device") = "cpu");
+  m.def("copied_to", &copied_to, py::arg("source"), py::arg("device"));
+  m.def(
+      "bring_gpu",
+      [](const py::capsule& device) {
+        if (std::string(device.name() == nullptr ? "" : device.name()) != "onepass.device") {
+          throw py::value_error("this is no device");
+        }
+        bring_gpu(device.get_pointer<const Device>());
+      },
+      py::arg("device"));
 }
 
 }  // namespace onepass::bind

@@ -2,6 +2,7 @@
 #include <pybind11/stl.h>
 
 #include <algorithm>
+#include <string>
 
 #include "arrays.h"
 #include "optimizer_object.h"
@@ -29,12 +30,15 @@ std::shared_ptr<OptimizerObject> make_optimizer(bool float64, double clip_value,
                                                 double global_clip_norm, double unscale,
                                                 bool needs_finite, bool clears_gradients,
                                                 int64_t calls_a_step, double average_keep,
-                                                int64_t average_replaces, bool clips_as_torch) {
+                                                int64_t average_replaces, bool clips_as_torch,
+                                                const std::string& device) {
   if (calls_a_step < 1) throw py::value_error("calls_a_step must be at least 1");
   return std::make_shared<OptimizerObject>(
-      float64, OptimizerSettings{clip_value, clip_norm, global_clip_norm, clips_as_torch, unscale,
-                                 needs_finite, clears_gradients, calls_a_step, average_keep,
-                                 average_replaces});
+      float64,
+      OptimizerSettings{clip_value, clip_norm, global_clip_norm, clips_as_torch, unscale,
+                        needs_finite, clears_gradients, calls_a_step, average_keep,
+                        average_replaces},
+      device_named(device));
 }
 
 }  // namespace
@@ -48,7 +52,8 @@ void register_optimizer(py::module_& m) {
       .def(py::init(&make_optimizer), arg("float64"), py::kw_only(), arg("clip_value") = 0.0,
            arg("clip_norm") = 0.0, arg("global_clip_norm") = 0.0, arg("unscale") = 1.0,
            arg("needs_finite") = false, arg("clears_gradients") = false, arg("calls_a_step") = 1,
-           arg("average_keep") = 0.0, arg("average_replaces") = 0, arg("clips_as_torch") = false)
+           arg("average_keep") = 0.0, arg("average_replaces") = 0, arg("clips_as_torch") = false,
+           arg("device") = "cpu")
       .def(
           "add_group",
           [](Self& self, int rule, bool torch_convention, const Options& options,

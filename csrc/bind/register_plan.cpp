@@ -67,9 +67,9 @@ void PlanObject::run(const Sources& sources, const std::vector<py::array>& outpu
     available = order.size();
   }
   for (const auto& [source, scale] : sources) {
-    gapless_sample(source, "source");
+    const int64_t bytes = gapless_sample(source, "source") * source.itemsize();
     replay.sources.push_back(
-        {source.data(), source_type_of(source, "source"), source.strides(0), scale});
+        {source.data(), source_type_of(source, "source"), source.strides(0), scale, bytes});
     if (index.is_none() && (available < 0 || source.shape(0) < available)) {
       available = source.shape(0);
     }
@@ -93,6 +93,7 @@ void PlanObject::run(const Sources& sources, const std::vector<py::array>& outpu
   replay.steps = table.data();
   replay.n_steps = static_cast<int64_t>(table.size());
   replay.sums = sums.mutable_data();
+  replay.n_sums = sums.size();
   replay.seconds = seconds;
   replay.draw = draw;
   replay.interrupted = interrupted_by_signal;
@@ -112,7 +113,10 @@ void PlanObject::run(const Sources& sources, const std::vector<py::array>& outpu
 void register_plan(py::module_& m) {
   using py::arg;
   PlanClass plan(m, "Plan");
-  plan.def(py::init<bool>(), arg("float64"))
+  plan.def(py::init([](bool float64, const std::string& device) {
+             return std::make_unique<PlanObject>(float64, device_named(device));
+           }),
+           arg("float64"), arg("device") = "cpu")
       .def(
           "rows_buffer",
           [](PlanObject& plan, int64_t cols, int64_t stride, int64_t rows_per_sample) {

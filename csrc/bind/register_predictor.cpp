@@ -77,6 +77,7 @@ bool PredictorObject::describe(PyObject* x, Source* source, int64_t* rows) const
   source->data = a.data;
   source->stride = *rows == 1 ? sample_bytes : a.strides[0];
   source->scale = 1.0;
+  source->sample_bytes = sample_bytes;
   return source->stride % item_size == 0;
 }
 

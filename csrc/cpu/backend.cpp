@@ -71,6 +71,7 @@ constexpr KernelTable<T> kTable = {
     .confusion_counts = confusion_counts<T>,
     .column_sums = column_sums<T>,
     .gather_rows = gather_rows<T>,
+    .gather_indices = gather_indices,
     .update = update<T>,
     .dense_update = dense_update<T>,
     .sum_of_squares = sum_of_squares<T>,

@@ -68,13 +68,14 @@ foreach(isa IN LISTS ONEPASS_ISAS)
   list(APPEND ONEPASS_BACKENDS $<TARGET_OBJECTS:onepass_${isa}>)
 endforeach()
 
-# The same kernels as on a GPU, each of their threads a fiber.
+# The same kernels as on a GPU, each of their threads a fiber; and what of CUDA starts them.
 if(ONEPASS_FIBERS)
   set(tests ${CMAKE_CURRENT_LIST_DIR}/../../tests/cuda)
-  add_library(onepass_fibers OBJECT ${tests}/backend.cpp ${tests}/fibers.cpp)
+  add_library(onepass_fibers OBJECT ${tests}/tables.cpp ${tests}/fibers.cpp
+                                    ${tests}/runtime.cpp)
   target_include_directories(onepass_fibers PRIVATE ${CMAKE_CURRENT_LIST_DIR}/../cuda ${tests})
   target_compile_definitions(onepass_fibers PRIVATE ONEPASS_ISA=cuda)
   target_compile_options(onepass_fibers PRIVATE ${ONEPASS_KERNEL_FLAGS} -O1)
   target_link_libraries(onepass_fibers PRIVATE onepass_flags)
-  list(APPEND ONEPASS_BACKENDS $<TARGET_OBJECTS:onepass_fibers>)
+  list(APPEND ONEPASS_BACKENDS $<TARGET_OBJECTS:onepass_fibers> ${tests}/backend.cpp)
 endif()

@@ -73,9 +73,21 @@ if(ONEPASS_HAS_CUDA)
     target_link_libraries(pinned PRIVATE onepass_flags ${CMAKE_DL_LIBS})
     install(TARGETS pinned LIBRARY DESTINATION onepass)
   endif()
-  pybind11_add_module(_cuda NO_EXTRAS csrc/bind/cuda_module.cpp $<TARGET_OBJECTS:onepass_cuda>)
+  pybind11_add_module(_cuda NO_EXTRAS csrc/bind/cuda_module.cpp csrc/cuda/device.cpp
+                      $<TARGET_OBJECTS:onepass_cuda>)
   string(REPLACE ";" "," architectures "${ONEPASS_CUDA_ARCHITECTURES}")
   target_compile_definitions(_cuda PRIVATE "ONEPASS_ARCHITECTURES=\"${architectures}\"")
   target_link_libraries(_cuda PRIVATE onepass_flags CUDA::cudart_static)
   install(TARGETS _cuda LIBRARY DESTINATION onepass)
+endif()
+
+# The same module without a GPU, for tests: its kernels as fibers, and their queues on the CPU.
+if(ONEPASS_FIBERS)
+  pybind11_add_module(_cuda_fibers NO_EXTRAS csrc/bind/cuda_module.cpp csrc/cuda/device.cpp
+                      $<TARGET_OBJECTS:onepass_fibers>)
+  target_include_directories(_cuda_fibers PRIVATE tests/cuda)
+  target_compile_definitions(_cuda_fibers PRIVATE "ONEPASS_ARCHITECTURES=\"90\""
+                                                  "ONEPASS_MODULE=_cuda_fibers")
+  target_link_libraries(_cuda_fibers PRIVATE onepass_flags)
+  install(TARGETS _cuda_fibers LIBRARY DESTINATION onepass)
 endif()

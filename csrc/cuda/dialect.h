@@ -36,10 +36,13 @@ void launch(void (*kernel)(P...), dim3 grid, dim3 block, const onepass::Team& te
 namespace onepass::cuda {
 
 template <class... P, class... A>
-void launch(void (*kernel)(P...), dim3 grid, dim3 block, const onepass::Team&,
+void launch(void (*kernel)(P...), dim3 grid, dim3 block, const onepass::Team& team,
             const A&... arguments) {
-  fibers::Call<P...> call{kernel, {static_cast<P>(arguments)...}};
-  fibers::Scheduler::here().run_grid(grid, block, &fibers::Call<P...>::run, &call);
+  const fibers::Call<P...> given{kernel, {static_cast<P>(arguments)...}};
+  fibers::start(static_cast<cudaStream_t>(team.stream), [given, grid, block] {
+    auto call = given;
+    fibers::Scheduler::here().run_grid(grid, block, &fibers::Call<P...>::run, &call);
+  });
 }
 
 }  // namespace onepass::cuda

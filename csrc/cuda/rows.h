@@ -74,6 +74,12 @@ void start_loss(const Loss<T>& a, onepass::Team& team) {
   start_rows<loss_loop>(a, a.prediction.rows, team);
 }
 
+// Whole samples of class indices, one a member.
+ONEPASS_LOOP_TYPE(gather_indices, Team);
+inline void start_gather_indices(const GatherIndices& a, onepass::Team& team) {
+  start_rows<gather_indices_loop>(a, a.samples, team);
+}
+
 #undef ONEPASS_ROWS
 
 // Defines start_<name>(arguments, team), which starts a loop over columns.

@@ -17,7 +17,6 @@ constexpr int64_t kSweepChunk = 4096;  // elements of one segment that a block t
 // Memory of the kernels that are started next, with a copy of `host` in it; null where there is
 // none, and CUDA keeps the error. For single calls, not while a stream is captured: a graph would
 // copy from `host` again, which has gone by then. Plans keep their tables on the device.
-#if defined(__CUDACC__)
 inline void* stage(onepass::Team& team, const void* host, int64_t bytes) {
   const auto stream = static_cast<cudaStream_t>(team.stream);
   const auto size = static_cast<std::size_t>(bytes);
@@ -32,14 +31,6 @@ inline void* stage(onepass::Team& team, const void* host, int64_t bytes) {
 inline void give_back(onepass::Team& team, void* memory) {
   cudaFreeAsync(memory, static_cast<cudaStream_t>(team.stream));
 }
-#else
-inline void* stage(onepass::Team&, const void* host, int64_t bytes) {
-  void* memory = ::operator new(static_cast<std::size_t>(bytes));
-  std::memcpy(memory, host, static_cast<std::size_t>(bytes));
-  return memory;
-}
-inline void give_back(onepass::Team&, void* memory) { ::operator delete(memory); }
-#endif
 
 // A pointer that was read from memory, of which the compiler must be told where it leads.
 template <class T>

@@ -49,6 +49,7 @@ constexpr KernelTable<T> kTable = {
     .confusion_counts = start_confusion_counts<T>,
     .column_sums = start_column_sums<T>,
     .gather_rows = start_gather_rows<T>,
+    .gather_indices = start_gather_indices,
     .update = start_update<T>,
     .dense_update = start_dense_update<T>,
     .sum_of_squares = start_sum_of_squares<T>,

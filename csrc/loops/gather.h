@@ -66,5 +66,16 @@ ONEPASS_LOOP void gather_rows(const GatherRows<T>& a, Team& team) {
   }
 }
 
+ONEPASS_LOOP void gather_indices(const GatherIndices& a, Team& team) {
+  const Range share = team.share(a.samples, 1);
+  for (int64_t r = share.begin; r < share.end; ++r) {
+    const int64_t at = a.index != nullptr ? a.index[a.first + r] : a.first + r;
+    const auto* from =
+        reinterpret_cast<const int32_t*>(static_cast<const char*>(a.source) + at * a.stride);
+    int32_t* const to = a.out + r * a.sample_size;
+    for_elements(0, a.sample_size, [&](int64_t c) ONEPASS_FLAT { to[c] = from[c]; });
+  }
+}
+
 }  // namespace
 }  // namespace onepass::ONEPASS_ISA

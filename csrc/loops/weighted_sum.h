@@ -27,8 +27,8 @@ ONEPASS_LOOP void weighted_sum(const WeightedSum<T>& a, Team& team) {
   });
   const double total = sum.total(), weights = weight.total();
   if (!leads()) return;
-  a.sums[0] += total;
-  a.sums[1] += weights;
+  a.sums[0] += a.factor * total;
+  a.sums[1] += a.count < 0.0 ? weights : a.count;
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "../kernels.h"
+#include "../memory.h"
 #include "is_rule.h"
 #include "optimizer.h"
 
@@ -15,6 +16,8 @@ namespace onepass {
 template <class T>
 class FactoredSteps {
  public:
+  explicit FactoredSteps(const Device* device) : partials_(Reachable<double>(device)) {}
+
   static bool takes(int rule) { return is_rule<math::Adafactor>(rule); }
 
   static Lines lines_of(const TensorMemory& memory) {
@@ -84,7 +87,7 @@ class FactoredSteps {
     return step.size(std::sqrt(p / n) * kept, std::sqrt(u / n));
   }
 
-  std::vector<double> partials_;
+  ReachableVector<double> partials_;
 };
 
 }  // namespace onepass

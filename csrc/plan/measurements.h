@@ -9,12 +9,15 @@
 
 #include "../kernels.h"
 #include "../math/rules.h"
+#include "../memory.h"
 
 namespace onepass {
 
 template <class T>
 class Measurements {
  public:
+  explicit Measurements(const Device* device) : partials_(Reachable<double>(device)) {}
+
   static bool wanted_by(int rule) {
     bool wants = false;
     math::Rules::visit(rule, [&](auto r) { wants = math::kMeasured<decltype(r)>; });
@@ -82,7 +85,7 @@ class Measurements {
   }
 
  private:
-  std::vector<double> partials_;
+  ReachableVector<double> partials_;
 };
 
 }  // namespace onepass

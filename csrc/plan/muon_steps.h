@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "../kernels.h"
+#include "../memory.h"
 #include "is_rule.h"
 #include "optimizer.h"
 
@@ -17,6 +18,9 @@ namespace onepass {
 template <class T>
 class MuonSteps {
  public:
+  explicit MuonSteps(const Device* device)
+      : memory_(Reachable<T>(device)), partials_(Reachable<double>(device)) {}
+
   static bool takes(int rule) { return is_rule<math::Muon>(rule); }
 
   // Room for one more matrix, with lines as of the factored rules.
@@ -90,6 +94,7 @@ class MuonSteps {
     team.sync();
     table.sum_of_squares({first, one.segment.size, partials_.data()}, team);
     team.sync();
+    await(team);
     // What the last product writes then lies in the first area, whose padding the sweep has made 0.
     Matrix<T> x = one.like(long_area(whole.steps % 2));
     Matrix<T> y = one.like(long_area(1 - whole.steps % 2));
@@ -198,8 +203,8 @@ class MuonSteps {
 
   double work_ = 0.0;
   int64_t long_side_ = 0, short_side_ = 0;  // elements of the work areas
-  std::vector<T> memory_;                   // two like the largest matrix, three like A
-  std::vector<double> partials_;
+  ReachableVector<T> memory_;               // two like the largest matrix, three like A
+  ReachableVector<double> partials_;
 };
 
 }  // namespace onepass

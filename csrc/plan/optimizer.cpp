@@ -6,6 +6,7 @@
 #include <stdexcept>
 #include <type_traits>
 
+#include "../memory.h"
 #include "buckets.h"
 #include "factored_steps.h"
 #include "learned_rates.h"
@@ -22,7 +23,13 @@ constexpr Number kOwn = sizeof(T) == sizeof(float) ? Number::kFloat32 : Number::
 template <class T>
 class OptimizerOf final : public Optimizer {
  public:
-  explicit OptimizerOf(const OptimizerSettings& settings) : settings_(settings) {}
+  OptimizerOf(const OptimizerSettings& settings, const Device* device)
+      : settings_(settings),
+        device_(device),
+        partials_(Reachable<double>(device)),
+        measurements_(device),
+        factors_(device),
+        muon_(device) {}
 
   int add_group(const RuleSettings& rule) override {
     if (rule.rule < 0 || rule.rule >= math::AllRules::kSize) {
@@ -170,6 +177,7 @@ class OptimizerOf final : public Optimizer {
         if (!factored(bucket.group)) return;
         factors_.measure(update, bucket.lines.data(), table, team);
       });
+      await(team);
       if (learns_ && team.rank == 0) learn(learning_rates);
       team.sync();
       if (learns_) rates = learned_.rates();
@@ -227,7 +235,7 @@ class OptimizerOf final : public Optimizer {
   }
 
   std::unique_ptr<Optimizer> subset(const std::vector<int64_t>& tensors) const override {
-    auto part = std::make_unique<OptimizerOf>(settings_);
+    auto part = std::make_unique<OptimizerOf>(settings_, device_);
     part->groups_ = groups_;
     part->learned_ = learned_;
     for (const int64_t number : tensors) part->append(tensors_.at(number));
@@ -339,6 +347,7 @@ class OptimizerOf final : public Optimizer {
       }
     }
     team.sync();
+    await(team);
     // Every member adds up for itself, alike: one that did for all would cost another barrier.
     double sum = 0.0;
     for (const Tensor& tensor : tensors_) {
@@ -356,6 +365,10 @@ class OptimizerOf final : public Optimizer {
       const int64_t item = size_of(tensor.beside.g_number);
       const Range share = team.share(tensor.segment.size, 1024);
       char* const g = static_cast<char*>(tensor.beside.g);
+      if (team.device != nullptr) {
+        team.device->clear(g, static_cast<std::size_t>(tensor.segment.size * item), team.stream);
+        continue;
+      }
       std::fill(g + share.begin * item, g + share.end * item, 0);  // 0 in every type
     }
   }
@@ -391,6 +404,7 @@ class OptimizerOf final : public Optimizer {
   }
 
   OptimizerSettings settings_;
+  const Device* device_;
   std::vector<RuleSettings> groups_;
   std::vector<Tensor> tensors_;
   std::vector<Bucket<T>> buckets_;
@@ -398,7 +412,7 @@ class OptimizerOf final : public Optimizer {
   bool incomplete_ = false;  // some tensor has no gradient
   bool measures_ = false;    // some rule does
   bool learns_ = false;      // some rule does
-  std::vector<double> partials_;
+  ReachableVector<double> partials_;
   Measurements<T> measurements_;
   LearnedRates learned_;
   FactoredSteps<T> factors_;
@@ -410,9 +424,10 @@ class OptimizerOf final : public Optimizer {
 
 }  // namespace
 
-std::unique_ptr<Optimizer> Optimizer::create(const OptimizerSettings& settings, bool float64) {
-  if (float64) return std::make_unique<OptimizerOf<double>>(settings);
-  return std::make_unique<OptimizerOf<float>>(settings);
+std::unique_ptr<Optimizer> Optimizer::create(const OptimizerSettings& settings, bool float64,
+                                             const Device* device) {
+  if (float64) return std::make_unique<OptimizerOf<double>>(settings, device);
+  return std::make_unique<OptimizerOf<float>>(settings, device);
 }
 
 }  // namespace onepass

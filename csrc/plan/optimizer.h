@@ -124,7 +124,9 @@ class Optimizer {
   // Norm of all gradients at the last step, unscaled; NaN when the settings did not ask for it.
   virtual double global_norm() const = 0;
 
-  static std::unique_ptr<Optimizer> create(const OptimizerSettings& settings, bool float64);
+  // `device`: whose kernels will step it, if not the processor's.
+  static std::unique_ptr<Optimizer> create(const OptimizerSettings& settings, bool float64,
+                                           const Device* device = nullptr);
 };
 
 }  // namespace onepass

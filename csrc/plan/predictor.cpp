@@ -103,6 +103,7 @@ Predictor::Predictor(const Program& program, BufferId source, BufferId target, b
 }
 
 Predictor::Cut Predictor::cut(int64_t rows) const {
+  if (program_.device() != nullptr) return {};
   const double work = work_ * static_cast<double>(rows);
   if (work < kBrief) return {std::min(rows, kMostRows), 1, true};
   if (block_rows_ == 0) return {};

@@ -4,10 +4,12 @@
 #include <atomic>
 #include <chrono>
 #include <cstring>
+#include <optional>
 #include <stdexcept>
 
 #include "../cpu/dispatch.h"
 #include "../cpu/pool.h"
+#include "reached.h"
 
 namespace onepass {
 namespace {
@@ -63,13 +65,13 @@ int64_t bytes_of(const BufferSpec& spec, int64_t capacity) {
 
 }  // namespace
 
-Workspace::Workspace(const std::vector<BufferSpec>& buffers, int64_t capacity)
-    : capacity_(capacity), bytes_(kAlign) {
+Workspace::Workspace(const std::vector<BufferSpec>& buffers, int64_t capacity, const Device* device)
+    : device_(device), capacity_(capacity), bytes_(kAlign) {
   int64_t& total = bytes_;
   for (const auto& spec : buffers) {
     if (spec.owns_memory()) total += bytes_of(spec, capacity);
   }
-  block_ = allocate(total);
+  block_ = allocate(total, device);
   std::memset(block_.get(), 0, total);  // padding starts, and stays, zero
   char* next = static_cast<char*>(block_.get());
   for (const auto& spec : buffers) {
@@ -80,6 +82,24 @@ Workspace::Workspace(const std::vector<BufferSpec>& buffers, int64_t capacity)
     }
     if (spec.owns_memory()) next += bytes_of(spec, capacity);
   }
+  if (device == nullptr) return;
+  stream_ = device->open_stream();
+  if (stream_ == nullptr) throw std::runtime_error("the GPU opens no stream");
+}
+
+Workspace::~Workspace() {
+  if (stream_ != nullptr) device_->close_stream(stream_);
+}
+
+void* Workspace::area(std::size_t number, int64_t bytes) {
+  if (areas_.size() <= number) areas_.resize(number + 1);
+  Area& area = areas_[number];
+  if (area.memory == nullptr || area.bytes < bytes) {
+    area = {};  // first, so that there are never both
+    area = {allocate(bytes, device_), bytes};
+    bytes_ += bytes;
+  }
+  return area.memory.get();
 }
 
 BufferId Program::add_buffer(const BufferSpec& spec) {
@@ -106,7 +126,7 @@ std::unique_ptr<Workspace> Program::acquire(int64_t rows) const {
       if (found->capacity() >= rows) return found;  // smaller ones are not kept
     }
   }
-  return std::make_unique<Workspace>(buffers_, rows);
+  return std::make_unique<Workspace>(buffers_, rows, device_);
 }
 
 void Program::release(std::unique_ptr<Workspace> workspace) const {
@@ -129,14 +149,17 @@ int64_t Program::run(const Replay& replay) const {
   double step_work = 0.0;
   for (const auto& entry : calls_) step_work += entry.call->work(rows);
   const bool team_pays = step_work >= kStepWorthATeam;
-  const Kernels& table = kernels();  // here, where a bad ONEPASS_ISA may still throw
+  // Here, where a bad ONEPASS_ISA may still throw.
+  const Kernels& table = device_ == nullptr ? kernels() : device_->kernels;
+  std::optional<ReachedReplay> reached;
+  if (device_ != nullptr) reached.emplace(replay, *workspace, *device_);
   StopSign sign(replay);
   const bool long_steps = replay.interrupted != nullptr && step_work >= kLongStep;
   int64_t done = 0;
-  run_team(team_pays ? step_work * static_cast<double>(replay.n_steps) : 0.0, [&](Team& team) {
+  const auto all_steps = [&](Team& team) {
     RuleNumbers numbers;
     bool failed = false;
-    Frame frame{buffers_, *workspace, table, replay, numbers, failed, {}};
+    Frame frame{buffers_, *workspace, table, reached ? **reached : replay, numbers, failed, {}};
     int64_t barrier = 0;
     for (int64_t s = 0; s < replay.n_steps; ++s) {
       frame.step = replay.steps[s];
@@ -161,7 +184,17 @@ int64_t Program::run(const Replay& replay) const {
       team.sync();
       if (sign.stops(barrier)) return;
     }
-  });
+  };
+  if (device_ == nullptr) {
+    const double work = team_pays ? step_work * static_cast<double>(replay.n_steps) : 0.0;
+    run_team(work, [&all_steps](Team& team) { all_steps(team); });
+  } else {
+    Team alone{0, 1, nullptr, nullptr};
+    alone.device = device_, alone.stream = workspace->stream();
+    all_steps(alone);
+    await(alone);
+    reached->read_back();
+  }
   release(std::move(workspace));
   return done;
 }

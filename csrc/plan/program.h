@@ -37,6 +37,7 @@ struct Source {
   SourceType type;
   int64_t stride;  // bytes
   double scale;
+  int64_t sample_bytes;
 };
 
 struct Output {
@@ -59,6 +60,7 @@ struct Replay {
   const Step* steps = nullptr;
   int64_t n_steps = 0;
   double* sums = nullptr;
+  int64_t n_sums = 0;
   uint32_t draw = 0;     // of dropout's masks
   double seconds = 0.0;  // stop at the first step's end after this long; 0: never
   // Asked now and then within long steps; true ends the replay before the next call.
@@ -101,17 +103,33 @@ class Call {
   virtual bool updates() const { return false; }
 };
 
-// Memory of one replay: an aligned, zeroed block cut into the program's rows buffers.
+// Memory of one replay: an aligned, zeroed block cut into the program's rows buffers. On a GPU also
+// a stream.
 class Workspace {
  public:
-  Workspace(const std::vector<BufferSpec>& buffers, int64_t capacity);
+  Workspace(const std::vector<BufferSpec>& buffers, int64_t capacity,
+            const Device* device = nullptr);
+  ~Workspace();
+  Workspace(const Workspace&) = delete;
+  Workspace& operator=(const Workspace&) = delete;
   int64_t capacity() const { return capacity_; }
   int64_t bytes() const { return bytes_; }
   void* at(BufferId id) const { return at_[id]; }
   // From now on the buffer is this memory, its own or a caller's.
   void bind(BufferId id, void* memory) { at_[id] = memory; }
+  void* stream() const { return stream_; }
+  // At least so many bytes that kernels reach, the same ones at each call with this number.
+  void* area(std::size_t number, int64_t bytes);
 
  private:
+  struct Area {
+    Memory memory;
+    int64_t bytes = 0;
+  };
+
+  const Device* device_;
+  void* stream_ = nullptr;
+  std::vector<Area> areas_;
   int64_t capacity_, bytes_;
   Memory block_;
   std::vector<void*> at_;
@@ -119,6 +137,9 @@ class Workspace {
 
 class Program {
  public:
+  explicit Program(const Device* device = nullptr) : device_(device) {}
+
+  const Device* device() const { return device_; }  // nullptr: the processor
   BufferId add_buffer(const BufferSpec& spec);
   void add_call(std::unique_ptr<Call> call);
   // Calls of one phase do not depend on each other: members wait for each other only between
@@ -143,6 +164,7 @@ class Program {
 
   std::vector<BufferSpec> buffers_;
   std::vector<Entry> calls_;
+  const Device* device_;
   bool phase_begins_ = false;
   mutable std::mutex mutex_;
   mutable std::vector<std::unique_ptr<Workspace>> idle_;

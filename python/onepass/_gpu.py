@@ -8,8 +8,12 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from onepass import _core
+
 if TYPE_CHECKING:
     from types import ModuleType
+
+MODULE = "onepass._cuda"
 
 _NOT_BUILT = (
     "this installation of onepass was built without CUDA kernels: install nvcc 13 (NVIDIA's CUDA "
@@ -23,7 +27,7 @@ _NO_DRIVER = (
 
 def _module() -> ModuleType | None:
     try:
-        return import_module("onepass._cuda")
+        return import_module(MODULE)
     except ModuleNotFoundError:
         return None
 
@@ -55,6 +59,25 @@ def devices() -> list[dict[str, Any]]:
     if not found:
         raise RuntimeError("the NVIDIA driver finds no GPU: see `nvidia-smi`")
     return found
+
+
+def bring() -> None:
+    """Let plans use the GPU.
+
+    Raises
+    ------
+    RuntimeError
+        As ``devices``.
+    """
+    devices()
+    cuda = _module()
+    assert cuda is not None
+    _core.bring_gpu(cuda.device())
+
+
+def memory_bytes() -> int:
+    """Return the size of the GPU's memory."""
+    return int(devices()[0]["memory_bytes"])
 
 
 def summary() -> str:

@@ -25,7 +25,9 @@ __all__ = [
 ]
 
 _FLOATS = ("float32", "float64")
+_DEVICES = ("cpu", "cuda")
 _floatx = "float32"
+_device = "cpu"
 
 
 def isa() -> str:
@@ -122,12 +124,14 @@ def set_floatx(value: str) -> None:
 
 
 def device() -> str:
-    """Return where kernels run: ``"cpu"``."""
-    return "cpu"
+    """Return where the weights of models built from now on lie: ``"cpu"`` unless changed."""
+    return _device
 
 
 def set_device(name: str) -> None:
-    """Choose where kernels run from the next call on.
+    """Choose where the weights of models built from now on lie, and so where these are computed.
+
+    Models that are built already stay where they are; ``model.to(name)`` moves one.
 
     Parameters
     ----------
@@ -139,14 +143,15 @@ def set_device(name: str) -> None:
         If the name is another.
     RuntimeError
         If ``"cuda"`` cannot be had here; the message says what is missing and what to install.
-    NotImplementedError
-        If it can: its kernels are compiled and tested, but models cannot be put on a GPU yet.
     """
-    if name not in ("cpu", "cuda"):
-        raise ValueError(f'set_device: name must be "cpu" or "cuda", got {name!r}')
+    global _device
+    check_device(name, "set_device")
+    _device = name
+
+
+def check_device(name: str, where: str) -> None:
+    """Raise ValueError or RuntimeError unless there is such a device."""
+    if name not in _DEVICES:
+        raise ValueError(f'{where}: name must be "cpu" or "cuda", got {name!r}')
     if name == "cuda":
-        _gpu.devices()
-        raise NotImplementedError(
-            'set_device("cuda"): models and arrays on a GPU are not there yet; the device stays '
-            '"cpu"'
-        )
+        _gpu.bring()

@@ -1,10 +1,10 @@
 // The GPU's kernels on the CPU, as an instruction set.
-#include "../../csrc/cuda/table.h"
+#include "../../csrc/cuda/kernels_cuda.h"
 
 namespace onepass {
 
 const Kernels& kernels_fibers() {
-  static constexpr Kernels kernels = {"fibers", cuda::kTable<float>, cuda::kTable<double>};
+  static const Kernels kernels = {"fibers", cuda_kernels_of_float32(), cuda_kernels_of_float64()};
   return kernels;
 }
 

@@ -16,6 +16,7 @@
 #include <tuple>
 #include <vector>
 
+#include "cuda_runtime_api.h"
 #include "fiber_switch.h"
 
 #define __global__
@@ -28,7 +29,6 @@
 struct dim3 {
   unsigned x = 1, y = 1, z = 1;
 };
-using cudaStream_t = void*;
 
 namespace onepass::fibers {
 

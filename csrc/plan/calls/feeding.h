@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "../../cpu/pool.h"
+#include "../../device.h"
 #include "../program.h"
 
 namespace onepass {
@@ -31,7 +32,7 @@ struct GatherCall final : Call {
   }
 };
 
-// Class indices, which are few: copied by one member.
+// Class indices.
 struct GatherIndexCall final : Call {
   int source;
   BufferId out;
@@ -40,15 +41,10 @@ struct GatherIndexCall final : Call {
   GatherIndexCall(int source, BufferId out, int64_t sample_size)
       : source(source), out(out), sample_size(sample_size) {}
   void run(const Frame& f, Team& team) const override {
-    if (team.rank != 0) return;
     const Source& s = f.replay.sources[source];
-    int32_t* to = f.data<int32_t>(out);
-    for (int64_t r = 0; r < f.step.rows; ++r) {
-      const int64_t position = f.step.first + r;
-      const int64_t row = f.replay.index != nullptr ? f.replay.index[position] : position;
-      std::memcpy(to + r * sample_size, static_cast<const char*>(s.data) + row * s.stride,
-                  sample_size * sizeof(int32_t));
-    }
+    f.kernels.f32.gather_indices({s.data, s.stride, f.replay.index, f.step.first,
+                                  f.data<int32_t>(out), f.step.rows, sample_size},
+                                 team);
   }
   double work(int64_t rows) const override { return static_cast<double>(rows); }
 };
@@ -64,11 +60,17 @@ struct OutputCall final : Call {
       : from(from), output(output), rows_per_sample(rows_per_sample) {}
   void run(const Frame& f, Team& team) const override {
     const Matrix<T> rows = f.matrix<T>(from);
-    const Output& to = f.replay.outputs[output];
+    const Output& output_rows = f.replay.outputs[output];
+    const int64_t stride = output_rows.stride, bytes = rows.cols * int64_t{sizeof(T)};
+    char* const to = output_rows.data + f.step.first * rows_per_sample * stride;
+    if (team.device != nullptr) {
+      const int64_t from_stride = rows.stride * int64_t{sizeof(T)};
+      team.device->copy_rows(to, stride, rows.data, from_stride, bytes, rows.rows, team.stream);
+      return;
+    }
     const Range share = team.share(rows.rows, 1);
     for (int64_t r = share.begin; r < share.end; ++r) {
-      std::memcpy(to.data + (f.step.first * rows_per_sample + r) * to.stride, rows.row(r),
-                  rows.cols * sizeof(T));
+      std::memcpy(to + r * stride, rows.row(r), bytes);
     }
   }
   double work(int64_t rows) const override { return static_cast<double>(rows); }

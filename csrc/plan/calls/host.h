@@ -4,6 +4,7 @@
 #include <functional>
 #include <utility>
 
+#include "../../device.h"
 #include "../program.h"
 
 namespace onepass {
@@ -15,7 +16,9 @@ struct HostCall final : Call {
 
   explicit HostCall(std::function<bool(const Frame&)> f) : function(std::move(f)) {}
   void run(const Frame& f, Team& team) const override {
-    if (team.rank == 0 && !f.failed) f.failed = !function(f);
+    if (team.rank != 0 || f.failed) return;
+    await(team);
+    f.failed = !function(f);
   }
   double work(int64_t) const override { return 0.0; }
 };

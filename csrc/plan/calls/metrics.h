@@ -1,8 +1,7 @@
 // Calls that count for metrics, beside the sums of objective.h.
 #pragma once
 
-#include <vector>
-
+#include "../../memory.h"
 #include "../program.h"
 
 namespace onepass {
@@ -34,13 +33,14 @@ struct RowAccuracyCall final : Call {
 template <class T>
 struct ConfusionCountsCall final : Call {
   BufferId target, prediction, weights;
-  std::vector<T> thresholds;  // none where they are even
+  ReachableVector<T> thresholds;  // none where they are even
   int64_t n_thresholds, least, top_k;
   Range columns;
   bool by_column;
   int at;
   double work_per_sample;
 
+  explicit ConfusionCountsCall(const Device* device) : thresholds(Reachable<T>(device)) {}
   void run(const Frame& f, Team& team) const override {
     f.kernels.of<T>().confusion_counts(
         {f.matrix<const T>(target), f.matrix<const T>(prediction), f.data<const T>(weights),

@@ -55,15 +55,12 @@ struct WeightedSumCall final : Call {
   double factor;
 
   void run(const Frame& f, Team& team) const override {
-    if (team.rank != 0) return;
     const int64_t rows = f.matrix<const T>(values).rows;
-    double batch[2] = {0.0, 0.0};
-    f.kernels.of<T>().weighted_sum({f.data<const T>(values), f.data<const T>(weights), rows, batch},
-                                   team);
     const double n = static_cast<double>(rows);
-    double* sums = f.replay.sums + at;
-    sums[0] += factor * (over == MeanOver::kBatchSum ? batch[0] * n : batch[0]);
-    sums[1] += over == MeanOver::kWeights ? batch[1] : n;
+    f.kernels.of<T>().weighted_sum(
+        {f.data<const T>(values), f.data<const T>(weights), rows, f.replay.sums + at,
+         over == MeanOver::kBatchSum ? factor * n : factor, over == MeanOver::kWeights ? -1.0 : n},
+        team);
   }
   double work(int64_t rows) const override { return static_cast<double>(rows); }
 };

@@ -32,13 +32,11 @@ struct PenaltySumCall final : Call {
   bool per_sample;
 
   void run(const Frame& f, Team& team) const override {
-    if (team.rank != 0) return;
     const Matrix<const double> all = f.matrix<const double>(values);
-    double sum[2] = {0.0, 0.0};
-    f.kernels.f64.weighted_sum({all.data, nullptr, all.rows * all.cols, sum}, team);
     const double n = static_cast<double>(f.step.rows);
-    f.replay.sums[at] += per_sample ? sum[0] : sum[0] * n;
-    f.replay.sums[at + 1] += n;
+    f.kernels.f64.weighted_sum(
+        {all.data, nullptr, all.rows * all.cols, f.replay.sums + at, per_sample ? 1.0 : n, n},
+        team);
   }
   double work(int64_t rows) const override { return static_cast<double>(rows); }
 };

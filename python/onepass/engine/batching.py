@@ -54,6 +54,8 @@ class ArrayBatches:
         self.model, self.mode, self.samples = model, mode, samples
         self.batch_size, self.limit, self.shuffle = batch_size, limit, shuffle
         self._plan = model.plan_for(mode, samples.weighted)
+        # Read again in each epoch of training.
+        self._feed = (samples.on(self._plan.device) if mode == "train" else samples).feed
         self._rounds = self._batches_for_ever()
 
     @property
@@ -68,7 +70,7 @@ class ArrayBatches:
         training = self.mode == "train"
         order, steps = self._next_steps() if training else (None, self._in_order())
         draw = self.model.next_draw(epoch=training)
-        yield Pass(self._plan, self.samples.feed, steps, order, draw=draw)
+        yield Pass(self._plan, self._feed, steps, order, draw=draw)
 
     def _in_order(self) -> Integers:
         return batches(len(self.samples), self.batch_size, self.limit)

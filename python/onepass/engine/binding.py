@@ -20,12 +20,14 @@ class BoundOptimizer:
     def __init__(self, optimizer: Optimizer) -> None:
         self.optimizer = optimizer
         self._kept: dict[Variable, list[Floats]] = {}
+        self._devices: dict[Variable, str] = {}  # on which that lies
 
     def native(self, variables: Sequence[Variable]) -> _core.Optimizer:
         """Return a native optimizer of these variables, going on from their states."""
         self.optimizer.claim(self)
         float64 = any(variable.dtype == "float64" for variable in variables)
-        native = self.optimizer.create_native(float64)
+        devices = {variable.device for variable in variables}
+        native = self.optimizer.create_native(float64, devices.pop() if devices else "cpu")
         native.set_unscale(1.0)  # a model does not scale its loss
         for variable in variables:
             kept = self._kept_for(variable)
@@ -47,16 +49,19 @@ class BoundOptimizer:
         return bool(self.optimizer.gradient_accumulation_steps)
 
     def _kept_for(self, variable: Variable) -> list[Floats]:
+        if variable in self._kept and self._devices[variable] != variable.device:  # it has moved
+            self._kept[variable] = reallocated(self._kept[variable], variable.device)
         if variable not in self._kept:
             group = self.optimizer.group_of(variable.shape, variable.name)
             shapes = self.optimizer.state_shapes(variable.shape, group)
             states = len(shapes)
             shapes += [variable.shape] * (self._sums + self.optimizer.use_ema)
-            kept = allocate(shapes, variable.dtype)
+            kept = allocate(shapes, variable.dtype, variable.device)
             self.optimizer.start_states(variable.array, kept[:states])
             if self.optimizer.use_ema:
                 kept[-1][...] = variable.array
             self._kept[variable] = kept
+        self._devices[variable] = variable.device
         return self._kept[variable]
 
     @property
@@ -89,3 +94,4 @@ class BoundOptimizer:
     def __setstate__(self, saved: dict[str, Any]) -> None:
         self.optimizer = saved["optimizer"]
         self._kept = {v: reallocated(arrays) for v, arrays in saved["kept"]}
+        self._devices = dict.fromkeys(self._kept, "cpu")

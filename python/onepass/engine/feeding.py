@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from onepass import _core, _gpu
 from onepass._checks import in_int32, number
 from onepass.engine.graph import Shape, SymbolicTensor
 from onepass.engine.structure import flatten
@@ -50,6 +51,19 @@ class Samples:
         """The arrays as a plan's sources."""
         arrays = [*self.inputs, *self.targets, *self.weights]
         return Feed([(array, 1.0) for array in arrays if array is not None], len(self))
+
+    def on(self, device: str) -> Samples:
+        """Return copies that the device reaches, unless that would take half of its memory."""
+        arrays = [*self.inputs, *self.targets, *self.weights]
+        if device == "cpu":
+            return self
+        if sum(a.nbytes for a in arrays if a is not None) > _gpu.memory_bytes() // 2:
+            return self
+        inputs, targets, weights = (
+            [None if a is None else _core.copied_to(a, device) for a in part]
+            for part in (self.inputs, self.targets, self.weights)
+        )
+        return Samples([a for a in inputs if a is not None], targets, weights)
 
     def rows(self, start: int, stop: int) -> Samples:
         """Return a slice of the samples, without a copy."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from onepass.engine.calls import Buffer, Call
 from onepass.engine.graph import Node, SymbolicTensor
-from onepass.engine.storage import Floats, Variable, padded
+from onepass.engine.storage import Floats, Variable, padded, reallocated
 
 
 class Lowering:
@@ -23,6 +23,7 @@ class Lowering:
     trained : variables whose gradients are wanted (none: forward only)
     training : whether layers behave as in training
     learning : whether the step is one of training, which moving statistics follow
+    device : where kernels run
 
     Attributes
     ----------
@@ -35,10 +36,12 @@ class Lowering:
         trained: Sequence[Variable] = (),
         training: bool = False,
         learning: bool = False,
+        device: str = "cpu",
     ) -> None:
         self.nodes = nodes
         self.training = training
         self.learning = learning
+        self.device = device
         self.saved: dict[Node, Buffer] = {}
         self.calls: list[Call] = []
         self.n_sums = 0
@@ -84,7 +87,8 @@ class Lowering:
 
     def constant(self, array: Floats) -> Buffer:
         """Return the buffer of a constant array."""
-        return _fixed("constant", array)
+        on_device = array if self.device == "cpu" else reallocated([array], self.device)[0]
+        return _fixed("constant", on_device)
 
     def has_gradient(self, variable: Variable) -> bool:
         """Whether a call writes this variable's gradient."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from onepass import _core
+from onepass import _core, config
 from onepass._formulas import BINARY, ELEMENTWISE, LOSSES
 from onepass.engine.calls import Buffer, Call
 from onepass.engine.graph import SymbolicTensor, nodes_between
@@ -62,6 +62,7 @@ class Plan:
     readouts: tuple[Readout, ...]
     n_sums: int
     predictor: _core.Predictor | None = None  # of a predicting plan, where it has a quick way
+    device: str = "cpu"
 
     @property
     def couples_rows(self) -> bool:
@@ -115,7 +116,8 @@ def build_plan(
         penalised = own_penalties(nodes, trained)
     if penalised:  # the weights' come first, so that their gradients come last
         nodes = nodes_between(sources, [*(own.value for own in penalised), *ends])
-    low = Lowering(nodes, trained if learning else (), training, learning)
+    device = _device_of([v for node in nodes for v in node.op.variables()])
+    low = Lowering(nodes, trained if learning else (), training, learning, device)
     for source, tensor in enumerate(inputs):
         low.emit("gather", {}, {"out": low.value(tensor)}, {"source": source})
     readouts: list[Readout] = []
@@ -137,9 +139,18 @@ def build_plan(
             _emit_update(low, trained, optimizer)
     scheduled = phases(rewrite(low.calls, rewrites))
     calls = tuple(call for phase in scheduled for call in phase)
-    native = _native(scheduled, graph.dtype == "float64")
+    native = _native(scheduled, graph.dtype == "float64", device)
     predictor = _predictor(native, calls, graph) if mode == "predict" else None
-    return Plan(calls, native, tuple(readouts), low.n_sums, predictor)
+    return Plan(calls, native, tuple(readouts), low.n_sums, predictor, device)
+
+
+def _device_of(variables: Sequence[Variable]) -> str:
+    """Return the device on which all of them lie; without any, the one that is set."""
+    devices = sorted({variable.device for variable in variables})
+    if len(devices) > 1:
+        where = ", ".join(f"{v.name!r} on {v.device}" for v in variables)
+        raise ValueError(f"weights lie on several devices: move them with to(): {where}")
+    return devices[0] if devices else config.device()
 
 
 def _gather_targets(
@@ -211,8 +222,8 @@ def _emit_update(
     emit_constraints(low, trained)
 
 
-def _native(phases: Phases, float64: bool) -> _core.Plan:
-    plan = _core.Plan(float64)
+def _native(phases: Phases, float64: bool, device: str = "cpu") -> _core.Plan:
+    plan = _core.Plan(float64, device)
     ids: dict[Buffer, int] = {}
     for phase in phases:
         plan.phase()

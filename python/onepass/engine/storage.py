@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from onepass import _core
+from onepass import _core, config
 
 if TYPE_CHECKING:
     from onepass.constraints import Constrain
@@ -46,10 +46,10 @@ def _view(block: Floats, start: int, shape: tuple[int, ...]) -> Floats:
     return block[start : start + rows * stride].reshape(rows, stride)[:, :cols]
 
 
-def allocate(shapes: Sequence[tuple[int, ...]], dtype: str) -> list[Floats]:
-    """Zeroed arrays of these shapes, side by side in one aligned block."""
+def allocate(shapes: Sequence[tuple[int, ...]], dtype: str, device: str = "cpu") -> list[Floats]:
+    """Zeroed arrays of these shapes, side by side in one aligned block that the device reaches."""
     starts = np.cumsum([0, *(_extent(shape) for shape in shapes)])
-    block = _core.aligned_zeros(int(starts[-1]), dtype == "float64")
+    block = _core.aligned_zeros(int(starts[-1]), dtype == "float64", device)
     return [_view(block, int(at), shape) for at, shape in zip(starts, shapes, strict=False)]
 
 
@@ -58,11 +58,11 @@ def compact(array: Floats) -> Floats:
     return np.array(array, order="C")
 
 
-def reallocated(values: Sequence[Floats]) -> list[Floats]:
+def reallocated(values: Sequence[Floats], device: str = "cpu") -> list[Floats]:
     """Return copies of arrays of one dtype in a block of memory of their own, rows padded."""
     if not values:
         return []
-    arrays = allocate([value.shape for value in values], str(values[0].dtype))
+    arrays = allocate([value.shape for value in values], str(values[0].dtype), device)
     for array, value in zip(arrays, values, strict=True):
         array[...] = value
     return arrays
@@ -99,6 +99,7 @@ class Variable:
         self.trainable = trainable
         self.regularizer = regularizer
         self.constraint = constraint
+        self.device = "cpu"  # where the values lie
         self._array: Floats | None = None
         self._gradient: Floats | None = None
 
@@ -116,7 +117,7 @@ class Variable:
         Where the update is fused into the gradient's product it is only a work area.
         """
         if self._gradient is None:
-            (self._gradient,) = allocate([self.shape], self.dtype)
+            (self._gradient,) = allocate([self.shape], self.dtype, self.device)
         return self._gradient
 
     @property
@@ -158,15 +159,30 @@ class Variable:
 
     def __setstate__(self, saved: dict[str, Any]) -> None:
         vars(self).update(saved)
+        self.device = config.device()
         if self._array is not None:
-            (self._array,) = reallocated([self._array])
+            (self._array,) = reallocated([self._array], self.device)
 
     def __repr__(self) -> str:
         return f"<Variable {self.name!r} shape={self.shape} dtype={self.dtype}>"
 
 
+def moved(variables: Sequence[Variable], device: str) -> list[Floats]:
+    """Return copies of a layer's variables that the device reaches, for `put`."""
+    return reallocated([variable.array for variable in variables], device)
+
+
+def put(variables: Sequence[Variable], arrays: Sequence[Floats], device: str) -> None:
+    """Let variables lie in these arrays."""
+    for variable, array in zip(variables, arrays, strict=True):
+        variable._array, variable._gradient, variable.device = array, None, device
+
+
 def materialize(variables: Sequence[Variable]) -> None:
-    """Give a layer's variables their block of memory and initial values, all or none."""
+    """Give a layer's variables their block of memory and initial values, all or none.
+
+    They lie on the device that is set.
+    """
     if not variables:
         return
     values = []
@@ -179,7 +195,7 @@ def materialize(variables: Sequence[Variable]) -> None:
             )
         values.append(value)
     shapes = [variable.shape for variable in variables]
-    arrays = allocate(shapes, variables[0].dtype)
-    for variable, array, value in zip(variables, arrays, values, strict=True):
+    arrays = allocate(shapes, variables[0].dtype, config.device())
+    for array, value in zip(arrays, values, strict=True):
         array[...] = value
-        variable._array = array
+    put(variables, arrays, config.device())

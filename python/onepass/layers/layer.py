@@ -7,7 +7,7 @@ import inspect
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Self
 
 from onepass import config, constraints, initializers, regularizers
 from onepass._names import to_snake_case
@@ -25,6 +25,7 @@ from onepass.engine.ops import ActivityPenaltyOp, IdentityOp
 from onepass.engine.storage import Variable, materialize
 from onepass.engine.structure import flatten, map_structure, pack_like
 from onepass.layers.changes import structure_changed
+from onepass.layers.moving import move
 from onepass.layers.shapes import sample_shape
 from onepass.layers.weights import HasWeights, unique
 
@@ -96,6 +97,7 @@ class Layer(HasWeights):
         self.activity_regularizer = regularizers.get(activity_regularizer)
         self.built = False
         self._building = False
+        self._moves = 0
         self.input_shape_argument = None if input_shape is None else sample_shape(input_shape)
         self._first_call: LayerCall | None = None
         self.eager_plans: dict[Any, Any] = {}  # for calls on arrays
@@ -197,10 +199,36 @@ class Layer(HasWeights):
         for layer in self.sublayers():
             layer.trainable = value
 
-    def structure(self) -> tuple[tuple[Layer, bool], ...]:
-        """Return this layer and all inside with their ``trainable``: on them plans depend."""
-        inner = [pair for layer in self.sublayers() for pair in layer.structure()]
-        return ((self, self._trainable), *inner)
+    def structure(self) -> tuple[tuple[Layer, bool, int], ...]:
+        """Return this layer and all inside, ``trainable`` and moved how often: all plans' keys."""
+        inner = [part for layer in self.sublayers() for part in layer.structure()]
+        return ((self, self._trainable, self._moves), *inner)
+
+    def to(self, device: str) -> Self:
+        """Let the weights lie on a device, where the layer is then computed.
+
+        Parameters
+        ----------
+        device : {"cpu", "cuda"}
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError, RuntimeError
+            If there is no such device.
+        MemoryError
+            If it has no room for the weights; they stay where they are.
+        """
+        self.require_built()
+        move(self, device)
+        return self
+
+    def count_move(self) -> None:
+        """Say that the weights were moved: plans are recorded anew."""
+        self._moves += 1
 
     # -- building and calling --------------------------------------------------------------------
 

@@ -88,7 +88,7 @@ class ArraySteps(ABC):
         """Write what a parameter's new states start at, where that is not zero."""
 
     @abstractmethod
-    def create_native(self, float64: bool) -> _core.Optimizer:
+    def create_native(self, float64: bool, device: str = "cpu") -> _core.Optimizer:
         """Return a new native optimizer of these settings."""
 
     @abstractmethod

@@ -65,9 +65,9 @@ class HypergradientOptimizer(Optimizer):
         super()._set_rate(value)
         self._learned[0] = 0.0
 
-    def create_native(self, float64: bool) -> _core.Optimizer:
+    def create_native(self, float64: bool, device: str = "cpu") -> _core.Optimizer:
         """Return a new native optimizer, which goes on from what has been learned."""
-        native = super().create_native(float64)
+        native = super().create_native(float64, device)
         native.keep_learned_rate(0, self._learned)
         return native
 

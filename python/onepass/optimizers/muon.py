@@ -216,9 +216,9 @@ class Muon(Optimizer):
         """Return the shapes of m, and of AdamW's v."""
         return [shape] * (1 if group == _MATRICES else RULES["adamw"].states)
 
-    def create_native(self, float64: bool) -> _core.Optimizer:
+    def create_native(self, float64: bool, device: str = "cpu") -> _core.Optimizer:
         """Return a new native optimizer of these settings, with a group for Muon and for AdamW."""
-        native = super().create_native(float64)
+        native = super().create_native(float64, device)
         rule = RULES["adamw"]
         options = {
             "beta_1": self.adam_beta_1,

@@ -256,7 +256,7 @@ class Optimizer(LearningRates, ArraySteps):
 
     # Native side.
 
-    def create_native(self, float64: bool) -> _core.Optimizer:
+    def create_native(self, float64: bool, device: str = "cpu") -> _core.Optimizer:
         """Return a new native optimizer of these settings; from now on they are fixed."""
         self._bound = True
         native = _core.Optimizer(
@@ -270,6 +270,7 @@ class Optimizer(LearningRates, ArraySteps):
             calls_a_step=self._calls_a_step,
             average_keep=self.ema_momentum,
             average_replaces=self.ema_overwrite_frequency or 0,
+            device=device,
         )
         native.add_group(*self.native_rule())
         return native

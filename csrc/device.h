@@ -1,0 +1,43 @@
+// A GPU as plans see it: a table of kernels, and memory that kernels and the host both reach. The
+// module onepass._cuda fills this in; nothing else here knows CUDA.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+#include "kernels.h"
+
+namespace onepass {
+
+struct Device {
+  std::size_t size;  // of this struct: both modules must mean the same one
+  Kernels kernels;   // they are started on a team's stream, and not waited for
+
+  // Memory that the host may touch whenever no kernel is at work on it; nullptr: there is none
+  // left.
+  void* (*allocate)(std::size_t bytes);
+  void (*release)(void* memory);
+  bool (*reaches)(const void* memory);  // whether kernels can read there
+
+  void* (*open_stream)();  // nullptr: it failed
+  void (*close_stream)(void* stream);
+  // Until all that was started is done. Null, or what went wrong.
+  const char* (*wait)(void* stream);
+  // Behind what was started before, as kernels are: rows to anywhere, and zeros.
+  void (*copy_rows)(void* to, int64_t to_stride, const void* from, int64_t from_stride,
+                    int64_t bytes_a_row, int64_t rows, void* stream);
+  void (*clear)(void* memory, std::size_t bytes, void* stream);
+};
+
+// The GPU that a module has brought, or nullptr.
+const Device* gpu();
+void bring_gpu(const Device* device);  // throws where it means another struct
+// nullptr of "cpu"; throws where there is no GPU or the name is another.
+const Device* device_named(const std::string& name);
+
+// Where the team's kernels run on a GPU: returns once all that they have written can be read here.
+// Elsewhere the barriers have seen to that. Throws what went wrong.
+void await(const Team& team);
+
+}  // namespace onepass

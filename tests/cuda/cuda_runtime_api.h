@@ -1,0 +1,51 @@
+// What of CUDA's runtime the host's code calls, on the CPU, for tests. What is started on a stream
+// waits there until somebody waits for the stream, or too much has gathered, as on a GPU that is
+// far behind: results that are read too early, and memory that is given back too early, are found.
+#pragma once
+
+#include <cstddef>
+#include <functional>
+
+enum cudaError_t { cudaSuccess = 0, cudaErrorMemoryAllocation = 2, cudaErrorInvalidValue = 1 };
+enum cudaMemcpyKind { cudaMemcpyHostToDevice = 1, cudaMemcpyDefault = 4 };
+enum cudaMemoryType { cudaMemoryTypeUnregistered, cudaMemoryTypeManaged, cudaMemoryTypeDevice };
+inline constexpr unsigned cudaMemAttachGlobal = 1, cudaStreamNonBlocking = 1;
+
+struct cudaPointerAttributes {
+  cudaMemoryType type = cudaMemoryTypeUnregistered;
+};
+struct cudaDeviceProp {
+  char name[256];
+  int major, minor, multiProcessorCount, l2CacheSize;
+  std::size_t totalGlobalMem;
+};
+
+namespace onepass::fibers {
+class Stream;
+// Later; at once where there is no stream.
+void start(Stream* stream, std::function<void()> work);
+}  // namespace onepass::fibers
+using cudaStream_t = onepass::fibers::Stream*;
+
+cudaError_t cudaDriverGetVersion(int* version);
+cudaError_t cudaRuntimeGetVersion(int* version);
+cudaError_t cudaGetDeviceCount(int* count);
+cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device);
+cudaError_t cudaGetLastError();
+const char* cudaGetErrorString(cudaError_t error);
+
+cudaError_t cudaMallocManaged(void** memory, std::size_t bytes, unsigned flags);
+cudaError_t cudaFree(void* memory);
+cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* found, const void* memory);
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags);
+cudaError_t cudaStreamDestroy(cudaStream_t stream);
+cudaError_t cudaStreamSynchronize(cudaStream_t stream);
+
+cudaError_t cudaMallocAsync(void** memory, std::size_t bytes, cudaStream_t stream);
+cudaError_t cudaFreeAsync(void* memory, cudaStream_t stream);
+cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind,
+                            cudaStream_t stream);
+cudaError_t cudaMemcpy2DAsync(void* to, std::size_t to_stride, const void* from,
+                              std::size_t from_stride, std::size_t bytes_a_row, std::size_t rows,
+                              cudaMemcpyKind kind, cudaStream_t stream);
+cudaError_t cudaMemsetAsync(void* memory, int value, std::size_t bytes, cudaStream_t stream);
