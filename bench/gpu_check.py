@@ -6,9 +6,10 @@ It builds onepass for tests into a folder of its own (no network: NumPy, tqdm, p
 pybind11, scikit-build-core, CMake and nvcc 13 must be there), then runs the tests of kernels, then
 those of models and optimizers, with the GPU's kernels as the instruction set ``cuda``: all that is
 compared between instruction sets is compared with the CPU's, elementwise kernels and reductions bit
-for bit. Arrays stay in the host's memory (``tests/cuda/pinned.cpp``). Last, where compute-sanitizer
-is installed, some of it once more under its memory checker. ``--isa fibers`` rehearses all of this
-without a GPU. Ends with status 1 where anything failed or nothing ran.
+for bit. Arrays stay in the host's memory (``tests/cuda/pinned.cpp``). Between the two, models are
+trained on the device by ``onepass._cuda``, as users run it, and timed beside the CPU. Last, where
+compute-sanitizer is installed, some kernels once more under its memory checker. ``--isa fibers``
+rehearses all of this without a GPU. Ends with status 1 where anything failed or nothing ran.
 """
 
 from __future__ import annotations
@@ -34,6 +35,10 @@ MODELS = [
         *("rules", "dropout", "normalization", "noise", "regularizers", "circle", "constraints"),
         *("functional", "training", "optimizers", "around_the_rule", "muon", "plan"),
     )
+]
+ON_DEVICE = [
+    f"{ROOT}/tests/test_{name}.py"
+    for name in ("gpu_models", "training", "functional", "predict", "course", "normalization")
 ]
 SANITIZED = [f"{ROOT}/tests/test_kernels_{name}.py" for name in ("rowwise", "reduce")]
 
@@ -74,9 +79,12 @@ def build(folder: Path, isa: str, architectures: str) -> Path:
     return installed
 
 
-def surroundings(installed: Path, isa: str) -> dict[str, str]:
-    """Return the environment of the tests."""
+def surroundings(installed: Path, isa: str | None, played: bool = False) -> dict[str, str]:
+    """Return the environment of the tests: of an instruction set, or of models on the device."""
     made = {**os.environ, "PYTHONPATH": str(installed), "HYPOTHESIS_PROFILE": "quick"}
+    if isa is None:  # as users run it
+        module = "onepass._cuda_fibers" if played else "onepass._cuda"
+        return made | {"ONEPASS_TEST_GPU": module}
     made |= {"ONEPASS_ISA": isa, "ONEPASS_NUM_THREADS": "2"}
     pinned = next((installed / "onepass").glob("libpinned*.so"), None)
     return made | ({"LD_PRELOAD": str(pinned)} if pinned else {})
@@ -139,6 +147,55 @@ def facts(installed: Path) -> dict[str, str]:
     return {"info": shown.stdout + shown.stderr, "commit": commit.stdout.strip()}
 
 
+STEPS = """
+import json, os, sys, time
+import numpy as np
+import onepass
+from onepass import Sequential, config, layers
+
+if module := os.environ["ONEPASS_TEST_GPU"]:
+    onepass._gpu.MODULE = module
+SHAPES = {"M1": (784, [300, 100], 10, 32), "M5": (1024, [4096, 4096], 1024, 512)}
+small = sys.argv[1] == "small"
+result = {}
+for name, (inputs, hidden, outputs, batch) in SHAPES.items():
+    if small and name != "M1":
+        continue
+    steps = 4 if small else 400 if name == "M1" else 40
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(steps * batch, inputs)).astype("f4")
+    y = rng.integers(0, outputs, steps * batch)
+    for device in ("cpu", "cuda"):
+        config.set_device(device)
+        sizes = [layers.Dense(units, activation="relu") for units in hidden]
+        model = Sequential([onepass.Input([inputs]), *sizes, layers.Dense(outputs)])
+        loss = onepass.losses.SparseCategoricalCrossentropy(from_logits=True)
+        model.compile(loss=loss, optimizer="adam")
+        times = []
+        for _ in range(2 if small else 5):
+            begun = time.perf_counter()
+            model.fit(x, y, batch_size=batch, verbose=0)
+            times.append(1e6 * (time.perf_counter() - begun) / steps)
+        result[f"{name} adam b{batch} {device}"] = min(times)
+print(json.dumps(result))
+"""
+
+
+def step_times(environment: Mapping[str, str], small: bool) -> dict[str, float] | str:
+    """Return the time of a training step, feeding included, on CPU and device; or what failed."""
+    ran = subprocess.run(
+        [sys.executable, "-c", STEPS, "small" if small else "whole"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if ran.returncode:
+        return ran.stderr[-2000:]
+    times: dict[str, float] = json.loads(ran.stdout)
+    return times
+
+
 def check(isa: str, architectures: str, seconds: float) -> dict[str, object]:
     """Build and run everything; return what is to be kept."""
     begun = time.monotonic()
@@ -146,17 +203,24 @@ def check(isa: str, architectures: str, seconds: float) -> dict[str, object]:
     with tempfile.TemporaryDirectory() as folder:
         installed = build(Path(folder), isa, architectures)
         environment = surroundings(installed, isa)
-        stages = [("kernels", KERNELS, ()), ("models and optimizers", MODELS, ())]
+        device = surroundings(installed, None, isa == "fibers")
+        stages: list[tuple[str, list[str], dict[str, str], Sequence[str]]] = [
+            ("kernels", KERNELS, environment, ()),
+            ("models on the device", ON_DEVICE, device, ()),
+            ("models and optimizers", MODELS, environment, ()),
+        ]
         if isa == "cuda" and (sanitizer := shutil.which("compute-sanitizer")):
-            stages.append(("memory checker", SANITIZED, (sanitizer, "--error-exitcode", "9")))
-        for name, tests, before in stages:
+            checker = (sanitizer, "--error-exitcode", "9")
+            stages.append(("memory checker", SANITIZED, environment, checker))
+        for name, tests, made, before in stages:
             left = seconds - (time.monotonic() - begun)
             if left < 10:
                 break
-            outcomes.append(run_tests(name, tests, environment, left, before))
+            outcomes.append(run_tests(name, tests, made, left, before))
             print(f"{name}: {outcomes[-1].passed} passed, {outcomes[-1].failed} failed", flush=True)
         return {
             **facts(installed),
+            "steps_us": step_times(device, small=isa == "fibers"),
             "isa": isa,
             "seconds": round(time.monotonic() - begun, 1),
             "outcomes": [asdict(outcome) for outcome in outcomes],

@@ -13,7 +13,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from onepass import _gpu, cli, config
+from onepass import _core, _gpu, cli, config
 from strategies import LINUX
 
 BUILT = importlib.util.find_spec("onepass._cuda")
@@ -27,6 +27,7 @@ def module(monkeypatch, driver=13000, devices=({"name": "GPU one"},)):
         runtime_version=lambda: 13000,
         architectures=lambda: [80, 90],
         devices=lambda: list(devices),
+        device=lambda: "the GPU",
     )
     monkeypatch.setattr(_gpu, "_module", lambda: stand_in)
 
@@ -73,8 +74,10 @@ def test_without_a_gpu(monkeypatch, capsys, found, line, error):
 def test_with_a_gpu(monkeypatch, capsys):
     module(monkeypatch)
     assert cuda_line(capsys) == "built for sm_80, sm_90; GPU one"
-    with pytest.raises(NotImplementedError, match="not there yet"):
-        config.set_device("cuda")
+    brought = []
+    monkeypatch.setattr(_core, "bring_gpu", brought.append)
+    config.set_device("cuda")
+    assert (config.device(), brought) == ("cuda", ["the GPU"])
 
 
 @pytest.mark.parametrize("name", ["gpu", "", "CUDA", None, 0])

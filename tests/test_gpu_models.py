@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import pickle
 import threading
 
@@ -12,15 +13,17 @@ import pytest
 import onepass
 from onepass import Sequential, _core, _gpu, config, layers, metrics, optimizers
 
+PLAYED = "onepass._cuda_fibers"
+MODULE = os.environ.get("ONEPASS_TEST_GPU", PLAYED)
 pytestmark = pytest.mark.skipif(
-    importlib.util.find_spec("onepass._cuda_fibers") is None,
-    reason="built without the GPU's kernels as fibers",
+    importlib.util.find_spec(MODULE) is None, reason="built without the GPU's kernels as fibers"
 )
+played = pytest.mark.skipif(MODULE != PLAYED, reason="only fibers fail when they are told to")
 
 
 @pytest.fixture(autouse=True)
 def gpu(monkeypatch):
-    monkeypatch.setattr(_gpu, "MODULE", "onepass._cuda_fibers")
+    monkeypatch.setattr(_gpu, "MODULE", MODULE)
     config.set_device("cuda")
     _core.set_isa("baseline")  # products without fused instructions, as close as they come
 
@@ -205,6 +208,7 @@ def test_data_that_is_too_large_is_copied_batch_by_batch(monkeypatch, kept_on_de
     assert len(copies) == (2 if kept_on_device else 0)
 
 
+@played
 def test_no_memory_for_the_weights_leaves_them_where_they_are(monkeypatch):
     model, x = network("cpu"), data()[0]
     before = model.predict(x, verbose=0)
@@ -215,6 +219,7 @@ def test_no_memory_for_the_weights_leaves_them_where_they_are(monkeypatch):
     np.testing.assert_array_equal(model.predict(x, verbose=0), before)
 
 
+@played
 def test_no_memory_for_training_leaves_the_weights(monkeypatch):
     model, (x, y) = network("cuda", optimizer="adam"), data()
     before = model.get_weights()
@@ -227,6 +232,7 @@ def test_no_memory_for_training_leaves_the_weights(monkeypatch):
     model.fit(x, y, verbose=0)
 
 
+@played
 def test_what_went_wrong_on_the_gpu_is_said(monkeypatch):
     model, (x, y) = network("cuda", optimizer="adam"), data()
     model.fit(x, y, verbose=0)
