@@ -20,6 +20,9 @@ struct Device {
   void (*release)(void* memory);
   bool (*reaches)(const void* memory);  // whether kernels can read there
 
+  // Makes the GPU the calling thread's own; returns which one that was, for `leave`.
+  int (*enter)();
+  void (*leave)(int before);
   void* (*open_stream)();  // nullptr: it failed
   void (*close_stream)(void* stream);
   // Until all that was started is done. Null, or what went wrong.
@@ -28,6 +31,22 @@ struct Device {
   void (*copy_rows)(void* to, int64_t to_stride, const void* from, int64_t from_stride,
                     int64_t bytes_a_row, int64_t rows, void* stream);
   void (*clear)(void* memory, std::size_t bytes, void* stream);
+};
+
+// For as long as it lives, the calling thread starts kernels on this GPU; null: nothing.
+class OnDevice {
+ public:
+  explicit OnDevice(const Device* device)
+      : device_(device), before_(device == nullptr ? 0 : device->enter()) {}
+  ~OnDevice() {
+    if (device_ != nullptr) device_->leave(before_);
+  }
+  OnDevice(const OnDevice&) = delete;
+  OnDevice& operator=(const OnDevice&) = delete;
+
+ private:
+  const Device* device_;
+  int before_;
 };
 
 // The GPU that a module has brought, or nullptr.

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import copy
+import gc
 import importlib.util
 import os
 import pickle
 import threading
+import weakref
 
 import numpy as np
 import pytest
@@ -163,10 +166,10 @@ def test_a_pickled_model_lies_where_the_setting_says():
     x = data()[0]
     for device in ("cpu", "cuda"):
         config.set_device(device)
-        copy = pickle.loads(saved)
-        assert {variable.device for variable in copy.variables} == {device}
+        loaded = pickle.loads(saved)
+        assert {variable.device for variable in loaded.variables} == {device}
         np.testing.assert_allclose(
-            copy.predict(x, verbose=0), model.predict(x, verbose=0), rtol=1e-5, atol=1e-7
+            loaded.predict(x, verbose=0), model.predict(x, verbose=0), rtol=1e-5, atol=1e-7
         )
 
 
@@ -259,6 +262,43 @@ def test_two_models_in_two_threads():
             np.testing.assert_array_equal(one, other)
 
 
+def test_moves_leave_no_memory_behind():
+    model, x = network("cuda", optimizer="adam"), data()[0]
+    plans = []
+    for device in ("cpu", "cuda", "cpu", "cuda"):
+        model.to(device)
+        model.predict(x, verbose=0)
+        model.layers[0](x[:2])
+        plans.append(weakref.ref(model.plan_for("predict")))
+        plans.append(weakref.ref(next(iter(model.layers[0].eager_plans.values()))[1]))
+    gc.collect()
+    assert [plan() is None for plan in plans] == [True] * 6 + [False] * 2
+
+
+def test_a_model_does_not_move_while_it_is_fitted():
+    class Moves(onepass.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            self.model.to("cpu")
+
+    model, (x, y) = network("cuda", optimizer="adam"), data()
+    with pytest.raises(RuntimeError, match="cannot move while fit trains it"):
+        model.fit(x, y, verbose=0, callbacks=[Moves()])
+    assert {variable.device for variable in model.to("cpu").variables} == {"cpu"}
+
+
+def test_many_rows_are_predicted_in_turn():
+    rows = np.random.default_rng(2).normal(size=(40_000, 3)).astype("f4")
+    model = Sequential([onepass.Input([3]), layers.Dense(2, activation="tanh")])
+    on_gpu = model.predict(rows, verbose=0)
+    np.testing.assert_allclose(on_gpu, model.to("cpu").predict(rows, verbose=0), atol=1e-6)
+
+
+def test_a_copy_lies_where_the_model_does():
+    model = network("cuda")
+    config.set_device("cpu")
+    assert {variable.device for variable in copy.deepcopy(model).variables} == {"cuda"}
+
+
 @pytest.mark.parametrize("name", ["gpu", "CUDA", None, 0])
 def test_unknown_devices(name):
     model = network("cpu")
@@ -269,3 +309,5 @@ def test_unknown_devices(name):
 def test_a_model_without_weights_does_not_move():
     with pytest.raises(ValueError, match="no weights yet"):
         Sequential([layers.Dense(3)]).to("cuda")
+    with pytest.raises(ValueError, match="no weights to move"):
+        layers.Dense(3).to("cuda")

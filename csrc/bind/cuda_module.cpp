@@ -38,6 +38,7 @@ py::list devices() {
     device["multiprocessors"] = p.multiProcessorCount;
     device["memory_bytes"] = p.totalGlobalMem;
     device["l2_bytes"] = p.l2CacheSize;
+    device["shares_memory"] = p.concurrentManagedAccess != 0;
     all.append(device);
   }
   return all;

@@ -9,12 +9,27 @@ namespace {
 
 cudaStream_t of(void* stream) { return static_cast<cudaStream_t>(stream); }
 
+constexpr int kGpu = 0;
+
+int enter() {
+  int before = kGpu;
+  cudaGetDevice(&before);
+  cudaSetDevice(kGpu);
+  return before;
+}
+void leave(int before) { cudaSetDevice(before); }
+
 // Managed memory: pages move to where they are used, so that weights are NumPy arrays to the host.
+// CUDA would put there what the GPU has no room for, too, at the speed of the bus.
 void* allocate_managed(std::size_t bytes) {
+  const int before = enter();
+  std::size_t left = 0, all = 0;
   void* memory = nullptr;
-  if (cudaMallocManaged(&memory, bytes, cudaMemAttachGlobal) == cudaSuccess) return memory;
+  const bool fits = cudaMemGetInfo(&left, &all) == cudaSuccess && bytes <= left;
+  const bool given = fits && cudaMallocManaged(&memory, bytes, cudaMemAttachGlobal) == cudaSuccess;
   cudaGetLastError();  // it would be taken for that of a kernel
-  return nullptr;
+  leave(before);
+  return given ? memory : nullptr;
 }
 
 void release(void* memory) { cudaFree(memory); }
@@ -60,11 +75,19 @@ void clear(void* memory, std::size_t bytes, void* stream) {
 
 const Device& cuda_device() {
   static const Device device = {
-      sizeof(Device),   {"cuda", cuda_kernels_of_float32(), cuda_kernels_of_float64()},
-      allocate_managed, release,
-      reaches,          open_stream,
-      close_stream,     wait,
-      copy_rows,        clear};
+      .size = sizeof(Device),
+      .kernels = {"cuda", cuda_kernels_of_float32(), cuda_kernels_of_float64()},
+      .allocate = allocate_managed,
+      .release = release,
+      .reaches = reaches,
+      .enter = enter,
+      .leave = leave,
+      .open_stream = open_stream,
+      .close_stream = close_stream,
+      .wait = wait,
+      .copy_rows = copy_rows,
+      .clear = clear,
+  };
   return device;
 }
 

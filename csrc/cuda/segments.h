@@ -15,8 +15,8 @@ namespace {
 constexpr int64_t kSweepChunk = 4096;  // elements of one segment that a block takes at once
 
 // Memory of the kernels that are started next, with a copy of `host` in it; null where there is
-// none, and CUDA keeps the error. For single calls, not while a stream is captured: a graph would
-// copy from `host` again, which has gone by then. Plans keep their tables on the device.
+// none, and CUDA keeps the error. Not while a stream is captured: a graph would copy from `host`
+// again, which has gone by then.
 inline void* stage(onepass::Team& team, const void* host, int64_t bytes) {
   const auto stream = static_cast<cudaStream_t>(team.stream);
   const auto size = static_cast<std::size_t>(bytes);

@@ -21,7 +21,7 @@ constexpr int64_t kWeightsInCache = int64_t{8} << 20;
 // Blocks take milliseconds at most, since Ctrl-C waits for the end of one.
 constexpr double kLongBlock = 500'000'000;
 constexpr int64_t kMostRows = 128, kFewestRows = 32;
-constexpr int64_t kStepRows = 512;
+constexpr int64_t kStepRows = 512, kMostBrought = 32;
 
 BufferId root_of(const Program& program, BufferId id) {
   while (program.buffer(id).view_of != kNone) id = program.buffer(id).view_of;
@@ -199,7 +199,9 @@ bool Predictor::run(const Prediction& p, const Cut& cut, Lanes lanes) const {
 
 int64_t Predictor::run_steps(const Prediction& p, int64_t done, double seconds) const {
   std::vector<Step> steps;
-  for (int64_t first = done; first < p.rows; first += kStepRows) {
+  // A GPU is brought all rows of a call before the first step.
+  const int64_t most = program_.device() == nullptr ? p.rows : done + kMostBrought * kStepRows;
+  for (int64_t first = done; first < std::min(p.rows, most); first += kStepRows) {
     steps.push_back({first, std::min(kStepRows, p.rows - first)});
   }
   Replay replay;

@@ -58,6 +58,31 @@ class StopSign {
   std::atomic<int64_t> stop_at_{-1};
 };
 
+// Waits for a GPU now and then, so that a replay ends soon after its time is up: the host may start
+// a thousand kernels before it has to wait by itself.
+class Pace {
+ public:
+  explicit Pace(const Team& team) : team_(team) {}
+
+  // Behind each step.
+  void keep() {
+    if (team_.device == nullptr || ++since_ < every_) return;
+    const auto begun = Clock::now();
+    await(team_);
+    every_ = Clock::now() - begun > kBehind ? std::max<int64_t>(1, every_ / 2)
+                                            : std::min<int64_t>(2 * every_, kMost);
+    since_ = 0;
+  }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  static constexpr auto kBehind = std::chrono::milliseconds(10);
+  static constexpr int64_t kMost = 256;
+
+  const Team& team_;
+  int64_t every_ = 1, since_ = 0;
+};
+
 int64_t bytes_of(const BufferSpec& spec, int64_t capacity) {
   const int64_t rows = spec.rows_per_sample > 0 ? spec.rows_per_sample * capacity : spec.rows;
   return aligned(rows * (spec.square ? rows : spec.stride) * spec.item_size);
@@ -95,6 +120,7 @@ void* Workspace::area(std::size_t number, int64_t bytes) {
   if (areas_.size() <= number) areas_.resize(number + 1);
   Area& area = areas_[number];
   if (area.memory == nullptr || area.bytes < bytes) {
+    bytes_ -= area.bytes;
     area = {};  // first, so that there are never both
     area = {allocate(bytes, device_), bytes};
     bytes_ += bytes;
@@ -143,6 +169,7 @@ void Program::release(std::unique_ptr<Workspace> workspace) const {
 
 int64_t Program::run(const Replay& replay) const {
   if (replay.n_steps == 0) return 0;
+  const OnDevice on_device(device_);
   int64_t rows = 0;
   for (int64_t s = 0; s < replay.n_steps; ++s) rows = std::max(rows, replay.steps[s].rows);
   auto workspace = acquire(rows);
@@ -160,6 +187,7 @@ int64_t Program::run(const Replay& replay) const {
     RuleNumbers numbers;
     bool failed = false;
     Frame frame{buffers_, *workspace, table, reached ? **reached : replay, numbers, failed, {}};
+    Pace pace(team);
     int64_t barrier = 0;
     for (int64_t s = 0; s < replay.n_steps; ++s) {
       frame.step = replay.steps[s];
@@ -175,6 +203,7 @@ int64_t Program::run(const Replay& replay) const {
         entry.call->run(frame, team);
         updated = updated || entry.call->updates();
       }
+      pace.keep();
       ++barrier;
       if (failed) sign.stop(barrier);
       if (team.rank == 0 && !failed) {

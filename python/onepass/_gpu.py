@@ -69,7 +69,11 @@ def bring() -> None:
     RuntimeError
         As ``devices``.
     """
-    devices()
+    if not devices()[0].get("shares_memory", True):
+        raise RuntimeError(
+            "this GPU's driver lets the host touch no memory that kernels use (as under Windows): "
+            "onepass needs Linux"
+        )
     cuda = _module()
     assert cuda is not None
     _core.bring_gpu(cuda.device())

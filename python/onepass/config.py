@@ -131,7 +131,8 @@ def device() -> str:
 def set_device(name: str) -> None:
     """Choose where the weights of models built from now on lie, and so where these are computed.
 
-    Models that are built already stay where they are; ``model.to(name)`` moves one.
+    Models that are built already stay where they are; ``model.to(name)`` moves one. On ``"cuda"``
+    ``fit`` trains on copies of its arrays, made when it begins, where they fit.
 
     Parameters
     ----------

@@ -16,7 +16,7 @@ struct cudaPointerAttributes {
 };
 struct cudaDeviceProp {
   char name[256];
-  int major, minor, multiProcessorCount, l2CacheSize;
+  int major, minor, multiProcessorCount, l2CacheSize, concurrentManagedAccess;
   std::size_t totalGlobalMem;
 };
 
@@ -31,6 +31,9 @@ cudaError_t cudaDriverGetVersion(int* version);
 cudaError_t cudaRuntimeGetVersion(int* version);
 cudaError_t cudaGetDeviceCount(int* count);
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device);
+cudaError_t cudaGetDevice(int* device);
+cudaError_t cudaSetDevice(int device);
+cudaError_t cudaMemGetInfo(std::size_t* left, std::size_t* all);
 cudaError_t cudaGetLastError();
 const char* cudaGetErrorString(cudaError_t error);
 

@@ -64,7 +64,17 @@ cudaError_t cudaDriverGetVersion(int* version) { return *version = 13000, cudaSu
 cudaError_t cudaRuntimeGetVersion(int* version) { return *version = 13000, cudaSuccess; }
 cudaError_t cudaGetDeviceCount(int* count) { return *count = 1, cudaSuccess; }
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* p, int) {
-  *p = {"fibers on the CPU", 9, 0, 1, 1 << 20, limit()};
+  *p = {"fibers on the CPU", 9, 0, 1, 1 << 20, 1, limit()};
+  return cudaSuccess;
+}
+cudaError_t cudaGetDevice(int* device) { return *device = 0, cudaSuccess; }
+cudaError_t cudaSetDevice(int device) {
+  return device == 0 ? cudaSuccess : failed(cudaErrorInvalidValue);
+}
+cudaError_t cudaMemGetInfo(std::size_t* left, std::size_t* all) {
+  const std::lock_guard lock(mutex);
+  *all = limit();
+  *left = *all > in_use ? *all - in_use : 0;
   return cudaSuccess;
 }
 cudaError_t cudaGetLastError() { return std::exchange(last_error, cudaSuccess); }

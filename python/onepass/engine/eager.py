@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from onepass import config
 from onepass.engine.feeding import Feed, input_array, same_length, samples_of
 from onepass.engine.graph import Trace, input_tensor
 from onepass.engine.plan import Plan, build_plan
@@ -37,10 +38,17 @@ def apply(layer: Layer, inputs: Any, training: bool | None = None, **options: An
     arrays = map_structure(lambda value: samples_of(value, "inputs"), inputs)
     shapes = map_structure(lambda array: array.shape[1:], arrays)
     if all(isinstance(value, _PLAIN) for value in options.values()):
-        key = (repr(shapes), tuple(sorted(options.items())), bool(training), layer.structure())
-        if key not in layer.eager_plans:
-            layer.eager_plans[key] = _recorded(layer, arrays, bool(training), options)
-        graph, plan = layer.eager_plans[key]
+        key = (
+            repr(shapes),
+            tuple(sorted(options.items())),
+            bool(training),
+            config.device(),
+            layer.structure(),
+        )
+        plans = layer.eager_plans.current()
+        if key not in plans:
+            plans[key] = _recorded(layer, arrays, bool(training), options)
+        graph, plan = plans[key]
     else:
         graph, plan = _recorded(layer, arrays, bool(training), options)
     given = [

@@ -53,11 +53,15 @@ class Samples:
         return Feed([(array, 1.0) for array in arrays if array is not None], len(self))
 
     def on(self, device: str) -> Samples:
-        """Return copies that the device reaches, unless that would take half of its memory."""
-        arrays = [*self.inputs, *self.targets, *self.weights]
+        """Return copies that the device reaches, if they take a quarter of its memory at most.
+
+        Files that are mapped are read where they are.
+        """
         if device == "cpu":
             return self
-        if sum(a.nbytes for a in arrays if a is not None) > _gpu.memory_bytes() // 2:
+        arrays = [a for a in (*self.inputs, *self.targets, *self.weights) if a is not None]
+        mapped = any(isinstance(a, np.memmap) for a in arrays)
+        if mapped or sum(a.nbytes for a in arrays) > _gpu.memory_bytes() // 4:
             return self
         inputs, targets, weights = (
             [None if a is None else _core.copied_to(a, device) for a in part]

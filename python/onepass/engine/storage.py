@@ -7,6 +7,7 @@ elements. Padding is internal (views are strided) and zero, always.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -158,10 +159,18 @@ class Variable:
         return {**vars(self), "_array": array, "_gradient": None}
 
     def __setstate__(self, saved: dict[str, Any]) -> None:
+        self._restore(saved, config.device())
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Variable:
+        copied = memo[id(self)] = type(self).__new__(type(self))
+        copied._restore(deepcopy(self.__getstate__(), memo), self.device)
+        return copied
+
+    def _restore(self, saved: dict[str, Any], device: str) -> None:
         vars(self).update(saved)
-        self.device = config.device()
+        self.device = device
         if self._array is not None:
-            (self._array,) = reallocated([self._array], self.device)
+            (self._array,) = reallocated([self._array], device)
 
     def __repr__(self) -> str:
         return f"<Variable {self.name!r} shape={self.shape} dtype={self.dtype}>"

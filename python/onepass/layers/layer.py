@@ -24,7 +24,7 @@ from onepass.engine.graph import (
 from onepass.engine.ops import ActivityPenaltyOp, IdentityOp
 from onepass.engine.storage import Variable, materialize
 from onepass.engine.structure import flatten, map_structure, pack_like
-from onepass.layers.changes import structure_changed
+from onepass.layers.changes import Plans, structure_changed
 from onepass.layers.moving import move
 from onepass.layers.shapes import sample_shape
 from onepass.layers.weights import HasWeights, unique
@@ -97,10 +97,9 @@ class Layer(HasWeights):
         self.activity_regularizer = regularizers.get(activity_regularizer)
         self.built = False
         self._building = False
-        self._moves = 0
         self.input_shape_argument = None if input_shape is None else sample_shape(input_shape)
         self._first_call: LayerCall | None = None
-        self.eager_plans: dict[Any, Any] = {}  # for calls on arrays
+        self.eager_plans = Plans()  # for calls on arrays
         self.eager_draws = 0
         self._variables: list[Variable] = []
 
@@ -199,10 +198,10 @@ class Layer(HasWeights):
         for layer in self.sublayers():
             layer.trainable = value
 
-    def structure(self) -> tuple[tuple[Layer, bool, int], ...]:
-        """Return this layer and all inside, ``trainable`` and moved how often: all plans' keys."""
-        inner = [part for layer in self.sublayers() for part in layer.structure()]
-        return ((self, self._trainable, self._moves), *inner)
+    def structure(self) -> tuple[tuple[Layer, bool], ...]:
+        """Return this layer and all inside with their ``trainable``: on them plans depend."""
+        inner = [pair for layer in self.sublayers() for pair in layer.structure()]
+        return ((self, self._trainable), *inner)
 
     def to(self, device: str) -> Self:
         """Let the weights lie on a device, where the layer is then computed.
@@ -218,17 +217,15 @@ class Layer(HasWeights):
         Raises
         ------
         ValueError, RuntimeError
-            If there is no such device.
+            If there is no such device, or the layer has not been built.
         MemoryError
             If it has no room for the weights; they stay where they are.
         """
         self.require_built()
+        if not self.built:
+            raise ValueError(f"to: layer {self.name!r} is not built, so it has no weights to move")
         move(self, device)
         return self
-
-    def count_move(self) -> None:
-        """Say that the weights were moved: plans are recorded anew."""
-        self._moves += 1
 
     # -- building and calling --------------------------------------------------------------------
 
@@ -361,7 +358,7 @@ class Layer(HasWeights):
         return self._first_call
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_first_call": None, "eager_plans": {}}
+        return {**vars(self), "_first_call": None, "eager_plans": Plans()}
 
     def _penalized(self, output: Any) -> Any:
         penalty = self.activity_regularizer

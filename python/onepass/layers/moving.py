@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from onepass import config
 from onepass.engine.storage import moved, put
-from onepass.layers.changes import structure_changed
+from onepass.layers.changes import weights_moved
 
 if TYPE_CHECKING:
     from onepass.layers.layer import Layer
@@ -23,10 +23,9 @@ def move(layer: Layer, device: str) -> None:
         If it has no room for them.
     """
     config.check_device(device, "to")
-    own = [part[0] for part in dict.fromkeys(layer.structure())]
-    held = [(each, [v for v in each.own_variables if v.device != device]) for each in own]
-    copies = [(each, variables, moved(variables, device)) for each, variables in held if variables]
-    for each, variables, arrays in copies:
-        put(variables, arrays, device)
-        each.count_move()
-    structure_changed()
+    layers = dict.fromkeys(part for part, _ in layer.structure())
+    blocks = [[v for v in part.own_variables if v.device != device] for part in layers]
+    copies = [(block, moved(block, device)) for block in blocks if block]
+    for block, arrays in copies:
+        put(block, arrays, device)
+    weights_moved()

@@ -14,7 +14,7 @@ def undone_on_error(model: Layer) -> Iterator[None]:
     if model.built:
         yield
         return
-    before = {layer: (layer.built, len(layer.own_variables)) for layer, *_ in model.structure()}
+    before = {layer: (layer.built, len(layer.own_variables)) for layer, _ in model.structure()}
     try:
         yield
     except BaseException:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
-from onepass import optimizers
+from onepass import config, optimizers
 from onepass.callbacks import History
 from onepass.engine.binding import BoundOptimizer
 from onepass.engine.objective import Objective
 from onepass.engine.plan import Mode, Plan, build_plan
 from onepass.engine.recording import Graph
 from onepass.engine.replay import epoch_draw, single_draw
-from onepass.layers.changes import structure_version
+from onepass.layers.changes import Plans, structure_version
 from onepass.layers.layer import Layer
 from onepass.models.objectives import (
     check_loss_weights,
@@ -46,7 +46,8 @@ class Compiled(Layer):
         self._bound: BoundOptimizer | None = None
         self._all_bound: dict[Optimizer, BoundOptimizer] = {}  # of earlier compilations, too
         self._epochs = self._calls = 0  # that dropout has drawn masks for
-        self._plans: dict[tuple[Any, ...], Plan] = {}
+        self._plans = Plans()
+        self._fitting = False
         self._predictor: _core.Predictor | None = None  # of the plan that predicts
         self._predictor_version = -1  # of all structures, when that plan was last asked for
 
@@ -54,7 +55,8 @@ class Compiled(Layer):
         # Plans are recorded anew.
         return {
             **super().__getstate__(),
-            "_plans": {},
+            "_plans": Plans(),
+            "_fitting": False,
             "_predictor": None,
             "_objectives": None,
             "history": None,
@@ -128,6 +130,30 @@ class Compiled(Layer):
         self._metrics, self._weighted_metrics = metrics, weighted_metrics
         self.forget_plans()
 
+    def to(self, device: str) -> Self:
+        """Let the weights lie on a device, where the model is then computed.
+
+        What optimizers keep follows them.
+
+        Parameters
+        ----------
+        device : {"cpu", "cuda"}
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError, RuntimeError
+            If there is no such device, or the model has no weights yet or is being fitted.
+        MemoryError
+            If the device has no room for the weights; they stay where they are.
+        """
+        if self._fitting:
+            raise RuntimeError(f"to: model {self.name!r} cannot move while fit trains it")
+        return super().to(device)
+
     def forget_plans(self) -> None:
         """Record anew at the next call: the layers or what they are trained for have changed."""
         self._predictor = self._objectives = None
@@ -183,10 +209,12 @@ class Compiled(Layer):
         """
         trained = self.trainable_variables if mode in ("train", "evaluate") else []
         ids = tuple(id(variable) for variable in trained)
-        key = (mode, weighted if any(weighted) else (), self.structure(), ids)
-        if key not in self._plans:
+        weights = weighted if any(weighted) else ()
+        key = (mode, weights, self.structure(), ids, config.device())
+        plans = self._plans.current()
+        if key not in plans:
             objectives = self.objectives() if mode in ("train", "evaluate") else []
-            self._plans[key] = build_plan(
+            plans[key] = build_plan(
                 mode,
                 self.record(training=mode in ("train", "sample")),
                 objectives=objectives,
@@ -195,6 +223,7 @@ class Compiled(Layer):
                 optimizer=None if self._bound is None else self._bound.native,
             )
         if mode == "predict":
-            self._predictor = self._plans[key].predictor
+            self._predictor = plans[key].predictor
             self._predictor_version = structure_version()
-        return self._plans[key]
+        plan: Plan = plans[key]
+        return plan

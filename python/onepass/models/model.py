@@ -218,7 +218,7 @@ class Model(Trainer):
         return list(now) != list(self._graph_of)
 
     def _all_layers(self) -> dict[Layer, None]:
-        return dict.fromkeys(part[0] for part in self.structure())
+        return dict.fromkeys(layer for layer, _ in self.structure())
 
     def record(self, training: bool) -> Graph:
         trace = Trace(training, for_plan=True)

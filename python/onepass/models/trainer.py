@@ -147,11 +147,11 @@ class Trainer(CheckedData):
         hooks = CallbackList(_with(callbacks, history), model=self, params=params)
         self.history = history
         evaluated = None if validation is None else Validation(validation, every)
-        self.training_samples = samples
+        self.training_samples, self._fitting = samples, True
         try:
             FitLoop(self, training, evaluated, hooks, Progress(shown)).run(first, epochs)
         finally:
-            self.training_samples = None
+            self.training_samples, self._fitting = None, False
         return history
 
     def _stream(
