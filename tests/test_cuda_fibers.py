@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 CUDA = Path(__file__).resolve().parent / "cuda"
+SOURCES = ("planted", "fibers", "runtime")
 FLAGS = ["-std=c++20", "-O1", f"-I{CUDA}", "-DONEPASS_ISA=cuda", "-Wall", "-Wextra", "-Werror"]
 BUILDS = {
     "plain": [],
@@ -91,9 +92,9 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         checked(*command, "-o", str(target))
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        list(pool.map(compile_part, [(b, s) for s in ("planted", "fibers") for b in BUILDS]))
+        list(pool.map(compile_part, [(b, s) for s in SOURCES for b in BUILDS]))
     for build, flags in BUILDS.items():
-        objects = [str(folder / f"{build}_{source}.o") for source in ("planted", "fibers")]
+        objects = [str(folder / f"{build}_{source}.o") for source in SOURCES]
         checked("g++", *flags, *objects, "-o", str(folder / build))
     return {build: folder / build for build in BUILDS}
 

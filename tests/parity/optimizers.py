@@ -231,20 +231,31 @@ def keras_in_double() -> Iterator[None]:
 
 
 def in_keras(case: Case, arguments: Arguments) -> list[Array]:
-    """Return what Keras's class makes of the problem, in float64: on JAX, which has that."""
+    """Return what Keras's class makes of the problem, in float64: on JAX, which has that.
+
+    Compiled, as in Keras's own training: step by step each of its operations would be.
+    """
+    import jax
     import keras
 
     start, steps = problem("float64")
     variables = [keras.Variable(p, dtype="float64") for p in start]
     optimizer = getattr(keras.optimizers, case.name)(**arguments)
     optimizer.build(variables)
+    rate_at = [v is optimizer._learning_rate for v in optimizer.variables].index(True)
 
+    @jax.jit
+    def step(values: Any, own: Any, gradients: Any) -> Any:
+        return optimizer.stateless_apply(own, gradients, values)
+
+    values = [variable.value for variable in variables]
+    own = [variable.value for variable in optimizer.variables]
     with keras_in_double():
         for gradients, rate in steps:
-            optimizer.learning_rate = rate
-            optimizer.apply([keras.ops.convert_to_tensor(g, dtype="float64") for g in gradients])
-    assert {str(variable.dtype) for variable in variables} == {"float64"}
-    return [np.asarray(variable.value) for variable in variables]
+            own[rate_at] = jax.numpy.asarray(rate, own[rate_at].dtype)
+            values, own = step(values, own, gradients)
+    assert {str(value.dtype) for value in values} == {"float64"}
+    return [np.asarray(value) for value in values]
 
 
 def difference(library: str, name: str, which: str, dtype: str = "float64") -> float:
