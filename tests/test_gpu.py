@@ -148,10 +148,12 @@ def test_the_memory_of_tests_on_a_gpu(tmp_path):
 
 @built
 def test_import_needs_no_driver():
-    script = "from onepass import _cuda; print(*_cuda.architectures(), len(_cuda.kernel_tables()))"
+    script = (
+        "from onepass import _cuda; print(*_cuda.architectures(), type(_cuda.device()).__name__)"
+    )
     told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert told.returncode == 0, told.stderr
-    assert re.fullmatch(r"(\d+ )+2\n", told.stdout)
+    assert re.fullmatch(r"(\d+ )+PyCapsule\n", told.stdout)
 
 
 def dump(*options: str) -> str:

@@ -118,6 +118,7 @@ def test_another_seed_gives_other_weights():
 
 
 def test_a_fit_uses_helpers_for_worthwhile_steps():
+    config.set_device("cpu")  # whatever device the tests run on
     config.set_threads(2)
     x, y = wide_data()
     model = wide_model()
