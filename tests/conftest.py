@@ -11,7 +11,7 @@ from onepass import _core, _gpu, config
 
 settings.register_profile("local", deadline=None, max_examples=40)
 settings.register_profile("ci", deadline=None, max_examples=40, derandomize=True)
-settings.register_profile("sanitize", deadline=None, max_examples=10, derandomize=True)
+settings.register_profile("sanitize", deadline=None, max_examples=15, derandomize=True)
 settings.register_profile("quick", deadline=None, max_examples=5, derandomize=True)
 settings.register_profile("thorough", deadline=None, max_examples=1000)
 # What a shell runs in the background ignores interrupts, and so would all that the tests start.

@@ -20,7 +20,7 @@ BUILT = importlib.util.find_spec("onepass._cuda")
 built = pytest.mark.skipif(BUILT is None, reason="built without nvcc's kernels")
 
 
-def module(monkeypatch, driver=13000, devices=({"name": "GPU one"},)):
+def module(monkeypatch, driver=13000, devices=({"name": "GPU one", "shares_memory": True},)):
     """Stand in for the compiled module on a machine with this driver and these GPUs."""
     stand_in = SimpleNamespace(
         driver_version=lambda: driver,
@@ -61,6 +61,7 @@ def test_a_module_that_does_not_import_is_not_passed_over(monkeypatch):
         ({"driver": 0}, "there is no NVIDIA driver here", r"no NVIDIA driver.*580.*nvidia-smi"),
         ({"driver": 12080}, "the NVIDIA driver is for CUDA 12.8", r"12\.8.*13\.0.*newer driver"),
         ({"devices": ()}, "the NVIDIA driver finds no GPU", "finds no GPU"),
+        ({"devices": [{"name": "one", "shares_memory": False}]}, "one", "needs Linux"),
     ],
 )
 def test_without_a_gpu(monkeypatch, capsys, found, line, error):

@@ -69,7 +69,7 @@ def bring() -> None:
     RuntimeError
         As ``devices``.
     """
-    if not devices()[0].get("shares_memory", True):
+    if not devices()[0]["shares_memory"]:
         raise RuntimeError(
             "this GPU's driver lets the host touch no memory that kernels use (as under Windows): "
             "onepass needs Linux"

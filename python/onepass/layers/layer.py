@@ -206,6 +206,8 @@ class Layer(HasWeights):
     def to(self, device: str) -> Self:
         """Let the weights lie on a device, where the layer is then computed.
 
+        What a model's optimizers keep follows them.
+
         Parameters
         ----------
         device : {"cpu", "cuda"}
@@ -217,15 +219,19 @@ class Layer(HasWeights):
         Raises
         ------
         ValueError, RuntimeError
-            If there is no such device, or the layer has not been built.
+            If there is no such device, or there are no weights yet, or ``fit`` trains the model.
         MemoryError
             If it has no room for the weights; they stay where they are.
         """
-        self.require_built()
-        if not self.built:
-            raise ValueError(f"to: layer {self.name!r} is not built, so it has no weights to move")
+        self.check_movable()
         move(self, device)
         return self
+
+    def check_movable(self) -> None:
+        """Raise ValueError or RuntimeError where the weights cannot be moved now."""
+        self.require_built()
+        if not self.built and not self.variables:
+            raise ValueError(f"to: layer {self.name!r} is not built, so it has no weights to move")
 
     # -- building and calling --------------------------------------------------------------------
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal
 
 from onepass import config, optimizers
 from onepass.callbacks import History
@@ -130,29 +130,10 @@ class Compiled(Layer):
         self._metrics, self._weighted_metrics = metrics, weighted_metrics
         self.forget_plans()
 
-    def to(self, device: str) -> Self:
-        """Let the weights lie on a device, where the model is then computed.
-
-        What optimizers keep follows them.
-
-        Parameters
-        ----------
-        device : {"cpu", "cuda"}
-
-        Returns
-        -------
-        self
-
-        Raises
-        ------
-        ValueError, RuntimeError
-            If there is no such device, or the model has no weights yet or is being fitted.
-        MemoryError
-            If the device has no room for the weights; they stay where they are.
-        """
+    def check_movable(self) -> None:
         if self._fitting:
             raise RuntimeError(f"to: model {self.name!r} cannot move while fit trains it")
-        return super().to(device)
+        super().check_movable()
 
     def forget_plans(self) -> None:
         """Record anew at the next call: the layers or what they are trained for have changed."""
