@@ -29,7 +29,10 @@ const Device* device_named(const std::string& name) {
 
 void await(const Team& team) {
   if (team.device == nullptr) return;
-  const char* const wrong = team.device->wait(team.stream);
+  check(team.device->wait(team.stream));
+}
+
+void check(const char* wrong) {
   if (wrong != nullptr) throw std::runtime_error(std::string("the GPU failed: ") + wrong);
 }
 

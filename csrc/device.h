@@ -27,10 +27,23 @@ struct Device {
   void (*close_stream)(void* stream);
   // Until all that was started is done. Null, or what went wrong.
   const char* (*wait)(void* stream);
+  // Whether what is started on the stream becomes a graph of the caller's.
+  bool (*captures)(void* stream);
+  // Null, or why the calling thread could not start something; does not wait.
+  const char* (*started)();
   // Behind what was started before, as kernels are: rows to anywhere, and zeros.
   void (*copy_rows)(void* to, int64_t to_stride, const void* from, int64_t from_stride,
                     int64_t bytes_a_row, int64_t rows, void* stream);
   void (*clear)(void* memory, std::size_t bytes, void* stream);
+
+  // What is started on the stream from here on is kept for `play`, which starts it all, or for
+  // `abandon`. False: it starts at once, as ever.
+  bool (*record)(void* stream);
+  // `recording`: null, or what was made of an earlier one much like it, which makes this one
+  // cheaper. Null, or what went wrong.
+  const char* (*play)(void* stream, void** recording);
+  void (*abandon)(void* stream);
+  void (*forget)(void* recording);
 };
 
 // For as long as it lives, the calling thread starts kernels on this GPU; null: nothing.
@@ -58,5 +71,7 @@ const Device* device_named(const std::string& name);
 // Where the team's kernels run on a GPU: returns once all that they have written can be read here.
 // Elsewhere the barriers have seen to that. Throws what went wrong.
 void await(const Team& team);
+// Throws what went wrong on a GPU, if anything did.
+void check(const char* wrong);
 
 }  // namespace onepass

@@ -258,6 +258,12 @@ struct KernelTable {
   void (*scale_clip)(const ScaleClip<T>&, Team&);
   void (*penalty)(const Penalty<T>&, Team&);
   void (*constrain)(const Constrain<T>&, Team&);
+  // Of a GPU only.
+  void (*clip_factors)(const ClipFactors&, Team&) = nullptr;
+  // The bytes that its table of a step's segments takes, none where a launch carries
+  // them all, and the table in memory that kernels reach, for Update::kept.
+  int64_t (*kept_table_bytes)(const Update<T>&) = nullptr;
+  KeptTable (*write_kept_table)(const Update<T>&, void* memory) = nullptr;
 };
 
 struct Kernels {

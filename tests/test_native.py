@@ -89,6 +89,10 @@ def built(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     cross = isa == "neon" and X86
     prefix = "aarch64-linux-gnu-" if cross else ""
     options = ["-DCMAKE_EXPORT_COMPILE_COMMANDS=ON"]
+    # As the package is compiled: a cache of the compiler's results then knows its objects.
+    launcher = shlex.split(os.environ.get("CMAKE_CXX_COMPILER_LAUNCHER", ""))
+    if "ONEPASS_WERROR=ON" in os.environ.get("SKBUILD_CMAKE_DEFINE", ""):
+        options.append("-DONEPASS_WERROR=ON")
     if cross:
         tool(f"{prefix}g++")
         if shutil.which("qemu-aarch64") is None:
@@ -111,7 +115,7 @@ def built(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         target = folder / f"{name}.o"
         command = list(commands[source, build_type])
         command[command.index("-o") + 1] = str(target)
-        output_of(*command, *extra)
+        output_of(*launcher, *command, *extra)
         return target
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:

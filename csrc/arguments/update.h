@@ -1,6 +1,7 @@
 // Steps of optimizers.
 #pragma once
 
+#include "../math/clip_norm.h"
 #include "../matrix.h"
 
 namespace onepass {
@@ -23,6 +24,7 @@ struct Segment {
   T* state[kMaxStates];
   int64_t size;  // elements, padding included
   int64_t cols, stride;
+  const double* factor = nullptr;  // on a GPU, of ClipFactors: the gradient's scale counts so often
 };
 
 // What lies beside a segment where a step is more than a rule on arrays of T.
@@ -55,6 +57,14 @@ struct Around {
   double penalty_l1 = 0.0, penalty_l2 = 0.0;
 };
 
+// What a GPU knows of a step's segments, kept from step to step; of which segments it is.
+struct KeptTable {
+  const void* table = nullptr;
+  int64_t chunks = 0;
+  const void* segments = nullptr;
+  int64_t n_segments = 0;
+};
+
 template <class T>
 struct Update {
   int rule;  // index in math/rules.h
@@ -65,6 +75,7 @@ struct Update {
   bool shared_around;
   const Beside<T>* beside = nullptr;  // one a segment, if needed
   Beyond beyond = {};
+  KeptTable kept = {};
 };
 
 // partial[b] = sum of squares of block b of kNormBlock elements; the caller adds the partials up in
@@ -79,6 +90,19 @@ struct SumOfSquares {
   double* partial;  // one a block
   const Beside<T>* beside = nullptr;
   bool adds = false;  // Beyond::adds
+};
+
+// From sums of squares what gradients are multiplied by to clip their norms. For a GPU: the host
+// would have to wait for the sums.
+struct ClipFactors {
+  math::ClipNorm kind;
+  double clip;
+  double scale;           // of the gradients, without its sign
+  const double* partial;  // of SumOfSquares
+  const Range* blocks;    // of each tensor
+  int64_t n_tensors;
+  double* norm;     // of all gradients
+  double* factors;  // one a tensor
 };
 
 }  // namespace onepass

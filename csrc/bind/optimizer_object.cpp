@@ -6,6 +6,7 @@
 
 #include "../cpu/dispatch.h"
 #include "../cpu/pool.h"
+#include "../device.h"
 #include "arrays.h"
 
 namespace onepass::bind {
@@ -44,6 +45,7 @@ OptimizerObject::OptimizerObject(bool float64, const OptimizerSettings& settings
                                  const Device* device)
     : float64_(float64),
       clears_gradients_(settings.clears_gradients),
+      device_(device),
       native_(Optimizer::create(settings, float64, device)),
       dtypes_{py::dtype::of<float>(), py::dtype::of<double>(), py::dtype("float16"),
               py::dtype::of<uint16_t>()} {}
@@ -356,8 +358,10 @@ void OptimizerObject::check_gradient(std::size_t i, const py::object& given) con
 
 void OptimizerObject::apply_addresses(const std::vector<std::uintptr_t>& addresses,
                                       const std::vector<int>& numbers,
-                                      const std::vector<double>& learning_rates, int64_t t) {
+                                      const std::vector<double>& learning_rates, int64_t t,
+                                      std::uintptr_t stream) {
   const auto lock = claim();
+  stream_ = reinterpret_cast<void*>(stream);
   if (addresses.size() != tensors_.size() || numbers.size() != tensors_.size()) {
     throw py::value_error("apply_addresses: expected one address and type a parameter");
   }
@@ -371,7 +375,7 @@ void OptimizerObject::apply_addresses(const std::vector<std::uintptr_t>& address
     tensor.gradient_number = number;
   }
   planned_ = tensors_.size();
-  run(learning_rates, t);
+  learning_rates.size() == 1 ? run(learning_rates[0], t) : run(learning_rates, t);
 }
 
 void OptimizerObject::run(double learning_rate, int64_t t) {
@@ -384,6 +388,7 @@ void OptimizerObject::run(const std::vector<double>& learning_rates, int64_t t) 
   if (static_cast<int>(learning_rates.size()) != native_->groups()) {
     throw py::value_error("expected one learning rate a group");
   }
+  if (device_ != nullptr) return start(learning_rates, t);
   const double work = kElementWork * static_cast<double>(native_->elements()) + native_->products();
   const Kernels& table = kernels();
   const double* rates = learning_rates.data();
@@ -398,6 +403,29 @@ void OptimizerObject::run(const std::vector<double>& learning_rates, int64_t t) 
     run();
   }
   native_->count_missing(t);
+}
+
+void OptimizerObject::start(const std::vector<double>& learning_rates, int64_t t) {
+  const OnDevice on_device(device_);
+  if (device_->captures(stream_)) {
+    throw std::runtime_error(
+        "a step cannot be captured in a CUDA graph: each launch of the graph would repeat this "
+        "step's number and learning rate");
+  }
+  native_->prepare_step();
+  Team host{0, 1, nullptr, nullptr};
+  host.device = device_, host.stream = stream_;
+  native_->step(learning_rates.data(), t, device_->kernels, host);
+  onepass::check(device_->started());
+  native_->count_missing(t);
+}
+
+double OptimizerObject::global_norm() const {
+  if (device_ != nullptr) {
+    const OnDevice on_device(device_);
+    onepass::check(device_->wait(stream_));
+  }
+  return native_->global_norm();
 }
 
 }  // namespace onepass::bind

@@ -39,13 +39,15 @@ class OptimizerObject {
   // is out of the ordinary: what exactly, and whether it matters, is for the slower checks to say.
   bool try_apply(py::handle gradients, double learning_rate, int64_t t);
   // A step with gradients at these addresses, of these types; 0: none. The caller has checked them.
+  // One learning rate a group, or one for all.
+  // On a GPU it is put on this stream, and not waited for.
   void apply_addresses(const std::vector<std::uintptr_t>& addresses,
                        const std::vector<int>& numbers, const std::vector<double>& learning_rates,
-                       int64_t t);
+                       int64_t t, std::uintptr_t stream);
   // For the time of a step, which runs without the GIL. Throws if another thread has it.
   std::unique_lock<std::mutex> claim();
   bool elementwise() const { return native_->elementwise(); }
-  double global_norm() const { return native_->global_norm(); }
+  double global_norm() const;
   bool skipped() const { return native_->skipped(); }
   std::vector<int64_t> missed() const;
   void set_missed(const std::vector<int64_t>& steps);
@@ -88,8 +90,11 @@ class OptimizerObject {
   void plan_gradients(const py::sequence& gradients);
   void run(const std::vector<double>& learning_rates, int64_t t);
   void run(double learning_rate, int64_t t);
+  void start(const std::vector<double>& learning_rates, int64_t t);  // on the GPU
 
   bool float64_, clears_gradients_;
+  const Device* device_;    // where the arrays are, if on a GPU
+  void* stream_ = nullptr;  // of the last step there
   std::mutex stepping_;
   std::shared_ptr<Optimizer> native_;
   std::vector<Tensor> tensors_;

@@ -79,7 +79,7 @@ void register_optimizer(py::module_& m) {
       .def("step", &Self::step, arg("learning_rate"), arg("t"))
       .def("apply", &Self::apply, arg("gradients"), arg("learning_rate"), arg("t"))
       .def("apply_addresses", &Self::apply_addresses, arg("addresses"), arg("numbers"),
-           arg("learning_rates"), arg("t"))
+           arg("learning_rates"), arg("t"), arg("stream") = 0)
       .def("try_apply", &Self::try_apply, arg("gradients"), arg("learning_rate"), arg("t"))
       .def("set_unscale", &Self::set_unscale, arg("factor"))
       .def_property("missed", &Self::missed, &Self::set_missed)

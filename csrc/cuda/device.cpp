@@ -2,6 +2,8 @@
 
 #include <cuda_runtime_api.h>
 
+#include <utility>
+
 #include "kernels_cuda.h"
 
 namespace onepass {
@@ -59,6 +61,18 @@ const char* wait(void* stream) {
   return wrong == cudaSuccess ? nullptr : cudaGetErrorString(wrong);
 }
 
+bool captures(void* stream) {
+  cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
+  const cudaError_t asked = cudaStreamIsCapturing(of(stream), &status);
+  if (asked != cudaSuccess) cudaGetLastError();
+  return asked != cudaSuccess || status != cudaStreamCaptureStatusNone;
+}
+
+const char* started() {
+  const cudaError_t wrong = cudaGetLastError();
+  return wrong == cudaSuccess ? nullptr : cudaGetErrorString(wrong);
+}
+
 void copy_rows(void* to, int64_t to_stride, const void* from, int64_t from_stride,
                int64_t bytes_a_row, int64_t rows, void* stream) {
   if (rows == 0 || bytes_a_row == 0) return;
@@ -69,6 +83,55 @@ void copy_rows(void* to, int64_t to_stride, const void* from, int64_t from_strid
 
 void clear(void* memory, std::size_t bytes, void* stream) {
   if (bytes != 0) cudaMemsetAsync(memory, 0, bytes, of(stream));
+}
+
+// Calls of other threads that wait for the GPU must not end this one's recording.
+bool record(void* stream) {
+  if (cudaStreamBeginCapture(of(stream), cudaStreamCaptureModeThreadLocal) == cudaSuccess) {
+    return true;
+  }
+  cudaGetLastError();
+  return false;
+}
+
+void abandon(void* stream) {
+  cudaGraph_t graph = nullptr;
+  cudaStreamEndCapture(of(stream), &graph);
+  if (graph != nullptr) cudaGraphDestroy(graph);
+  cudaGetLastError();
+}
+
+cudaGraphExec_t executable(void* recording) { return static_cast<cudaGraphExec_t>(recording); }
+
+void forget(void* recording) {
+  if (recording != nullptr) cudaGraphExecDestroy(executable(recording));
+}
+
+// The graph as the one that was made earlier with other numbers, or as a new one.
+cudaError_t prepare(cudaGraph_t graph, void** recording) {
+  if (*recording != nullptr) {
+    cudaGraphExecUpdateResultInfo found{};
+    if (cudaGraphExecUpdate(executable(*recording), graph, &found) == cudaSuccess) {
+      return cudaSuccess;
+    }
+    cudaGetLastError();
+    forget(std::exchange(*recording, nullptr));
+  }
+  cudaGraphExec_t made = nullptr;
+  const cudaError_t status = cudaGraphInstantiate(&made, graph, 0);
+  if (status == cudaSuccess) *recording = made;
+  return status;
+}
+
+const char* play(void* stream, void** recording) {
+  cudaGraph_t graph = nullptr;
+  cudaError_t status = cudaStreamEndCapture(of(stream), &graph);
+  if (status == cudaSuccess) status = prepare(graph, recording);
+  if (graph != nullptr) cudaGraphDestroy(graph);
+  if (status == cudaSuccess) status = cudaGraphLaunch(executable(*recording), of(stream));
+  if (status == cudaSuccess) return nullptr;
+  cudaGetLastError();
+  return cudaGetErrorString(status);
 }
 
 }  // namespace
@@ -85,8 +148,14 @@ const Device& cuda_device() {
       .open_stream = open_stream,
       .close_stream = close_stream,
       .wait = wait,
+      .captures = captures,
+      .started = started,
       .copy_rows = copy_rows,
       .clear = clear,
+      .record = record,
+      .play = play,
+      .abandon = abandon,
+      .forget = forget,
   };
   return device;
 }

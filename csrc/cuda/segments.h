@@ -1,5 +1,5 @@
-// The segments of a step as kernels find them: a table in device memory and chunks of a segment for
-// blocks to work on. A step of all segments is one launch.
+// The segments of a step as kernels find them: a table, and chunks of a segment for blocks to work
+// on. A step of all segments is one launch.
 #pragma once
 
 #include <cstring>
@@ -41,23 +41,51 @@ __device__ __forceinline__ T* to_global(T* pointer) {
   return pointer;
 }
 
-// What of Around, given to all segments or to each, and of Beside a kernel sees.
+// A segment and what a kernel needs to know of it.
+template <class T>
+struct SegmentEntry {
+  Segment<T> segment{};
+  Beside<T> beside{};
+  AroundOf<T> around{};
+};
+
+// The segments of a step. Two at most come with the launch; more lie in memory, and of them only
+// what surrounds the rule comes along where it is the same for all.
 template <class T>
 struct SegmentTable {
-  // cols < stride only where the padding must be cleared behind the rule.
-  const Segment<T>* segments = nullptr;
-  const AroundOf<T>* around = nullptr;
-  const Beside<T>* beside = nullptr;     // or nullptr
+  const Segment<T>* segments = nullptr;  // null: the first and the second are all
+  const Beside<T>* beside = nullptr;
+  const AroundOf<T>* around = nullptr;  // of each; null: that of the first and the second, or later
   const int64_t* first_chunk = nullptr;  // of each segment, and behind the last
-  int64_t n_segments = 0, n_chunks = 0;
-  bool shared_around = false;
-  bool plain = true;  // every around is
+  SegmentEntry<T> first, second;
+  int64_t n_segments = 0, n_chunks = 0, second_chunk = 0;
+  double scale = 1.0;  // of gradients, where segments have factors
+  bool has_beside = false;
+  bool plain = true;    // every around is, and there are no factors
+  bool clears = false;  // the padding must be cleared behind the rule
 
-  __device__ __forceinline__ const AroundOf<T>& around_of(int64_t k) const {
-    return around[shared_around ? 0 : k];
+  __device__ __forceinline__ Segment<T> segment_at(int64_t k) const {
+    if (segments != nullptr) return segments[k];
+    return k == 0 ? first.segment : second.segment;
+  }
+  __device__ __forceinline__ AroundOf<T> around_of(int64_t k, const Segment<T>& segment) const {
+    if (around != nullptr) return around[k];
+    AroundOf<T> a = k == 0 ? first.around : second.around;
+    if (segment.factor != nullptr) a.set_scale(scale * *segment.factor);
+    return a;
+  }
+  __device__ __forceinline__ Beside<T> beside_of(int64_t k) const {
+    if (beside != nullptr) return beside[k];
+    return k == 0 ? first.beside : second.beside;
+  }
+  // Where a segment's chunks begin.
+  __device__ __forceinline__ int64_t begin_of(int64_t k) const {
+    if (first_chunk != nullptr) return first_chunk[k];
+    return k == 0 ? 0 : second_chunk;
   }
   // The last segment that begins at or before this chunk: those without elements come before it.
   __device__ __forceinline__ int64_t segment_of(int64_t chunk) const {
+    if (first_chunk == nullptr) return n_segments > 1 && chunk >= second_chunk ? 1 : 0;
     int64_t low = 0, high = n_segments;
     while (high - low > 1) {
       const int64_t middle = (low + high) / 2;
@@ -69,116 +97,162 @@ struct SegmentTable {
   }
 };
 
-// Calls f(segment's number, its elements) for the chunks of a block.
+// Calls f(segment's number, the segment, its elements) for the chunks of a block.
 template <class T, class F>
 __device__ __forceinline__ void each_chunk(const SegmentTable<T>& table, F&& f) {
   for (int64_t chunk = blockIdx.x; chunk < table.n_chunks; chunk += gridDim.x) {
     const int64_t k = table.segment_of(chunk);
-    const int64_t begin = (chunk - table.first_chunk[k]) * kSweepChunk;
-    const int64_t left = table.segments[k].size - begin;
-    f(k, Range{begin, begin + (left < kSweepChunk ? left : kSweepChunk)});
+    const Segment<T> segment = table.segment_at(k);
+    const int64_t begin = (chunk - table.begin_of(k)) * kSweepChunk;
+    const int64_t left = segment.size - begin;
+    f(k, segment, Range{begin, begin + (left < kSweepChunk ? left : kSweepChunk)});
   }
 }
 
-// A table's bytes, made on the host, to be copied to wherever kernels reach them.
+inline int64_t chunks_of(int64_t size) { return (size + kSweepChunk - 1) / kSweepChunk; }
+
+// Whether a launch carries the segments, or what surrounds them, by itself.
+constexpr int64_t kFewSegments = 2;
 template <class T>
-class TableImage {
- public:
-  explicit TableImage(const Update<T>& u) : n_(u.n_segments), beside_(u.beside != nullptr) {
-    shared_around_ = u.shared_around;
-    bytes_.reset(new int64_t[static_cast<std::size_t>(bytes()) / sizeof(int64_t)]());
-    put_segments(u);
-    put_around(u);
-    if (beside_) std::memcpy(at(beside_begin()), u.beside, size_of_all<Beside<T>>(n_));
-  }
+bool carries_segments(const Update<T>& u) {
+  return u.n_segments <= kFewSegments;
+}
+template <class T>
+bool carries_around(const Update<T>& u) {
+  return u.shared_around || carries_segments(u);
+}
 
-  const void* data() const { return bytes_.get(); }
-  int64_t bytes() const {
-    return chunks_begin() + (n_ + 1) * static_cast<int64_t>(sizeof(int64_t));
-  }
-  int64_t chunks() const { return n_chunks_; }
+// Where in the memory of a table its parts begin.
+template <class T>
+struct TablePlaces {
+  int64_t beside, first_chunk, around, end;
 
-  // The table of a copy at this address.
-  SegmentTable<T> at_address(const void* address) const {
-    const auto* base = static_cast<const char*>(address);
-    SegmentTable<T> table;
-    table.segments = reinterpret_cast<const Segment<T>*>(base);
-    table.around = reinterpret_cast<const AroundOf<T>*>(base + around_begin());
-    if (beside_) table.beside = reinterpret_cast<const Beside<T>*>(base + beside_begin());
-    table.first_chunk = reinterpret_cast<const int64_t*>(base + chunks_begin());
-    table.n_segments = n_, table.n_chunks = n_chunks_;
-    table.shared_around = shared_around_, table.plain = plain_;
-    return table;
+  explicit TablePlaces(const Update<T>& u) {
+    const int64_t n = u.n_segments;
+    beside = bytes_of<Segment<T>>(n);
+    first_chunk = beside + (u.beside != nullptr ? bytes_of<Beside<T>>(n) : 0);
+    around = first_chunk + bytes_of<int64_t>(n + 1);
+    end = around + (carries_around(u) ? 0 : bytes_of<AroundOf<T>>(n));
   }
 
  private:
   template <class Entry>
-  static int64_t size_of_all(int64_t n) {
+  static int64_t bytes_of(int64_t n) {
     static_assert(alignof(Entry) <= alignof(int64_t));
     const auto size = static_cast<int64_t>(sizeof(Entry)), unit = int64_t{alignof(int64_t)};
     return (n * size + unit - 1) / unit * unit;
   }
-  int64_t around_begin() const { return size_of_all<Segment<T>>(n_); }
-  int64_t beside_begin() const {
-    return around_begin() + size_of_all<AroundOf<T>>(shared_around_ ? 1 : n_);
-  }
-  int64_t chunks_begin() const {
-    return beside_begin() + (beside_ ? size_of_all<Beside<T>>(n_) : 0);
-  }
-  char* at(int64_t begin) { return reinterpret_cast<char*>(bytes_.get()) + begin; }
-
-  void put_segments(const Update<T>& u) {
-    math::Rules::visit(u.rule, [&](auto rule) {
-      using R = decltype(rule);
-      for (int64_t k = 0; k < n_; ++k) {
-        Segment<T> segment = u.segments[k];
-        const Around& around = u.around[u.shared_around ? 0 : k];
-        if (padding_stays_zero<R>(u.scalars, around)) segment.cols = segment.stride;
-        std::memcpy(at(k * static_cast<int64_t>(sizeof segment)), &segment, sizeof segment);
-        put_first_chunk(k);
-        n_chunks_ += (segment.size + kSweepChunk - 1) / kSweepChunk;
-      }
-    });
-    put_first_chunk(n_);
-  }
-  void put_first_chunk(int64_t k) {
-    std::memcpy(at(chunks_begin()) + k * static_cast<int64_t>(sizeof(int64_t)), &n_chunks_,
-                sizeof n_chunks_);
-  }
-  void put_around(const Update<T>& u) {
-    const int64_t n = n_ == 0 ? 0 : shared_around_ ? 1 : n_;
-    for (int64_t k = 0; k < n; ++k) {
-      const auto around = AroundOf<T>::of(u.around[k]);
-      plain_ = plain_ && around.plain;
-      std::memcpy(at(around_begin() + k * static_cast<int64_t>(sizeof around)), &around,
-                  sizeof around);
-    }
-  }
-
-  int64_t n_, n_chunks_ = 0;
-  bool beside_, shared_around_, plain_ = true;
-  std::unique_ptr<int64_t[]> bytes_;
 };
 
-// A table in memory of its own, for as long as what is started meanwhile needs it.
+// Writes the table's memory; returns the number of chunks.
 template <class T>
-class StagedTable {
- public:
-  StagedTable(const Update<T>& u, onepass::Team& team) : team_(team) {
-    const TableImage<T> image(u);
-    if (image.chunks() == 0) return;
-    memory_ = stage(team, image.data(), image.bytes());
-    if (memory_ != nullptr) table_ = image.at_address(memory_);
+int64_t write_table(const Update<T>& u, char* memory) {
+  const TablePlaces<T> places(u);
+  const auto put = [&](int64_t at, const auto& value) {
+    std::memcpy(memory + at, &value, sizeof value);
+  };
+  int64_t chunks = 0;
+  for (int64_t k = 0; k < u.n_segments; ++k) {
+    put(k * static_cast<int64_t>(sizeof(Segment<T>)), u.segments[k]);
+    if (u.beside != nullptr) {
+      put(places.beside + k * static_cast<int64_t>(sizeof(Beside<T>)), u.beside[k]);
+    }
+    put(places.first_chunk + k * static_cast<int64_t>(sizeof chunks), chunks);
+    if (!carries_around(u)) {
+      put(places.around + k * static_cast<int64_t>(sizeof(AroundOf<T>)),
+          AroundOf<T>::of(u.around[k]));
+    }
+    chunks += chunks_of(u.segments[k].size);
   }
-  ~StagedTable() {
+  put(places.first_chunk + u.n_segments * static_cast<int64_t>(sizeof chunks), chunks);
+  return chunks;
+}
+
+// Tables that a plan keeps: of segments that stay as they are, not of what surrounds them.
+template <class T>
+int64_t kept_table_bytes(const Update<T>& u) {
+  return carries_segments(u) || !carries_around(u) ? 0 : TablePlaces<T>(u).end;
+}
+template <class T>
+KeptTable write_kept_table(const Update<T>& u, void* memory) {
+  return {memory, write_table(u, static_cast<char*>(memory)), u.segments, u.n_segments};
+}
+
+// The table of a step: in the launch, in the plan's memory, or in memory of its own for as long as
+// what is started meanwhile needs it.
+template <class T>
+class StepTable {
+ public:
+  StepTable(const Update<T>& u, onepass::Team& team) : team_(team) {
+    look_around(u);
+    table_.n_segments = u.n_segments;
+    table_.has_beside = u.beside != nullptr;
+    const bool kept = u.kept.segments == u.segments && u.kept.n_segments == u.n_segments;
+    if (carries_segments(u)) {
+      carry(u);
+    } else if (kept && carries_around(u)) {
+      point_to(u, u.kept.table, u.kept.chunks);
+    } else {
+      put_in_memory(u);
+    }
+  }
+  ~StepTable() {
     if (memory_ != nullptr) give_back(team_, memory_);
   }
-  StagedTable(const StagedTable&) = delete;
-  StagedTable& operator=(const StagedTable&) = delete;
+  StepTable(const StepTable&) = delete;
+  StepTable& operator=(const StepTable&) = delete;
 
   const SegmentTable<T>& operator*() const { return table_; }
 
  private:
+  void look_around(const Update<T>& u) {
+    const int64_t n = u.n_segments == 0 ? 0 : u.shared_around ? 1 : u.n_segments;
+    math::Rules::visit(u.rule, [&](auto rule) {
+      for (int64_t k = 0; k < n; ++k) {
+        table_.plain = table_.plain && AroundOf<T>::of(u.around[k]).plain;
+        table_.clears =
+            table_.clears || !padding_stays_zero<decltype(rule)>(u.scalars, u.around[k]);
+      }
+    });
+    if (n == 0 || !carries_around(u)) return;
+    table_.scale = u.around[0].scale;
+    table_.plain = table_.plain && u.segments[0].factor == nullptr;  // all have one, or none
+    table_.first.around = AroundOf<T>::of(u.around[0]);
+    table_.second.around =
+        u.shared_around || n == 1 ? table_.first.around : AroundOf<T>::of(u.around[1]);
+  }
+  void carry(const Update<T>& u) {
+    SegmentEntry<T>* const entries[kFewSegments] = {&table_.first, &table_.second};
+    for (int64_t k = 0; k < u.n_segments; ++k) {
+      if (k == 1) table_.second_chunk = table_.n_chunks;
+      entries[k]->segment = u.segments[k];
+      if (u.beside != nullptr) entries[k]->beside = u.beside[k];
+      table_.n_chunks += chunks_of(u.segments[k].size);
+    }
+  }
+  void put_in_memory(const Update<T>& u) {
+    const TablePlaces<T> places(u);
+    const std::unique_ptr<int64_t[]> image(
+        new int64_t[static_cast<std::size_t>(places.end) / sizeof(int64_t)]());
+    const int64_t chunks = write_table(u, reinterpret_cast<char*>(image.get()));
+    if (chunks == 0) return;
+    memory_ = stage(team_, image.get(), places.end);
+    if (memory_ != nullptr) point_to(u, memory_, chunks);
+  }
+  void point_to(const Update<T>& u, const void* memory, int64_t chunks) {
+    const TablePlaces<T> places(u);
+    const auto* base = static_cast<const char*>(memory);
+    table_.segments = reinterpret_cast<const Segment<T>*>(base);
+    if (u.beside != nullptr) {
+      table_.beside = reinterpret_cast<const Beside<T>*>(base + places.beside);
+    }
+    table_.first_chunk = reinterpret_cast<const int64_t*>(base + places.first_chunk);
+    if (!carries_around(u)) {
+      table_.around = reinterpret_cast<const AroundOf<T>*>(base + places.around);
+    }
+    table_.n_chunks = chunks;
+  }
+
   onepass::Team& team_;
   void* memory_ = nullptr;
   SegmentTable<T> table_;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "circle.h"
+#include "clip_factors.h"
 #include "combine.h"
 #include "dense_update.h"
 #include "factored.h"
@@ -60,6 +61,9 @@ constexpr KernelTable<T> kTable = {
     .scale_clip = start_scale_clip<T>,
     .penalty = start_penalty<T>,
     .constrain = start_constrain<T>,
+    .clip_factors = start_clip_factors,
+    .kept_table_bytes = kept_table_bytes<T>,
+    .write_kept_table = write_kept_table<T>,
 };
 
 }  // namespace

@@ -133,8 +133,9 @@ __device__ __forceinline__ int64_t wrapped(int64_t x, int64_t stride) {
 
 // Puts the zeros of a range's padding back, behind the block's sweep of it.
 template <class T>
-__device__ __forceinline__ void clear_padding(const Segment<T>& s, int states, Range range) {
-  if (s.cols == s.stride) return;
+__device__ __forceinline__ void clear_padding(bool clears, const Segment<T>& s, int states,
+                                              Range range) {
+  if (!clears || s.cols == s.stride) return;
   __syncthreads();
   const int64_t column = range.begin % s.stride;
   ONEPASS_UNROLL(1)
@@ -148,10 +149,9 @@ __device__ __forceinline__ void clear_padding(const Segment<T>& s, int states, R
 template <class R, class T>
 __global__ void __launch_bounds__(kBlockThreads)
     sweep_plain(const SegmentTable<T> table, const StepNumbers<R, T> numbers) {
-  each_chunk(table, [&](int64_t k, Range range) {
-    const Segment<T> s = table.segments[k];
-    sweep_chunk<R, true>(numbers.hyper(), table.around_of(k), s, range);
-    clear_padding(s, R::kStates, range);
+  each_chunk(table, [&](int64_t k, const Segment<T>& s, Range range) {
+    sweep_chunk<R, true>(numbers.hyper(), table.around_of(k, s), s, range);
+    clear_padding(table.clears, s, R::kStates, range);
   });
 }
 
@@ -160,11 +160,10 @@ template <class R, class T>
 __global__ void __launch_bounds__(kBlockThreads)
     sweep_any(const SegmentTable<T> table, const StepNumbers<R, T> numbers, const Beyond beyond,
               bool by_elements) {
-  each_chunk(table, [&](int64_t k, Range range) {
-    const Segment<T> s = table.segments[k];
-    const AroundOf<T> a = table.around_of(k);
+  each_chunk(table, [&](int64_t k, const Segment<T>& s, Range range) {
+    const AroundOf<T> a = table.around_of(k, s);
     if (by_elements) {
-      const Beside<T> beside = table.beside == nullptr ? Beside<T>{} : table.beside[k];
+      const Beside<T> beside = table.has_beside ? table.beside_of(k) : Beside<T>{};
       ONEPASS_UNROLL(1)
       for (int64_t i = range.begin + threadIdx.x; i < range.end; i += kBlockThreads) {
         step_element(s, beside, beyond, i, [&](int64_t at, T g, T& p) {
@@ -174,19 +173,19 @@ __global__ void __launch_bounds__(kBlockThreads)
     } else {
       sweep_chunk<R, false>(numbers.hyper(), a, s, range);
     }
-    clear_padding(s, R::kStates, range);
+    clear_padding(table.clears, s, R::kStates, range);
   });
 }
 
-// A step on a table that lies where kernels reach it. `penalised`: the gradient is that of a
-// DenseUpdate, whose penalties are part of it.
+// A step on a table. `penalised`: the gradient is that of a DenseUpdate, whose penalties are part
+// of it.
 template <class T>
 void launch_update(const SegmentTable<T>& table, int rule, const double* scalars,
                    const Beyond& beyond, bool penalised, onepass::Team& team) {
   if (team.rank != 0 || table.n_chunks == 0) return;
   const int64_t most = table.n_chunks < kMostSweepBlocks ? table.n_chunks : kMostSweepBlocks;
   const dim3 grid{static_cast<unsigned>(most)}, block{kBlockThreads};
-  const bool by_elements = table.beside != nullptr || (penalised && !table.plain);
+  const bool by_elements = table.has_beside || (penalised && !table.plain);
   math::Rules::visit(rule, [&](auto formula) {
     using R = decltype(formula);
     const StepNumbers<R, T> numbers{math::hyper_from<R, T>(scalars)};
@@ -198,11 +197,10 @@ void launch_update(const SegmentTable<T>& table, int rule, const double* scalars
   });
 }
 
-// A step on a table made for it.
 template <class T>
 void start_sweep(const Update<T>& u, bool penalised, onepass::Team& team) {
   if (team.rank != 0) return;
-  const StagedTable<T> table(u, team);
+  const StepTable<T> table(u, team);
   launch_update(*table, u.rule, u.scalars, u.beyond, penalised, team);
 }
 

@@ -17,20 +17,20 @@ struct AroundOf {
   bool plain;  // the rule receives the gradient as it is
 
   static AroundOf of(const Around& a) {
-    constexpr double tiny = 1e-30;
-    const bool split = a.scale != 0.0 && __builtin_fabs(a.scale) < tiny;
     const T clip = a.clip > 0.0 ? static_cast<T>(a.clip) : static_cast<T>(__builtin_inf());
     const T l2 = static_cast<T>(a.l2);
     const T penalty_l1 = static_cast<T>(a.penalty_l1), penalty_l2 = static_cast<T>(a.penalty_l2);
-    return {static_cast<T>(split ? a.scale / tiny : a.scale),
-            static_cast<T>(split ? tiny : 1.0),
-            clip,
-            l2,
-            static_cast<T>(a.keep),
-            penalty_l1,
-            penalty_l2,
-            a.scale == 1.0 && clip == static_cast<T>(__builtin_inf()) && l2 == T(0) &&
-                penalty_l1 == T(0) && penalty_l2 == T(0)};
+    const bool plain = a.scale == 1.0 && clip == static_cast<T>(__builtin_inf()) && l2 == T(0) &&
+                       penalty_l1 == T(0) && penalty_l2 == T(0);
+    AroundOf all{T(1), T(1), clip, l2, static_cast<T>(a.keep), penalty_l1, penalty_l2, plain};
+    all.set_scale(a.scale);
+    return all;
+  }
+  ONEPASS_INLINE void set_scale(double by) {
+    constexpr double tiny = 1e-30;
+    const bool split = by != 0.0 && __builtin_fabs(by) < tiny;
+    scale = static_cast<T>(split ? by / tiny : by);
+    rest = static_cast<T>(split ? tiny : 1.0);
   }
 
   ONEPASS_INLINE T penalised(T g, T p) const {

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "../kernels.h"
+#include "../memory.h"
 
 namespace onepass {
 
@@ -29,12 +30,14 @@ struct Bucket {
   int group;
   bool decays;
   int64_t missed;
-  std::vector<Segment<T>> segments;
-  std::vector<Beside<T>> beside;
-  std::vector<Around> around;  // of each, where each norm is clipped
-  std::vector<int64_t> first_blocks;
-  std::vector<Lines> lines;
+  std::vector<Segment<T>> segments = {};
+  std::vector<Beside<T>> beside = {};
+  std::vector<Around> around = {};  // of each, where each norm is clipped
+  std::vector<int64_t> first_blocks = {};
+  std::vector<Lines> lines = {};
   bool needs_beside = false;
+  Memory table = {};  // of `kept`
+  KeptTable kept = {};
 
   void add(const SteppedTensor<T>& tensor, bool with_beside) {
     segments.push_back(tensor.segment);

@@ -9,6 +9,7 @@
 #include "../memory.h"
 #include "buckets.h"
 #include "factored_steps.h"
+#include "gradient_norms.h"
 #include "learned_rates.h"
 #include "measurements.h"
 #include "muon_steps.h"
@@ -26,7 +27,7 @@ class OptimizerOf final : public Optimizer {
   OptimizerOf(const OptimizerSettings& settings, const Device* device)
       : settings_(settings),
         device_(device),
-        partials_(Reachable<double>(device)),
+        norms_(device),
         measurements_(device),
         factors_(device),
         muon_(device) {}
@@ -78,6 +79,7 @@ class OptimizerOf final : public Optimizer {
   void set_gradient(int64_t number, void* g, Number stored) override {
     Tensor& tensor = tensors_.at(number);
     const bool same_kind = tensor.present() == (g != nullptr) && tensor.beside.g_number == stored;
+    const bool moved = tensor.beside.g != g;
     tensor.beside.g = g;
     tensor.beside.g_number = stored;
     tensor.segment.g = stored == kOwn<T> ? static_cast<const T*>(g) : nullptr;
@@ -86,6 +88,7 @@ class OptimizerOf final : public Optimizer {
     Bucket<T>& bucket = buckets_[tensor.bucket];
     bucket.segments[tensor.place].g = tensor.segment.g;
     bucket.beside[tensor.place].g = g;
+    if (moved) bucket.kept = {};  // it says where gradients lie
   }
 
   void set_missed(int64_t tensor, int64_t steps) override {
@@ -97,7 +100,7 @@ class OptimizerOf final : public Optimizer {
   int64_t tensors() const override { return static_cast<int64_t>(tensors_.size()); }
   int64_t elements() const override { return elements_; }
   double products() const override { return muon_.work(); }
-  double global_norm() const override { return global_norm_; }
+  double global_norm() const override { return norm_there_ ? norms_.decided() : global_norm_; }
   bool skipped() const override { return skipped_; }
 
   void prepare_step() override {
@@ -117,6 +120,9 @@ class OptimizerOf final : public Optimizer {
       if (!learned_.kept(tensor.group)) throw std::logic_error("a learned rate is kept nowhere");
       learns_ = true;
     }
+    clips_there_ = device_ != nullptr && needs_norms() && !settings_.needs_finite && only_sweeps();
+    if (clips_there_) norms_.decide_there(tensors_, buckets_);
+    for (Bucket<T>& bucket : buckets_) keep_table(bucket);
     planned_ = true;
   }
 
@@ -127,20 +133,16 @@ class OptimizerOf final : public Optimizer {
     double scale = settings_.unscale / static_cast<double>(calls);
     if (team.rank == 0) {
       skipped_ = false;
+      norm_there_ = clips_there_ && !beyond.waits;
       global_norm_ = std::numeric_limits<double>::quiet_NaN();
     }
     if (needs_norms() && !beyond.waits) {
-      const double norm = take_norms(beyond.adds, scale, table, team);
-      if (settings_.needs_finite && !std::isfinite(norm)) {
+      norms_.sum(buckets_, beyond.adds, table, team);
+      if (clips_there_) {
+        norms_.start_decision(norm_clip(settings_), scale, table, team);
+      } else if (!clip_here(learning_rates, scale, team)) {
         if (team.rank == 0) skipped_ = true;
         return clear_gradients(team);
-      }
-      if (settings_.global_clip_norm > 0.0) {
-        scale *= settings_.clips_as_torch ? torch_clip_factor(settings_.global_clip_norm, norm)
-                                          : global_clip_factor(settings_.global_clip_norm, norm);
-      } else if (settings_.clip_norm > 0.0) {
-        if (team.rank == 0) clip_each(learning_rates, scale);
-        team.sync();
       }
     }
     const double* rates = learning_rates;
@@ -150,14 +152,9 @@ class OptimizerOf final : public Optimizer {
         const Around around = around_of(bucket.group, bucket.decays, rate, scale);
         const math::StepTime at{rate * groups_[bucket.group].rate_ratio,
                                 before + 1 - bucket.missed};
-        Update<T> update{};
-        update.rule = groups_[bucket.group].rule;
+        Update<T> update = update_of(bucket);
         prepare_group(bucket.group, at, update.scalars);
-        update.segments = bucket.segments.data();
-        update.n_segments = static_cast<int64_t>(bucket.segments.size());
-        update.shared_around = settings_.clip_norm <= 0.0;
         update.around = update.shared_around ? &around : bucket.around.data();
-        update.beside = bucket.needs_beside ? bucket.beside.data() : nullptr;
         update.beyond = beyond;
         use(bucket, update, at);
       }
@@ -217,6 +214,8 @@ class OptimizerOf final : public Optimizer {
            groups_[0].rate_ratio == 1.0;
   }
 
+  bool only_starts() const override { return only_sweeps() && (!needs_norms() || clips_there_); }
+
   void prepare(double learning_rate, int64_t t, double* scalars) const override {
     prepare_group(0, {learning_rate, t}, scalars);
   }
@@ -246,9 +245,8 @@ class OptimizerOf final : public Optimizer {
   using Tensor = SteppedTensor<T>;
 
   void append(Tensor tensor) {
-    tensor.first_block = static_cast<int64_t>(partials_.size());
-    partials_.resize(partials_.size() + (tensor.segment.size + kNormBlock - 1) / kNormBlock);
-    measurements_.resize(partials_.size());
+    tensor.first_block = norms_.add(tensor.segment.size);
+    measurements_.resize(norms_.blocks());
     factors_.add(tensor.lines);
     if (takes_matrices(tensor.group)) muon_.add(tensor.lines, groups_[tensor.group]);
     elements_ += tensor.segment.size;
@@ -263,12 +261,40 @@ class OptimizerOf final : public Optimizer {
              bucket.missed == tensor.missed;
     });
     if (found != buckets_.end()) return *found;
-    buckets_.push_back({tensor.group, decays, tensor.missed, {}, {}, {}, {}, {}});
+    buckets_.push_back({tensor.group, decays, tensor.missed});
     return buckets_.back();
+  }
+
+  // What stays the same from step to step.
+  Update<T> update_of(const Bucket<T>& bucket) const {
+    Update<T> update{};
+    update.rule = groups_[bucket.group].rule;
+    update.segments = bucket.segments.data();
+    update.n_segments = static_cast<int64_t>(bucket.segments.size());
+    update.shared_around = settings_.clip_norm <= 0.0 || clips_there_;
+    update.beside = bucket.needs_beside ? bucket.beside.data() : nullptr;
+    update.kept = bucket.kept;
+    return update;
+  }
+
+  void keep_table(Bucket<T>& bucket) const {
+    if (device_ == nullptr) return;
+    const KernelTable<T>& kernels = device_->kernels.of<T>();
+    const Update<T> update = update_of(bucket);
+    const int64_t bytes = kernels.kept_table_bytes(update);
+    if (bytes == 0) return;
+    bucket.table = allocate(static_cast<std::size_t>(bytes), device_);
+    bucket.kept = kernels.write_kept_table(update, bucket.table.get());
   }
 
   bool looks_at_tensors(int group) const {
     return Measurements<T>::wanted_by(groups_[group].rule) || factored(group);
+  }
+  // Whether no rule decides anything from sums over tensors.
+  bool only_sweeps() const {
+    return !measures_ && std::none_of(buckets_.begin(), buckets_.end(), [&](const auto& bucket) {
+      return takes_matrices(bucket.group);
+    });
   }
   bool learns(int group) const { return LearnedRates::learns(groups_[group].rule); }
 
@@ -329,33 +355,21 @@ class OptimizerOf final : public Optimizer {
     return around;
   }
 
-  double squares_of(const Tensor& tensor) const {
-    double sum = 0.0;
-    const int64_t blocks = (tensor.segment.size + kNormBlock - 1) / kNormBlock;
-    for (int64_t b = 0; b < blocks; ++b) sum += partials_[tensor.first_block + b];
-    return sum;
-  }
-
-  // Takes the sums of squares of all gradients; returns their norm behind the scale.
-  double take_norms(bool adds, double scale, const KernelTable<T>& table, Team& team) {
-    for (const Bucket<T>& bucket : buckets_) {
-      for (std::size_t k = 0; k < bucket.segments.size(); ++k) {
-        const Segment<T>& s = bucket.segments[k];
-        table.sum_of_squares({s.g, s.size, partials_.data() + bucket.first_blocks[k],
-                              bucket.needs_beside ? &bucket.beside[k] : nullptr, adds},
-                             team);
-      }
-    }
-    team.sync();
+  // Brings the scale, or that of each tensor, to what clipping leaves; false: a gradient is not
+  // finite, and the step must be left out.
+  bool clip_here(const double* learning_rates, double& scale, Team& team) {
     await(team);
-    // Every member adds up for itself, alike: one that did for all would cost another barrier.
-    double sum = 0.0;
-    for (const Tensor& tensor : tensors_) {
-      if (tensor.present()) sum += squares_of(tensor);
-    }
-    const double norm = std::sqrt(sum) * std::fabs(scale);
+    const double norm = norms_.of_all(tensors_) * std::fabs(scale);
     if (team.rank == 0) global_norm_ = norm;
-    return norm;
+    if (settings_.needs_finite && !std::isfinite(norm)) return false;
+    const NormClip by = norm_clip(settings_);
+    if (by.clip > 0.0 && by.kind != math::ClipNorm::kEach) {
+      scale *= math::clip_factor(by.kind, by.clip, norm);
+    } else if (by.clip > 0.0) {
+      if (team.rank == 0) clip_each(learning_rates, scale);
+      team.sync();
+    }
+    return true;
   }
 
   void clear_gradients(const Team& team) {
@@ -377,10 +391,10 @@ class OptimizerOf final : public Optimizer {
     for (const Tensor& tensor : tensors_) {
       if (!tensor.present()) continue;
       Bucket<T>& bucket = buckets_[tensor.bucket];
-      const double norm = std::sqrt(squares_of(tensor)) * std::fabs(scale);
+      const double norm = norms_.of(tensor) * std::fabs(scale);
       bucket.around[tensor.place] =
           around_of(bucket.group, bucket.decays, learning_rates[bucket.group],
-                    scale * clip_factor(settings_.clip_norm, norm));
+                    scale * math::clip_factor(math::ClipNorm::kEach, settings_.clip_norm, norm));
     }
   }
 
@@ -409,10 +423,11 @@ class OptimizerOf final : public Optimizer {
   std::vector<Tensor> tensors_;
   std::vector<Bucket<T>> buckets_;
   bool planned_ = false;
-  bool incomplete_ = false;  // some tensor has no gradient
-  bool measures_ = false;    // some rule does
-  bool learns_ = false;      // some rule does
-  ReachableVector<double> partials_;
+  bool incomplete_ = false;   // some tensor has no gradient
+  bool measures_ = false;     // some rule does
+  bool learns_ = false;       // some rule does
+  bool clips_there_ = false;  // by norms, on the GPU
+  GradientNorms<T> norms_;
   Measurements<T> measurements_;
   LearnedRates learned_;
   FactoredSteps<T> factors_;
@@ -420,6 +435,7 @@ class OptimizerOf final : public Optimizer {
   int64_t elements_ = 0;
   double global_norm_ = std::numeric_limits<double>::quiet_NaN();
   bool skipped_ = false;
+  bool norm_there_ = false;  // the last step's, on the GPU
 };
 
 }  // namespace

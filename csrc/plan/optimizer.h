@@ -106,6 +106,8 @@ class Optimizer {
   virtual bool skipped() const = 0;
   // Whether the update of an element needs nothing but that element: no norm of any gradient.
   virtual bool elementwise() const = 0;
+  // Whether a step on a GPU reads nothing on the host: of an optimizer whose step was prepared.
+  virtual bool only_starts() const = 0;
   // The step's numbers of the first group's rule, kMaxScalars of them.
   virtual void prepare(double learning_rate, int64_t t, double* scalars) const = 0;
   // One step of a dense layer's tensors from the gradients that are computed on the way; b may be

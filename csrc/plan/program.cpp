@@ -4,12 +4,10 @@
 #include <atomic>
 #include <chrono>
 #include <cstring>
-#include <optional>
 #include <stdexcept>
 
 #include "../cpu/dispatch.h"
 #include "../cpu/pool.h"
-#include "reached.h"
 
 namespace onepass {
 namespace {
@@ -58,31 +56,6 @@ class StopSign {
   std::atomic<int64_t> stop_at_{-1};
 };
 
-// Waits for a GPU now and then, so that a replay ends soon after its time is up: the host may start
-// a thousand kernels before it has to wait by itself.
-class Pace {
- public:
-  explicit Pace(const Team& team) : team_(team) {}
-
-  // Behind each step.
-  void keep() {
-    if (team_.device == nullptr || ++since_ < every_) return;
-    const auto begun = Clock::now();
-    await(team_);
-    every_ = Clock::now() - begun > kBehind ? std::max<int64_t>(1, every_ / 2)
-                                            : std::min<int64_t>(2 * every_, kMost);
-    since_ = 0;
-  }
-
- private:
-  using Clock = std::chrono::steady_clock;
-  static constexpr auto kBehind = std::chrono::milliseconds(10);
-  static constexpr int64_t kMost = 256;
-
-  const Team& team_;
-  int64_t every_ = 1, since_ = 0;
-};
-
 int64_t bytes_of(const BufferSpec& spec, int64_t capacity) {
   const int64_t rows = spec.rows_per_sample > 0 ? spec.rows_per_sample * capacity : spec.rows;
   return aligned(rows * (spec.square ? rows : spec.stride) * spec.item_size);
@@ -113,6 +86,7 @@ Workspace::Workspace(const std::vector<BufferSpec>& buffers, int64_t capacity, c
 }
 
 Workspace::~Workspace() {
+  for (const auto& [steps, recording] : recordings_) device_->forget(recording);
   if (stream_ != nullptr) device_->close_stream(stream_);
 }
 
@@ -169,25 +143,28 @@ void Program::release(std::unique_ptr<Workspace> workspace) const {
 
 int64_t Program::run(const Replay& replay) const {
   if (replay.n_steps == 0) return 0;
-  const OnDevice on_device(device_);
   int64_t rows = 0;
   for (int64_t s = 0; s < replay.n_steps; ++s) rows = std::max(rows, replay.steps[s].rows);
+  const OnDevice on_device(device_);
   auto workspace = acquire(rows);
+  const int64_t done =
+      device_ == nullptr ? run_here(replay, rows, *workspace) : run_on_device(replay, *workspace);
+  release(std::move(workspace));
+  return done;
+}
+
+int64_t Program::run_here(const Replay& replay, int64_t rows, const Workspace& workspace) const {
   double step_work = 0.0;
   for (const auto& entry : calls_) step_work += entry.call->work(rows);
   const bool team_pays = step_work >= kStepWorthATeam;
-  // Here, where a bad ONEPASS_ISA may still throw.
-  const Kernels& table = device_ == nullptr ? kernels() : device_->kernels;
-  std::optional<ReachedReplay> reached;
-  if (device_ != nullptr) reached.emplace(replay, *workspace, *device_);
+  const Kernels& table = kernels();  // here, where a bad ONEPASS_ISA may still throw
   StopSign sign(replay);
   const bool long_steps = replay.interrupted != nullptr && step_work >= kLongStep;
   int64_t done = 0;
   const auto all_steps = [&](Team& team) {
     RuleNumbers numbers;
     bool failed = false;
-    Frame frame{buffers_, *workspace, table, reached ? **reached : replay, numbers, failed, {}};
-    Pace pace(team);
+    Frame frame{buffers_, workspace, table, replay, numbers, failed, {}};
     int64_t barrier = 0;
     for (int64_t s = 0; s < replay.n_steps; ++s) {
       frame.step = replay.steps[s];
@@ -203,7 +180,6 @@ int64_t Program::run(const Replay& replay) const {
         entry.call->run(frame, team);
         updated = updated || entry.call->updates();
       }
-      pace.keep();
       ++barrier;
       if (failed) sign.stop(barrier);
       if (team.rank == 0 && !failed) {
@@ -214,17 +190,8 @@ int64_t Program::run(const Replay& replay) const {
       if (sign.stops(barrier)) return;
     }
   };
-  if (device_ == nullptr) {
-    const double work = team_pays ? step_work * static_cast<double>(replay.n_steps) : 0.0;
-    run_team(work, [&all_steps](Team& team) { all_steps(team); });
-  } else {
-    Team alone{0, 1, nullptr, nullptr};
-    alone.device = device_, alone.stream = workspace->stream();
-    all_steps(alone);
-    await(alone);
-    reached->read_back();
-  }
-  release(std::move(workspace));
+  const double work = team_pays ? step_work * static_cast<double>(replay.n_steps) : 0.0;
+  run_team(work, [&all_steps](Team& team) { all_steps(team); });
   return done;
 }
 

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -101,6 +102,9 @@ class Call {
   virtual double work(int64_t rows) const = 0;
   // Whether it changes parameters: from the first such call on a step runs to its end.
   virtual bool updates() const { return false; }
+  // Whether all that it does on a GPU is to start kernels, the same ones at each step: the host
+  // reads nothing, and nothing is copied from or to its own memory.
+  virtual bool only_starts() const { return true; }
 };
 
 // Memory of one replay: an aligned, zeroed block cut into the program's rows buffers. On a GPU also
@@ -120,6 +124,8 @@ class Workspace {
   void* stream() const { return stream_; }
   // At least so many bytes that kernels reach, the same ones at each call with this number.
   void* area(std::size_t number, int64_t bytes);
+  // What was recorded of so many steps: null at first.
+  void*& recording(int64_t steps) { return recordings_[steps]; }
 
  private:
   struct Area {
@@ -129,6 +135,7 @@ class Workspace {
 
   const Device* device_;
   void* stream_ = nullptr;
+  std::map<int64_t, void*> recordings_;
   std::vector<Area> areas_;
   int64_t capacity_, bytes_;
   Memory block_;
@@ -161,6 +168,8 @@ class Program {
  private:
   std::unique_ptr<Workspace> acquire(int64_t rows) const;
   void release(std::unique_ptr<Workspace> workspace) const;
+  int64_t run_here(const Replay& replay, int64_t rows, const Workspace& workspace) const;
+  int64_t run_on_device(const Replay& replay, Workspace& workspace) const;  // run_on_device.cpp
 
   std::vector<BufferSpec> buffers_;
   std::vector<Entry> calls_;

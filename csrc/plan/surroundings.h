@@ -1,24 +1,23 @@
 // What comes around a rule, as the settings say: clipping by norms, sums of gradients, averages.
 #pragma once
 
-#include <cmath>
 #include <cstdint>
-#include <limits>
 
 #include "optimizer.h"
 
 namespace onepass {
 
-// As Keras: an infinite norm of one tensor makes its finite elements 0 and its infinite ones NaN.
-inline double clip_factor(double clip, double norm) { return norm <= clip ? 1.0 : clip / norm; }
-
-// As Keras: a norm over all tensors that is not finite makes the step visibly NaN.
-inline double global_clip_factor(double clip, double norm) {
-  return std::isfinite(norm) ? clip_factor(clip, norm) : std::numeric_limits<double>::quiet_NaN();
+// How the settings clip by norms, if they do.
+struct NormClip {
+  math::ClipNorm kind = math::ClipNorm::kAll;
+  double clip = 0.0;  // 0: they do not
+};
+inline NormClip norm_clip(const OptimizerSettings& settings) {
+  using math::ClipNorm;
+  if (settings.global_clip_norm <= 0.0) return {ClipNorm::kEach, settings.clip_norm};
+  return {settings.clips_as_torch ? ClipNorm::kAllAsTorch : ClipNorm::kAll,
+          settings.global_clip_norm};
 }
-
-// As torch: the norm is taken a little larger, and an infinite one makes finite elements 0.
-inline double torch_clip_factor(double clip, double norm) { return clip_factor(clip, norm + 1e-6); }
 
 // Of call `phase` of those that make a step, behind so many steps. As Keras, an average begins at
 // the parameters' first values after an update, and goes on at calls that only add up gradients.

@@ -367,6 +367,7 @@ class Optimizer(metaclass=_Pybind11Type):
         numbers: Sequence[int],
         learning_rates: Sequence[float],
         t: int,
+        stream: int = 0,
     ) -> None: ...
     def set_unscale(self, factor: float) -> None: ...
     @property

@@ -6,7 +6,12 @@
 #include <cstddef>
 #include <functional>
 
-enum cudaError_t { cudaSuccess = 0, cudaErrorMemoryAllocation = 2, cudaErrorInvalidValue = 1 };
+enum cudaError_t {
+  cudaSuccess = 0,
+  cudaErrorInvalidValue = 1,
+  cudaErrorMemoryAllocation = 2,
+  cudaErrorStreamCaptureUnsupported = 900
+};
 enum cudaMemcpyKind { cudaMemcpyHostToDevice = 1, cudaMemcpyDefault = 4 };
 enum cudaMemoryType { cudaMemoryTypeUnregistered, cudaMemoryTypeManaged, cudaMemoryTypeDevice };
 inline constexpr unsigned cudaMemAttachGlobal = 1, cudaStreamNonBlocking = 1;
@@ -22,10 +27,17 @@ struct cudaDeviceProp {
 
 namespace onepass::fibers {
 class Stream;
+struct Graph;
+struct GraphExec;
 // Later; at once where there is no stream.
 void start(Stream* stream, std::function<void()> work);
 }  // namespace onepass::fibers
 using cudaStream_t = onepass::fibers::Stream*;
+using cudaGraph_t = struct onepass::fibers::Graph*;
+using cudaGraphExec_t = struct onepass::fibers::GraphExec*;
+enum cudaStreamCaptureMode { cudaStreamCaptureModeThreadLocal = 1 };
+enum cudaStreamCaptureStatus { cudaStreamCaptureStatusNone, cudaStreamCaptureStatusActive };
+struct cudaGraphExecUpdateResultInfo {};
 
 cudaError_t cudaDriverGetVersion(int* version);
 cudaError_t cudaRuntimeGetVersion(int* version);
@@ -52,3 +64,15 @@ cudaError_t cudaMemcpy2DAsync(void* to, std::size_t to_stride, const void* from,
                               std::size_t from_stride, std::size_t bytes_a_row, std::size_t rows,
                               cudaMemcpyKind kind, cudaStream_t stream);
 cudaError_t cudaMemsetAsync(void* memory, int value, std::size_t bytes, cudaStream_t stream);
+
+// While a stream is captured, its thread may allocate nothing and wait for nothing.
+cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mode);
+cudaError_t cudaStreamIsCapturing(cudaStream_t stream, cudaStreamCaptureStatus* status);
+cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph);
+cudaError_t cudaGraphDestroy(cudaGraph_t graph);
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t* made, cudaGraph_t graph,
+                                 unsigned long long flags);
+cudaError_t cudaGraphExecUpdate(cudaGraphExec_t made, cudaGraph_t graph,
+                                cudaGraphExecUpdateResultInfo* found);
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t made);
+cudaError_t cudaGraphLaunch(cudaGraphExec_t made, cudaStream_t stream);

@@ -1,7 +1,10 @@
+#include <sys/mman.h>
+
 #include <cstdlib>
 #include <cstring>
 #include <deque>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <utility>
 #include <vector>
@@ -10,13 +13,66 @@
 
 namespace onepass::fibers {
 
+using Work = std::function<void()>;
+
+// Memory of a GPU that the host must not touch: only what runs on a stream finds it open.
+class DeviceMemory {
+ public:
+  static DeviceMemory& all() {
+    static auto& memory = *new DeviceMemory;  // outlives arrays of the interpreter
+    return memory;
+  }
+  void* allocate(std::size_t bytes) {
+    const std::lock_guard lock(mutex_);
+    const std::size_t whole = (bytes / kPage + 1) * kPage;
+    void* const at = mmap(nullptr, whole, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (at == MAP_FAILED) return nullptr;
+    blocks_[at] = whole;
+    return at;
+  }
+  void release(void* at) {
+    const std::lock_guard lock(mutex_);
+    munmap(at, blocks_.at(at));
+    blocks_.erase(at);
+  }
+  void run(const Work& work) {
+    protect(PROT_READ | PROT_WRITE);
+    work();
+    protect(PROT_NONE);
+  }
+
+ private:
+  static constexpr std::size_t kPage = 4096;
+
+  void protect(int access) {
+    const std::lock_guard lock(mutex_);
+    for (const auto& [at, bytes] : blocks_) mprotect(at, bytes, access);
+  }
+
+  std::mutex mutex_;
+  std::map<void*, std::size_t> blocks_;
+};
+
+// What was started while a stream was captured, in its order; a copy keeps what it has when the
+// executable graph gets other numbers.
+struct Graph {
+  std::vector<Work> works;
+};
+struct GraphExec {
+  std::shared_ptr<const Graph> graph;
+};
+
 // A GPU's queue: the host may be so many starts ahead.
 class Stream {
  public:
-  void start(std::function<void()> work) {
+  std::unique_ptr<Graph> captured;  // in the making
+
+  void start(Work work) {
+    if (captured != nullptr) return captured->works.push_back(std::move(work));
     waiting_.push_back(std::move(work));
     if (waiting_.size() > kMostAhead) run_next();
   }
+  std::size_t waiting() const { return waiting_.size(); }
   void finish() {
     while (!waiting_.empty()) run_next();
   }
@@ -27,14 +83,14 @@ class Stream {
   void run_next() {
     const auto work = std::move(waiting_.front());
     waiting_.pop_front();
-    work();
+    DeviceMemory::all().run(work);
   }
 
-  std::deque<std::function<void()>> waiting_;
+  std::deque<Work> waiting_;
 };
 
 void start(Stream* stream, std::function<void()> work) {
-  if (stream == nullptr) return work();
+  if (stream == nullptr) return DeviceMemory::all().run(work);
   stream->start(std::move(work));
 }
 
@@ -52,8 +108,11 @@ std::size_t limit() {
 }
 std::size_t in_use = 0;
 thread_local cudaError_t last_error = cudaSuccess;
+thread_local int captures = 0;  // of this thread
 
 cudaError_t failed(cudaError_t error) { return last_error = error; }
+// What a capture does not allow.
+cudaError_t refused() { return failed(cudaErrorStreamCaptureUnsupported); }
 
 }  // namespace
 }  // namespace onepass::fibers
@@ -79,10 +138,12 @@ cudaError_t cudaMemGetInfo(std::size_t* left, std::size_t* all) {
 }
 cudaError_t cudaGetLastError() { return std::exchange(last_error, cudaSuccess); }
 const char* cudaGetErrorString(cudaError_t error) {
+  if (error == cudaErrorStreamCaptureUnsupported) return "not while a stream is captured";
   return error == cudaErrorMemoryAllocation ? "out of memory" : "invalid argument";
 }
 
 cudaError_t cudaMallocManaged(void** memory, std::size_t bytes, unsigned) {
+  if (captures > 0) return refused();
   const std::lock_guard lock(mutex);
   if (in_use + bytes > limit()) return failed(cudaErrorMemoryAllocation);
   *memory = std::aligned_alloc(256, (bytes + 255) / 256 * 256);
@@ -93,6 +154,7 @@ cudaError_t cudaMallocManaged(void** memory, std::size_t bytes, unsigned) {
 }
 cudaError_t cudaFree(void* memory) {
   if (memory == nullptr) return cudaSuccess;
+  if (captures > 0) return refused();
   const std::lock_guard lock(mutex);
   const auto found = blocks().find(static_cast<const char*>(memory));
   if (found == blocks().end()) return failed(cudaErrorInvalidValue);
@@ -120,11 +182,13 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
   return cudaSuccess;
 }
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
+  if (captures > 0) return refused();
   if (stream != nullptr) stream->finish();
   return std::getenv("ONEPASS_FIBERS_FAIL") == nullptr ? cudaSuccess : cudaErrorInvalidValue;
 }
 
 cudaError_t cudaMallocAsync(void** memory, std::size_t bytes, cudaStream_t) {
+  if (captures > 0) return refused();  // a graph's own memory, which onepass does not use
   *memory = std::malloc(bytes);
   return cudaSuccess;
 }
@@ -135,6 +199,7 @@ cudaError_t cudaFreeAsync(void* memory, cudaStream_t stream) {
 // Of memory that CUDA does not know a copy is made at once; all else is read when its turn comes.
 cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind,
                             cudaStream_t stream) {
+  if (captures > 0) return refused();  // a graph would copy from there once more
   const auto* first = static_cast<const char*>(from);
   start(stream, [to, copy = std::vector<char>(first, first + bytes)] {
     std::memcpy(to, copy.data(), copy.size());
@@ -144,6 +209,7 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaM
 cudaError_t cudaMemcpy2DAsync(void* to, std::size_t to_stride, const void* from,
                               std::size_t from_stride, std::size_t bytes_a_row, std::size_t rows,
                               cudaMemcpyKind, cudaStream_t stream) {
+  if (captures > 0) return refused();
   if (to_stride < bytes_a_row || from_stride < bytes_a_row) return failed(cudaErrorInvalidValue);
   start(stream, [=] {
     for (std::size_t r = 0; r < rows; ++r) {
@@ -156,4 +222,66 @@ cudaError_t cudaMemcpy2DAsync(void* to, std::size_t to_stride, const void* from,
 cudaError_t cudaMemsetAsync(void* memory, int value, std::size_t bytes, cudaStream_t stream) {
   start(stream, [=] { std::memset(memory, value, bytes); });
   return cudaSuccess;
+}
+
+cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
+  if (stream == nullptr || stream->captured != nullptr) return refused();
+  stream->captured = std::make_unique<Graph>();
+  ++captures;
+  return cudaSuccess;
+}
+cudaError_t cudaStreamIsCapturing(cudaStream_t stream, cudaStreamCaptureStatus* status) {
+  const bool active = stream != nullptr && stream->captured != nullptr;
+  *status = active ? cudaStreamCaptureStatusActive : cudaStreamCaptureStatusNone;
+  return cudaSuccess;
+}
+cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
+  if (stream->captured == nullptr) return failed(cudaErrorInvalidValue);
+  *graph = stream->captured.release();
+  --captures;
+  return cudaSuccess;
+}
+cudaError_t cudaGraphDestroy(cudaGraph_t graph) { return delete graph, cudaSuccess; }
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t* made, cudaGraph_t graph, unsigned long long) {
+  *made = new GraphExec{std::make_shared<const Graph>(*graph)};
+  return cudaSuccess;
+}
+cudaError_t cudaGraphExecUpdate(cudaGraphExec_t made, cudaGraph_t graph,
+                                cudaGraphExecUpdateResultInfo*) {
+  if (made->graph->works.size() != graph->works.size()) return failed(cudaErrorInvalidValue);
+  made->graph = std::make_shared<const Graph>(*graph);
+  return cudaSuccess;
+}
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t made) { return delete made, cudaSuccess; }
+cudaError_t cudaGraphLaunch(cudaGraphExec_t made, cudaStream_t stream) {
+  for (const Work& work : made->graph->works) {
+    start(stream, [graph = made->graph, &work] { work(); });
+  }
+  return cudaSuccess;
+}
+
+// For a library of arrays in tests (tests/fake_cupy.py).
+#define ONEPASS_EXPORT extern "C" __attribute__((visibility("default")))
+ONEPASS_EXPORT void* onepass_fibers_allocate(std::size_t bytes) {
+  return DeviceMemory::all().allocate(bytes);
+}
+// Behind what was started before, as a library's pool gives memory to nobody else meanwhile.
+ONEPASS_EXPORT void onepass_fibers_release(void* memory, cudaStream_t stream) {
+  start(stream, [memory] { DeviceMemory::all().release(memory); });
+}
+// Waits for the stream.
+ONEPASS_EXPORT void onepass_fibers_copy(void* to, const void* from, std::size_t bytes,
+                                        cudaStream_t stream) {
+  if (stream != nullptr) stream->finish();
+  DeviceMemory::all().run([=] { std::memcpy(to, from, bytes); });
+}
+ONEPASS_EXPORT std::size_t onepass_fibers_waiting(cudaStream_t stream) { return stream->waiting(); }
+ONEPASS_EXPORT cudaStream_t onepass_fibers_stream() { return new Stream; }
+ONEPASS_EXPORT void onepass_fibers_capture(cudaStream_t stream) {
+  cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal);
+}
+ONEPASS_EXPORT void onepass_fibers_end_capture(cudaStream_t stream) {
+  cudaGraph_t graph = nullptr;
+  cudaStreamEndCapture(stream, &graph);
+  cudaGraphDestroy(graph);
 }

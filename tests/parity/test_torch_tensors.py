@@ -12,7 +12,7 @@ torch = pytest.importorskip("torch")
 
 from parity.torch_steps import assert_near, assert_same, parameters_of, tensors  # noqa: E402
 
-NAMES = ["SGD", "Adam", "Adagrad", "Rprop", "ScheduleFreeAdamW", "Ftrl"]
+NAMES = ["SGD", "Adam", "Adagrad", "Rprop", "ScheduleFreeAdamW", "Ftrl", "Muon"]
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.float16])

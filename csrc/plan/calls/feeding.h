@@ -74,6 +74,7 @@ struct OutputCall final : Call {
     }
   }
   double work(int64_t rows) const override { return static_cast<double>(rows); }
+  bool only_starts() const override { return false; }
 };
 
 }  // namespace onepass

@@ -59,6 +59,7 @@ struct UpdateCall final : Call {
     return kElementWork * static_cast<double>(optimizer->elements()) + optimizer->products();
   }
   bool updates() const override { return true; }
+  bool only_starts() const override { return optimizer->only_starts(); }
 };
 
 }  // namespace onepass

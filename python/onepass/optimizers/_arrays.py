@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from onepass import _core
-from onepass.optimizers import _torch_tensors
+from onepass.optimizers import _gpu_arrays, _torch_tensors
+from onepass.optimizers._gpu_arrays import library_of
 from onepass.optimizers._torch_tensors import is_tensor
 
 Array = npt.NDArray[Any]
@@ -52,6 +53,13 @@ def checked_parameters(given: object) -> list[Array]:
             f"parameters must be a list or tuple of NumPy arrays, got {type(given).__name__}"
         )
     arrays = [_parameter(f"parameters[{i}]", a) for i, a in enumerate(given)]
+    libraries = [library_of(a) for a in given]
+    for i, library in enumerate(libraries):
+        if library is not libraries[0]:
+            raise TypeError(
+                "parameters must all be on the CPU, or all arrays of one library on the GPU: "
+                f"parameters[0] is {_where(libraries[0])}, parameters[{i}] {_where(library)}"
+            )
     for i, a in enumerate(arrays):
         if (a.dtype == np.float64) != computes_in_double(arrays):
             raise TypeError(
@@ -70,8 +78,14 @@ def checked_parameters(given: object) -> list[Array]:
     return arrays
 
 
+def _where(library: _gpu_arrays.Library | None) -> str:
+    return "on the CPU" if library is None else f"on the GPU, of {library.name}"
+
+
 def _parameter(name: str, a: object) -> Array:
-    """Return an array, or one over the memory of a tensor."""
+    """Return an array, or one over the memory of a tensor or of an array on the GPU."""
+    if library := library_of(a):
+        return _gpu_arrays.addressed(a, name, library)
     if is_tensor(a):
         return _torch_tensors.parameter_array(a, name)
     if not isinstance(a, np.ndarray):

@@ -55,8 +55,18 @@ def check(t: Tensor, name: str) -> None:
         For another element type, layout or device.
     """
     if t.device.type != "cpu":
-        wait = "; CUDA comes with the GPU backend" if t.device.type == "cuda" else ""
-        raise TypeError(f"{name} must be on the CPU, got a tensor on {t.device}{wait}")
+        raise TypeError(f"{name} must be on the CPU, got a tensor on {t.device}")
+    check_kind(t, name)
+
+
+def check_kind(t: Tensor, name: str) -> None:
+    """Refuse a tensor, wherever it is, whose elements are no numbers in memory that a step knows.
+
+    Raises
+    ------
+    TypeError
+        For another element type or layout.
+    """
     if str(t.layout) != "torch.strided":
         raise TypeError(f"{name} must be dense, got a tensor of layout {t.layout}")
     if str(t.dtype) not in _NAMES:

@@ -21,8 +21,8 @@ from onepass.optimizers._arrays import (
     computes_in_double,
     is_number,
     is_plain,
-    states_of,
 )
+from onepass.optimizers._places import Host, OnGpu, place_of
 from onepass.optimizers._torch_tensors import is_tensor
 from onepass.optimizers.saved_state import FORMAT, LISTS, checked_state
 
@@ -58,8 +58,9 @@ class ArraySteps(ABC):
     _native: _core.Optimizer | None
     _direct: _core.Optimizer | None  # the same, where nothing is a tensor of torch
     _ready: _torch_tensors.Ready | None  # where all are tensors
+    _place: Host
     _given: list[Any]  # arrays or tensors
-    _parameters: list[Array]  # the same as arrays
+    _parameters: list[Array]  # the same as arrays; on a GPU nobody may touch their elements
     _states: list[Array]
     _sums: list[Array]
     _averages: list[Array]
@@ -100,15 +101,18 @@ class ArraySteps(ABC):
 
         Parameters
         ----------
-        arrays : list or tuple of NumPy arrays or of torch's CPU tensors
-            Of any shape; writeable, C-contiguous, not overlapping. All float64; or each float32,
-            float16 or bfloat16 (of torch or ml_dtypes): then steps are computed, and states kept,
-            in float32.
+        arrays : list or tuple of NumPy arrays, of torch's tensors or of CuPy's arrays
+            Of any shape; writeable, C-contiguous, not overlapping; on the CPU, or all on the GPU
+            and of one library, from whose memory pool states then come. All float64; or each
+            float32, float16 or bfloat16 (of torch or ml_dtypes): then steps are computed, and
+            states kept, in float32.
 
         Raises
         ------
         TypeError, ValueError
             If an array cannot be updated in place, or the optimizer was built before for others.
+        RuntimeError
+            If arrays are on a GPU that onepass cannot use: it says what is missing.
 
         Notes
         -----
@@ -127,7 +131,8 @@ class ArraySteps(ABC):
         self._groups = [self.group_of(p.shape) for p in parameters]
         self._decayed = [i not in self._excluded(given) for i in range(len(given))]
         self._given = given
-        self._states = states_of(
+        place = self._place = place_of(given)
+        self._states = place.zeros(
             [
                 (p, shape)
                 for p, group in zip(parameters, self._groups, strict=True)
@@ -135,14 +140,12 @@ class ArraySteps(ABC):
             ]
         )
         alike = [(p, p.shape) for p in parameters]
-        self._sums = states_of(alike) if self._calls_a_step > 1 else []
-        self._averages = states_of(alike) if self.use_ema else []
-        states = self._states_by_parameter(parameters)
-        for i, (p, given_as) in enumerate(zip(parameters, given, strict=True)):
-            values = _torch_tensors.values_of(given_as) if is_tensor(given_as) else p
-            self.start_states(values, states[i])
+        self._sums = place.zeros(alike) if self._calls_a_step > 1 else []
+        self._averages = place.zeros(alike) if self.use_ema else []
+        for i, own in enumerate(self._states_by_parameter(parameters)):
+            place.start(given[i], own, self.start_states)
             if self.use_ema:
-                self._averages[i][...] = values
+                place.write(self._averages[i], place.values(given[i]))
         self._bind()
 
     def _states_by_parameter(self, parameters: Sequence[Array]) -> list[list[Array]]:
@@ -155,25 +158,37 @@ class ArraySteps(ABC):
     def _bind(self) -> None:
         """Make the native optimizer of the arrays."""
         parameters = self._parameters = checked_parameters(self._given)
-        states = self._states_by_parameter(parameters)
+        as_array = self._place.as_array
+        states = [[as_array(s) for s in own] for own in self._states_by_parameter(parameters)]
+        sums, averages = map(as_array, self._sums), map(as_array, self._averages)
+        self._bind_to(parameters, states, list(sums), list(averages))
+
+    def _bind_to(
+        self,
+        parameters: list[Array],
+        states: list[list[Array]],
+        sums: list[Array],
+        averages: list[Array],
+    ) -> None:
         named = [(f"parameters[{i}]", p) for i, p in enumerate(parameters)]
         named += [(f"the state of parameters[{i}]", s) for i, own in enumerate(states) for s in own]
-        named += [(f"the sum of gradients[{i}]", s) for i, s in enumerate(self._sums)]
-        named += [(f"averages[{i}]", a) for i, a in enumerate(self._averages)]
+        named += [(f"the sum of gradients[{i}]", s) for i, s in enumerate(sums)]
+        named += [(f"averages[{i}]", a) for i, a in enumerate(averages)]
         self._memory = Memory(named)
-        native = self.create_native(computes_in_double(parameters))
+        native = self.create_native(computes_in_double(parameters), self._place.device)
         for i, p in enumerate(parameters):
             native.add(
                 as_stored(p),
                 states[i],
                 self._decayed[i],
-                self._sums[i] if self._sums else None,
-                self._averages[i] if self._averages else None,
+                sums[i] if sums else None,
+                averages[i] if averages else None,
                 self._groups[i],
             )
         self._native = native
-        self._direct = None if any(map(is_tensor, self._given)) else native
-        only_tensors = self._direct is None and all(map(is_tensor, self._given))
+        on_gpu = isinstance(self._place, OnGpu)
+        self._direct = None if on_gpu or any(map(is_tensor, self._given)) else native
+        only_tensors = not on_gpu and self._direct is None and all(map(is_tensor, self._given))
         self._ready = _torch_tensors.Ready(self._given) if only_tensors else None
         self._reports = bool(self.clipnorm or self.global_clipnorm or self.skip_nonfinite)
 
@@ -194,7 +209,7 @@ class ArraySteps(ABC):
             If the optimizer was not built on arrays.
         """
         return {
-            key: [array.copy() for array in value] if key in LISTS else value
+            key: [self._place.copy(array) for array in value] if key in LISTS else value
             for key, value in self._own_state().items()
         }
 
@@ -239,7 +254,7 @@ class ArraySteps(ABC):
             self._learning_rate = rate
         for key in LISTS:
             for mine, given in zip(own[key], state[key], strict=True):
-                mine[...] = given
+                self._place.write(mine, given)
         self._calls = int(state["calls"])
 
     def finalize_variable_values(self, var_list: Sequence[Array] | None = None) -> None:
@@ -252,20 +267,17 @@ class ArraySteps(ABC):
         """
         for p, average in zip(self._given, self._averages, strict=False):
             if self._calls and (var_list is None or any(p is v for v in var_list)):
-                if is_tensor(p):
-                    _torch_tensors.assign(p, average)
-                else:
-                    np.copyto(p, average, casting="unsafe")
+                self._place.assign(p, average)
 
     def apply(self, grads: Iterable[Array | None]) -> StepResult:
         """Do one step on the arrays given to `build`, in place.
 
         Parameters
         ----------
-        grads : iterable of NumPy arrays or torch's CPU tensors
-            One a parameter, in order, of its shape, in any floating-point type. They are not
-            written to, unless ``zero_grads`` says so; one that is not C-contiguous is copied first.
-            None leaves its parameter alone.
+        grads : iterable of NumPy arrays, torch's tensors or CuPy's arrays
+            One a parameter, in order, of its shape and on its side, in any floating-point type.
+            They are not written to, unless ``zero_grads`` says so; one that is not C-contiguous is
+            copied first. None leaves its parameter alone.
 
         Returns
         -------
@@ -280,6 +292,11 @@ class ArraySteps(ABC):
         Notes
         -----
         Of tensors the version counters advance, so that autograd refuses a graph of older values.
+
+        On a GPU the step is put on the current stream of the arrays' library and nobody waits for
+        it, so the result has no norm: `global_norm` waits and says it. ``skip_nonfinite``, and the
+        rules that look at whole tensors (Lamb, Lars, Adafactor, Muon and those that learn their
+        rate), wait for sums.
         """
         native = self._direct
         known = self._learning_rate
@@ -296,6 +313,12 @@ class ArraySteps(ABC):
             raise ValueError(
                 f"{type(self).__name__}.apply needs parameters: call build(arrays) first"
             )
+        if isinstance(self._place, OnGpu):
+            pairs = list(zip(self._given, self._parameters, strict=True))
+            self._place.step(
+                self._native, pairs, grads, self._memory, rate, self._calls + 1, self.zero_grads
+            )
+            return
         ready = self._ready.gradients(grads, self._memory.owner_of) if self._ready else None
         if ready is not None:
             self._native.apply_addresses(*ready, [rate], self._calls + 1)
@@ -354,8 +377,16 @@ class ArraySteps(ABC):
         skipped = self._native.skipped
         if skipped:  # gradients are added up from the beginning again
             self._calls -= (self._calls - 1) % self._calls_a_step + 1
-        norm = self._native.global_norm
-        return StepResult(None if self._waits(skipped) else norm, skipped)
+        if self._waits(skipped) or (isinstance(self._place, OnGpu) and not skipped):
+            return StepResult(None, skipped)
+        return StepResult(self._native.global_norm, skipped)
+
+    @property
+    def global_norm(self) -> float | None:
+        """The norm of all gradients at the last step, or None; on a GPU it waits for the step."""
+        if self._native is None or not self._reports or self._waits(self._native.skipped):
+            return None
+        return self._native.global_norm
 
     def _waits(self, skipped: bool) -> bool:
         return not skipped and self._calls % self._calls_a_step != 0

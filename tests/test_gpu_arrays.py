@@ -1,0 +1,243 @@
+"""Optimizers on arrays of a GPU, which queues of fibers play: the bits of the CPU, no waits."""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+import pytest
+
+import fake_cupy as cupy
+from onepass import _core, _gpu, optimizers
+from rule_cases import CASES, PRODUCTS
+from strategies import assert_same_bits
+
+pytestmark = pytest.mark.skipif(not cupy.BUILT, reason="built without the GPU's kernels as fibers")
+SHAPES = ((37, 11), (11,), (), (3, 4, 5), (0, 2), (9000,))
+
+
+@pytest.fixture(autouse=True)
+def gpu(monkeypatch):
+    monkeypatch.setattr(_gpu, "MODULE", "onepass._cuda_fibers")
+    monkeypatch.setitem(sys.modules, "cupy", cupy)
+    _core.set_isa("baseline")  # products without fused instructions
+
+
+def arrays(seed, dtype="float32", shapes=SHAPES):
+    rng = np.random.default_rng(seed)
+    return [rng.normal(size=shape).astype(dtype) for shape in shapes]
+
+
+def on_gpu(values):
+    return [None if v is None else cupy.asarray(v) for v in values]
+
+
+def both(
+    make,
+    shapes=SHAPES,
+    dtype="float32",
+    steps=3,
+    same_memory=False,
+    gradients=arrays,
+    equal=assert_same_bits,
+):
+    """Do steps on both sides; require equal parameters and states after each."""
+    here, there = make(), make()
+    p_here = arrays(0, dtype, shapes)
+    p_there = on_gpu(p_here)
+    here.build(p_here)
+    there.build(p_there)
+    kept = on_gpu(arrays(1, dtype, shapes))
+    for step in range(steps):
+        g = gradients(step + 1, dtype, shapes)
+        g_there = on_gpu(g)
+        if same_memory:
+            for to, values in zip(kept, g_there, strict=True):
+                to[...] = values
+            g_there = kept
+        here.apply(g)
+        result = there.apply(g_there)
+        assert result.global_norm is None
+        equal([p.host() for p in p_there], p_here)
+        equal([s.host() for s in there.variables], here.variables)
+        assert there.global_norm == here.global_norm
+    return here, there
+
+
+def near(got, expected):
+    """Products add up in another order."""
+    for a, b in zip(got, expected, strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=256 * np.finfo(b.dtype).eps)
+
+
+@pytest.mark.parametrize("same_memory", [False, True])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", sorted(CASES))
+def test_every_rule_has_the_bits_of_the_cpu(name, dtype, same_memory) -> None:
+    kind, options = CASES[name]
+    equal = near if name in PRODUCTS else assert_same_bits
+    both(lambda: kind(0.05, **options), dtype=dtype, same_memory=same_memory, equal=equal)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+@pytest.mark.parametrize(
+    "around",
+    [
+        {"clipvalue": 0.5},
+        {"clipnorm": 0.7},
+        {"global_clipnorm": 0.9},
+        {"global_clipnorm": 1e30},
+        {"weight_decay": 0.1},
+        {"use_ema": True, "ema_momentum": 0.8, "ema_overwrite_frequency": 2},
+        {"gradient_accumulation_steps": 2},
+        {"gradient_accumulation_steps": 2, "global_clipnorm": 0.9},
+        {"loss_scale_factor": 8.0, "clipnorm": 0.1},
+    ],
+    ids=str,
+)
+def test_what_surrounds_a_rule(around, dtype) -> None:
+    here, there = both(lambda: optimizers.Adam(0.05, **around), dtype=dtype, steps=4)
+    assert_same_bits([a.host() for a in there.averages], here.averages)
+    there.finalize_variable_values()
+    here.finalize_variable_values()
+    assert_same_bits([p.host() for p in there._given], here._given)
+
+
+@pytest.mark.parametrize("clip", ["clipnorm", "global_clipnorm"])
+@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+def test_clipping_of_what_is_not_finite(clip, wrong) -> None:
+    def gradients(seed, dtype, shapes):
+        values = arrays(seed, dtype, shapes)
+        values[0][3, 2] = wrong
+        return values
+
+    here, there = optimizers.SGD(0.1, **{clip: 1.0}), optimizers.SGD(0.1, **{clip: 1.0})
+    p_here = arrays(0)
+    p_there = on_gpu(p_here)
+    here.build(p_here)
+    there.build(p_there)
+    g = gradients(1, "float32", SHAPES)
+    here.apply(g)
+    there.apply(on_gpu(g))
+    assert_same_bits([p.host() for p in p_there], p_here)
+    np.testing.assert_equal(there.global_norm, here.global_norm)
+
+
+def test_gradients_that_are_not_there() -> None:
+    def gradients(seed, dtype, shapes):
+        values = arrays(seed, dtype, shapes)
+        return [v if (i + seed) % 3 else None for i, v in enumerate(values)]
+
+    both(lambda: optimizers.Adam(0.05, global_clipnorm=0.5), steps=5, gradients=gradients)
+
+
+@pytest.mark.parametrize("tensors", [1, 2, 3, 300])
+def test_many_tensors(tensors) -> None:
+    both(lambda: optimizers.AdamW(0.05, clipnorm=0.5), shapes=((7,),) * tensors, steps=2)
+
+
+def test_steps_without_finite_gradients_are_left_out() -> None:
+    opt = optimizers.Adam(0.05, skip_nonfinite=True)
+    p = on_gpu(arrays(0))
+    opt.build(p)
+    g = arrays(1)
+    g[0][0, 0] = np.inf
+    assert opt.apply(on_gpu(g)).skipped
+    assert_same_bits([a.host() for a in p], arrays(0))
+    assert opt.iterations == 0
+
+
+def test_gradients_are_cleared() -> None:
+    opt = optimizers.SGD(0.05, zero_grads=True)
+    opt.build(on_gpu(arrays(0)))
+    g = on_gpu(arrays(1))
+    opt.apply(g)
+    assert all((a.host() == 0).all() for a in g)
+
+
+def test_nobody_waits() -> None:
+    opt = optimizers.Adam(0.05, global_clipnorm=0.1)
+    p = on_gpu(arrays(0))
+    opt.build(p)
+    opt.apply(on_gpu(arrays(1)))
+    cupy._fibers.onepass_fibers_waiting.restype = cupy.ctypes.c_size_t
+    waiting = cupy._fibers.onepass_fibers_waiting(cupy.ctypes.c_void_p(cupy._stream))
+    assert waiting >= len(SHAPES) - 1 + 2  # a sum a tensor, a decision and a sweep
+    assert opt.global_norm > 0.1
+    assert cupy._fibers.onepass_fibers_waiting(cupy.ctypes.c_void_p(cupy._stream)) == 0
+
+
+def test_state_goes_to_the_cpu_and_back() -> None:
+    here, there = both(lambda: optimizers.Adam(0.05, use_ema=True))
+    saved = there.state_dict()
+    assert_same_bits(saved["states"], here.state_dict()["states"])
+    again = optimizers.Adam(0.05, use_ema=True)
+    p = on_gpu([a.copy() for a in here._given])
+    again.build(p)
+    again.load_state_dict(saved)
+    here.apply(arrays(9))
+    again.apply(on_gpu(arrays(9)))
+    assert_same_bits([a.host() for a in p], here._given)
+
+
+def test_rows_apart() -> None:
+    opt = optimizers.SGD(0.5)
+    with pytest.raises(ValueError, match=r"parameters\[0\] must be C-contiguous"):
+        opt.build([cupy.ndarray((4,), "float32", step=2)])
+    p = on_gpu([np.ones(4, np.float32)])
+    opt.build(p)
+    g = cupy.ndarray((4,), "float32", step=2)
+    g[...] = cupy.asarray(np.ones(4, np.float32))
+    opt.apply([g])
+    assert (p[0].host() == 0.5).all()
+
+
+def test_wrong_arrays() -> None:
+    with pytest.raises(
+        TypeError, match=r"parameters\[0\] is on the CPU, parameters\[1\] on the GPU"
+    ):
+        optimizers.SGD().build([np.ones(3), *on_gpu([np.ones(3)])])
+    with pytest.raises(ValueError, match=r"must be on GPU 0.*on GPU 1"):
+        optimizers.SGD().build([cupy.ndarray((3,), "float32", device=1)])
+    with pytest.raises(TypeError, match=r"float32, float64 or float16, got int32"):
+        optimizers.SGD().build([cupy.ndarray((3,), "int32")])
+    p = on_gpu([np.ones(3, np.float32)])
+    opt = optimizers.SGD()
+    opt.build(p)
+    with pytest.raises(TypeError, match=r"gradients\[0\] must be an array of CuPy.*got ndarray"):
+        opt.apply([np.ones(3, np.float32)])
+    with pytest.raises(ValueError, match=r"gradients\[0\] has shape \(4,\), its parameter \(3,\)"):
+        opt.apply(on_gpu([np.ones(4, np.float32)]))
+    with pytest.raises(ValueError, match=r"gradients\[0\] overlaps parameters\[0\]"):
+        opt.apply(p)
+    with pytest.raises(ValueError, match=r"expected 1 arrays, got 2"):
+        opt.apply([p[0], p[0]])
+    with pytest.raises(ValueError, match="None alone"):
+        opt.apply([None])
+    p[0].data = cupy.Memory(12)
+    with pytest.raises(ValueError, match="moved or resized"):
+        opt.apply(on_gpu([np.ones(3, np.float32)]))
+    assert opt.iterations == 0
+
+
+def test_a_step_in_a_graph_is_refused() -> None:
+    p = on_gpu([np.ones(3, np.float32)])
+    opt = optimizers.SGD()
+    opt.build(p)
+    g = on_gpu([np.ones(3, np.float32)])
+    cupy.capture()
+    try:
+        with pytest.raises(RuntimeError, match="cannot be captured"):
+            opt.apply(g)
+    finally:
+        cupy.end_capture()
+    assert opt.iterations == 0
+    opt.apply(g)
+    assert (p[0].host() < 1).all()
+
+
+def test_without_a_gpu(monkeypatch) -> None:
+    monkeypatch.setattr(_gpu, "MODULE", "onepass._no_such_module")
+    opt = optimizers.SGD()
+    with pytest.raises(RuntimeError, match="built without CUDA"):
+        opt.build(on_gpu([np.ones(3, np.float32)]))
