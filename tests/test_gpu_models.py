@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import ctypes
 import gc
 import importlib.util
 import os
@@ -311,3 +312,39 @@ def test_a_model_without_weights_does_not_move():
         Sequential([layers.Dense(3)]).to("cuda")
     with pytest.raises(ValueError, match="no weights to move"):
         layers.Dense(3).to("cuda")
+
+
+def graphs():
+    """Return how many graphs were made and how many launched so far."""
+    fibers = ctypes.CDLL(importlib.util.find_spec(PLAYED).origin)
+    fibers.onepass_fibers_graphs_made.restype = ctypes.c_long
+    fibers.onepass_fibers_graphs_launched.restype = ctypes.c_long
+    return fibers.onepass_fibers_graphs_made(), fibers.onepass_fibers_graphs_launched()
+
+
+@played
+@pytest.mark.parametrize(
+    ("optimizer", "many"),
+    [
+        (optimizers.Adam, True),
+        (lambda: optimizers.SGD(global_clipnorm=0.1), True),
+        (lambda: optimizers.Adam(clipnorm=0.01), True),
+        (lambda: optimizers.Adam(clipvalue=0.01, weight_decay=0.1), True),
+        (optimizers.Lamb, False),
+        (lambda: optimizers.SGD(skip_nonfinite=True), False),
+    ],
+)
+def test_many_steps_become_one_graph(optimizer, many) -> None:
+    x, y = data()
+    before = graphs()
+    models = []
+    for device in ("cpu", "cuda"):
+        models.append(network(device, optimizer=optimizer()))
+        models[-1].fit(x, y, epochs=8, batch_size=10, verbose=0)
+    made, launched = (now - then for now, then in zip(graphs(), before, strict=True))
+    weights_close(*models)
+    if many:  # of 120 steps, eight epochs; each number of steps has a graph
+        assert 8 <= launched < 60
+        assert 1 <= made <= 4
+    else:
+        assert launched == 0

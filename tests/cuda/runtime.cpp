@@ -1,5 +1,6 @@
 #include <sys/mman.h>
 
+#include <atomic>
 #include <cstdlib>
 #include <cstring>
 #include <deque>
@@ -242,7 +243,9 @@ cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
   return cudaSuccess;
 }
 cudaError_t cudaGraphDestroy(cudaGraph_t graph) { return delete graph, cudaSuccess; }
+std::atomic<long> graphs_made = 0, graphs_launched = 0;
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t* made, cudaGraph_t graph, unsigned long long) {
+  ++graphs_made;
   *made = new GraphExec{std::make_shared<const Graph>(*graph)};
   return cudaSuccess;
 }
@@ -254,6 +257,7 @@ cudaError_t cudaGraphExecUpdate(cudaGraphExec_t made, cudaGraph_t graph,
 }
 cudaError_t cudaGraphExecDestroy(cudaGraphExec_t made) { return delete made, cudaSuccess; }
 cudaError_t cudaGraphLaunch(cudaGraphExec_t made, cudaStream_t stream) {
+  ++graphs_launched;
   for (const Work& work : made->graph->works) {
     start(stream, [graph = made->graph, &work] { work(); });
   }
@@ -276,6 +280,8 @@ ONEPASS_EXPORT void onepass_fibers_copy(void* to, const void* from, std::size_t 
   DeviceMemory::all().run([=] { std::memcpy(to, from, bytes); });
 }
 ONEPASS_EXPORT std::size_t onepass_fibers_waiting(cudaStream_t stream) { return stream->waiting(); }
+ONEPASS_EXPORT long onepass_fibers_graphs_made() { return graphs_made; }
+ONEPASS_EXPORT long onepass_fibers_graphs_launched() { return graphs_launched; }
 ONEPASS_EXPORT cudaStream_t onepass_fibers_stream() { return new Stream; }
 ONEPASS_EXPORT void onepass_fibers_capture(cudaStream_t stream) {
   cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal);
