@@ -7,9 +7,10 @@ pybind11, scikit-build-core, CMake and nvcc 13 must be there), then runs the tes
 those of models and optimizers, with the GPU's kernels as the instruction set ``cuda``: all that is
 compared between instruction sets is compared with the CPU's, elementwise kernels and reductions bit
 for bit. Arrays stay in the host's memory (``tests/cuda/pinned.cpp``). Between the two, models are
-trained on the device by ``onepass._cuda``, as users run it, and timed beside the CPU. Last, where
-compute-sanitizer is installed, some kernels once more under its memory checker. ``--isa fibers``
-rehearses all of this without a GPU. Ends with status 1 where anything failed or nothing ran.
+trained on the device by ``onepass._cuda``, as users run it, and timed beside the CPU; optimizers
+step torch's arrays there beside torch's own (``bench.gpu_steps``). Last, where compute-sanitizer
+is installed, some kernels once more under its memory checker. ``--isa fibers`` rehearses all of
+this without a GPU. Ends with status 1 where anything failed or nothing ran.
 """
 
 from __future__ import annotations
@@ -197,6 +198,23 @@ def step_times(environment: Mapping[str, str], small: bool) -> dict[str, float] 
     return times
 
 
+def optimizer_steps(environment: Mapping[str, str], played: bool) -> dict[str, object] | str:
+    """Return what `bench.gpu_steps` measures of optimizers on the GPU's arrays; or what failed."""
+    ran = subprocess.run(
+        [sys.executable, "-m", "bench.gpu_steps", *(["--played"] if played else [])],
+        env=environment,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=150,
+        check=False,
+    )
+    if ran.returncode:
+        return ran.stderr[-2000:]
+    measured: dict[str, object] = json.loads(ran.stdout)
+    return measured
+
+
 def check(isa: str, architectures: str, seconds: float) -> dict[str, object]:
     """Build and run everything; return what is to be kept."""
     begun = time.monotonic()
@@ -218,13 +236,17 @@ def check(isa: str, architectures: str, seconds: float) -> dict[str, object]:
             outcomes.append(run_tests(name, tests, made, left, before))
             print(f"{name}: {outcomes[-1].passed} passed, {outcomes[-1].failed} failed", flush=True)
         steps = step_times(device, small=isa == "fibers")
+        arrays = optimizer_steps(device, played=isa == "fibers")
         return {
             **facts(installed),
             "steps_us": steps,
+            "optimizers": arrays,
             "isa": isa,
             "seconds": round(time.monotonic() - begun, 1),
             "outcomes": [asdict(outcome) for outcome in outcomes],
-            "good": isinstance(steps, dict) and all(outcome.good for outcome in outcomes),
+            "good": isinstance(steps, dict)
+            and isinstance(arrays, dict)
+            and all(outcome.good for outcome in outcomes),
         }
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -241,3 +244,18 @@ def test_without_a_gpu(monkeypatch) -> None:
     opt = optimizers.SGD()
     with pytest.raises(RuntimeError, match="built without CUDA"):
         opt.build(on_gpu([np.ones(3, np.float32)]))
+
+
+def test_the_timed_steps_of_the_gpu_check() -> None:
+    ran = subprocess.run(
+        [sys.executable, "-m", "bench.gpu_steps", "--played"],
+        cwd=Path(__file__).resolve().parents[1],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
+    steps = json.loads(ran.stdout)["steps"]
+    assert len(steps) == 8
+    assert all(one["microseconds"]["onepass"] > 0 for one in steps.values())
+    assert all(one["largest difference from the CPU"] == 0 for one in steps.values())

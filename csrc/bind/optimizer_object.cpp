@@ -50,6 +50,15 @@ OptimizerObject::OptimizerObject(bool float64, const OptimizerSettings& settings
       dtypes_{py::dtype::of<float>(), py::dtype::of<double>(), py::dtype("float16"),
               py::dtype::of<uint16_t>()} {}
 
+OptimizerObject::~OptimizerObject() { finish(); }
+
+void OptimizerObject::finish() {
+  if (!started_) return;
+  const OnDevice on_device(device_);
+  device_->finish();  // the caller's stream may be gone
+  started_ = false;
+}
+
 void OptimizerObject::set_group(int group, const RuleSettings& rule) {
   const auto lock = claim();
   native_->set_group(group, rule);
@@ -412,7 +421,9 @@ void OptimizerObject::start(const std::vector<double>& learning_rates, int64_t t
         "a step cannot be captured in a CUDA graph: each launch of the graph would repeat this "
         "step's number and learning rate");
   }
+  if (!native_->prepared()) finish();  // what is at work there may read what changes here
   native_->prepare_step();
+  started_ = true;
   Team host{0, 1, nullptr, nullptr};
   host.device = device_, host.stream = stream_;
   native_->step(learning_rates.data(), t, device_->kernels, host);

@@ -20,6 +20,7 @@ namespace py = pybind11;
 class OptimizerObject {
  public:
   OptimizerObject(bool float64, const OptimizerSettings& settings, const Device* device);
+  ~OptimizerObject();
 
   int add_group(const RuleSettings& rule) { return native_->add_group(rule); }
   void set_group(int group, const RuleSettings& rule);
@@ -91,10 +92,12 @@ class OptimizerObject {
   void run(const std::vector<double>& learning_rates, int64_t t);
   void run(double learning_rate, int64_t t);
   void start(const std::vector<double>& learning_rates, int64_t t);  // on the GPU
+  void finish();                                                     // what was started there
 
   bool float64_, clears_gradients_;
   const Device* device_;    // where the arrays are, if on a GPU
   void* stream_ = nullptr;  // of the last step there
+  bool started_ = false;    // a step there, which may be at work on this object's memory
   std::mutex stepping_;
   std::shared_ptr<Optimizer> native_;
   std::vector<Tensor> tensors_;

@@ -61,6 +61,11 @@ const char* wait(void* stream) {
   return wrong == cudaSuccess ? nullptr : cudaGetErrorString(wrong);
 }
 
+void finish() {
+  cudaDeviceSynchronize();
+  cudaGetLastError();  // whoever waits for a stream of its own hears of it
+}
+
 bool captures(void* stream) {
   cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
   const cudaError_t asked = cudaStreamIsCapturing(of(stream), &status);
@@ -148,6 +153,7 @@ const Device& cuda_device() {
       .open_stream = open_stream,
       .close_stream = close_stream,
       .wait = wait,
+      .finish = finish,
       .captures = captures,
       .started = started,
       .copy_rows = copy_rows,

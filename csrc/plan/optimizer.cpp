@@ -103,6 +103,7 @@ class OptimizerOf final : public Optimizer {
   double global_norm() const override { return norm_there_ ? norms_.decided() : global_norm_; }
   bool skipped() const override { return skipped_; }
 
+  bool prepared() const override { return planned_; }
   void prepare_step() override {
     if (planned_) return;
     buckets_.clear();

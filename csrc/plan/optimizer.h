@@ -95,6 +95,7 @@ class Optimizer {
 
   // One thread alone, before calls of `step` if tensors, groups or what has a gradient changed.
   virtual void prepare_step() = 0;
+  virtual bool prepared() const = 0;
   // Called by every member of the team, behind a barrier that follows the last write of a gradient;
   // another must come before anything reads the parameters. t counts calls from 1. One learning
   // rate a group.

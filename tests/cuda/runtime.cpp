@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <utility>
 #include <vector>
 
@@ -68,6 +69,20 @@ class Stream {
  public:
   std::unique_ptr<Graph> captured;  // in the making
 
+  Stream() {
+    const std::lock_guard lock(streams().mutex);
+    streams().all.insert(this);
+  }
+  ~Stream() {
+    const std::lock_guard lock(streams().mutex);
+    streams().all.erase(this);
+  }
+  // Those of other threads are at work themselves: tests use one thread there.
+  static void finish_all() {
+    const std::lock_guard lock(streams().mutex);
+    for (Stream* stream : streams().all) stream->finish();
+  }
+
   void start(Work work) {
     if (captured != nullptr) return captured->works.push_back(std::move(work));
     waiting_.push_back(std::move(work));
@@ -80,6 +95,14 @@ class Stream {
 
  private:
   static constexpr std::size_t kMostAhead = 1024;
+  struct Streams {
+    std::mutex mutex;
+    std::set<Stream*> all;
+  };
+  static Streams& streams() {
+    static auto& all = *new Streams;  // outlives what the interpreter ends last
+    return all;
+  }
 
   void run_next() {
     const auto work = std::move(waiting_.front());
@@ -180,6 +203,11 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
 cudaError_t cudaStreamDestroy(cudaStream_t stream) {
   stream->finish();
   delete stream;
+  return cudaSuccess;
+}
+cudaError_t cudaDeviceSynchronize() {
+  if (captures > 0) return refused();
+  Stream::finish_all();
   return cudaSuccess;
 }
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
