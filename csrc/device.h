@@ -27,8 +27,8 @@ struct Device {
   void (*close_stream)(void* stream);
   // Until all that was started is done. Null, or what went wrong.
   const char* (*wait)(void* stream);
-  // Until all streams are done.
-  void (*finish)();
+  // Until all streams are done. Null, or what went wrong.
+  const char* (*finish)();
   // Whether what is started on the stream becomes a graph of the caller's.
   bool (*captures)(void* stream);
   // Null, or why the calling thread could not start something; does not wait.

@@ -43,6 +43,12 @@ class ndarray:  # noqa: N801
         self.device = SimpleNamespace(id=device)
         self.flags = SimpleNamespace(c_contiguous=step == 1)
 
+    def __deepcopy__(self, memo: object) -> ndarray:
+        return asarray(self.host())
+
+    def __reduce__(self) -> Any:
+        return asarray, (self.host(),)
+
     def _copy(self, to: int, start: int, size: int) -> None:
         _fibers.onepass_fibers_copy(
             ctypes.c_void_p(to),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -244,6 +246,52 @@ def test_without_a_gpu(monkeypatch) -> None:
     opt = optimizers.SGD()
     with pytest.raises(RuntimeError, match="built without CUDA"):
         opt.build(on_gpu([np.ones(3, np.float32)]))
+
+
+def test_steps_of_changing_parameters_follow_each_other() -> None:
+    """Nobody reads in between: what a step needs is kept while it waits for its turn."""
+    here, there = (optimizers.Adam(0.05, global_clipnorm=0.5) for _ in range(2))
+    p_here = arrays(0)
+    p_there = on_gpu(p_here)
+    here.build(p_here)
+    there.build(p_there)
+    for step in range(12):
+        g = [v if (i + step) % 3 else None for i, v in enumerate(arrays(step))]
+        here.apply(g)
+        there.apply(on_gpu(g))
+    assert_same_bits([p.host() for p in p_there], p_here)
+
+
+def test_sums_without_a_first_gradient() -> None:
+    def gradients(seed, dtype, shapes):
+        return [v if i or seed % 2 else None for i, v in enumerate(arrays(seed, dtype, shapes))]
+
+    both(lambda: optimizers.Adam(gradient_accumulation_steps=2), steps=6, gradients=gradients)
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda opt: pickle.loads(pickle.dumps(opt))])
+def test_copies_go_on_with_copied_arrays(copied) -> None:
+    here, there = both(lambda: optimizers.Adam(0.05, clipnorm=0.5, use_ema=True))
+    other = copied(there)
+    assert other.global_norm is None
+    there.apply(on_gpu(arrays(7)))
+    before = [p.host() for p in other._given]
+    here_before = [p.copy() for p in here._given]
+    assert_same_bits(before, here_before)
+    other.apply(on_gpu(arrays(8)))
+    here.apply(arrays(8))
+    assert_same_bits([p.host() for p in other._given], here._given)
+    assert other.global_norm == here.global_norm
+
+
+def test_an_optimizer_that_goes_waits_for_its_steps() -> None:
+    p_here, p_there = arrays(0), on_gpu(arrays(0))
+    for place, values in (("here", p_here), ("there", p_there)):
+        opt = optimizers.Adam(0.05, global_clipnorm=0.5)
+        opt.build(values)
+        opt.apply(arrays(1) if place == "here" else on_gpu(arrays(1)))
+        del opt
+    assert_same_bits([p.host() for p in p_there], p_here)
 
 
 def test_the_timed_steps_of_the_gpu_check() -> None:

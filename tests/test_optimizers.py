@@ -49,10 +49,14 @@ def known_problem(dtype, small):
     rng = np.random.default_rng(1)
     rates = 0.02 * (1.5 + np.sin(np.arange(STEPS)))
     shapes = [*SHAPES[:-1], (90, 37)] if small else SHAPES
-    return rounded(rng, dtype, shapes=shapes), [
+    start = rounded(rng, dtype, shapes=shapes)
+    steps = [
         (rounded(rng, dtype, 0.1 + 2.0 * (t % 3), shapes), float(rate))
         for t, rate in enumerate(rates)
     ]
+    for array in (*start, *(g for gradients, _ in steps for g in gradients)):
+        array.flags.writeable = False
+    return start, steps
 
 
 def on_backends(case, run):
@@ -366,8 +370,6 @@ def test_gradients_are_untouched(case, dtype, around):
     start, steps = problem(dtype)
     gradients = steps[0][0]
     copies = [g.copy() for g in gradients]
-    for g in gradients:
-        g.flags.writeable = False
     optimizer = kind(**arguments)
     optimizer.build([p.copy() for p in start])
     for _ in range(3):

@@ -50,13 +50,16 @@ OptimizerObject::OptimizerObject(bool float64, const OptimizerSettings& settings
       dtypes_{py::dtype::of<float>(), py::dtype::of<double>(), py::dtype("float16"),
               py::dtype::of<uint16_t>()} {}
 
-OptimizerObject::~OptimizerObject() { finish(); }
+OptimizerObject::~OptimizerObject() {
+  if (device_ != nullptr) finish();  // what went wrong, nobody asks any more
+}
 
-void OptimizerObject::finish() {
-  if (!started_) return;
-  const OnDevice on_device(device_);
-  device_->finish();  // the caller's stream may be gone
+const char* OptimizerObject::finish() {
+  if (!started_) return nullptr;
   started_ = false;
+  const py::gil_scoped_release release;  // what the stream waits for may need Python
+  const OnDevice on_device(device_);
+  return device_->finish();  // the caller's stream may be gone
 }
 
 void OptimizerObject::set_group(int group, const RuleSettings& rule) {
@@ -411,7 +414,7 @@ void OptimizerObject::run(const std::vector<double>& learning_rates, int64_t t) 
     py::gil_scoped_release release;
     run();
   }
-  native_->count_missing(t);
+  native_->count_missing(t, Team{0, 1, nullptr, nullptr});
 }
 
 void OptimizerObject::start(const std::vector<double>& learning_rates, int64_t t) {
@@ -421,21 +424,26 @@ void OptimizerObject::start(const std::vector<double>& learning_rates, int64_t t
         "a step cannot be captured in a CUDA graph: each launch of the graph would repeat this "
         "step's number and learning rate");
   }
-  if (!native_->prepared()) finish();  // what is at work there may read what changes here
+  // What is at work there may read what changes here.
+  if (!native_->prepared()) onepass::check(finish());
   native_->prepare_step();
   started_ = true;
   Team host{0, 1, nullptr, nullptr};
   host.device = device_, host.stream = stream_;
-  native_->step(learning_rates.data(), t, device_->kernels, host);
+  const auto step = [&] { native_->step(learning_rates.data(), t, device_->kernels, host); };
+  if (native_->only_starts()) {
+    step();
+  } else {
+    const py::gil_scoped_release release;
+    step();
+  }
   onepass::check(device_->started());
-  native_->count_missing(t);
+  native_->count_missing(t, host);
 }
 
-double OptimizerObject::global_norm() const {
-  if (device_ != nullptr) {
-    const OnDevice on_device(device_);
-    onepass::check(device_->wait(stream_));
-  }
+double OptimizerObject::global_norm() {
+  const auto lock = claim();
+  if (device_ != nullptr) onepass::check(finish());
   return native_->global_norm();
 }
 

@@ -48,7 +48,7 @@ class OptimizerObject {
   // For the time of a step, which runs without the GIL. Throws if another thread has it.
   std::unique_lock<std::mutex> claim();
   bool elementwise() const { return native_->elementwise(); }
-  double global_norm() const;
+  double global_norm();
   bool skipped() const { return native_->skipped(); }
   std::vector<int64_t> missed() const;
   void set_missed(const std::vector<int64_t>& steps);
@@ -92,7 +92,8 @@ class OptimizerObject {
   void run(const std::vector<double>& learning_rates, int64_t t);
   void run(double learning_rate, int64_t t);
   void start(const std::vector<double>& learning_rates, int64_t t);  // on the GPU
-  void finish();                                                     // what was started there
+  // Waits for what was started there. Null, or what went wrong.
+  const char* finish();
 
   bool float64_, clears_gradients_;
   const Device* device_;    // where the arrays are, if on a GPU

@@ -61,9 +61,10 @@ const char* wait(void* stream) {
   return wrong == cudaSuccess ? nullptr : cudaGetErrorString(wrong);
 }
 
-void finish() {
-  cudaDeviceSynchronize();
-  cudaGetLastError();  // whoever waits for a stream of its own hears of it
+const char* finish() {
+  const cudaError_t wrong = cudaDeviceSynchronize();
+  cudaGetLastError();
+  return wrong == cudaSuccess ? nullptr : cudaGetErrorString(wrong);
 }
 
 bool captures(void* stream) {
@@ -130,7 +131,9 @@ cudaError_t prepare(cudaGraph_t graph, void** recording) {
 
 const char* play(void* stream, void** recording) {
   cudaGraph_t graph = nullptr;
-  cudaError_t status = cudaStreamEndCapture(of(stream), &graph);
+  const cudaError_t ended = cudaStreamEndCapture(of(stream), &graph);
+  const cudaError_t started = cudaGetLastError();  // of a launch that is missing in the graph
+  cudaError_t status = ended != cudaSuccess ? ended : started;
   if (status == cudaSuccess) status = prepare(graph, recording);
   if (graph != nullptr) cudaGraphDestroy(graph);
   if (status == cudaSuccess) status = cudaGraphLaunch(executable(*recording), of(stream));

@@ -216,7 +216,10 @@ class StepTable {
     });
     if (n == 0 || !carries_around(u)) return;
     table_.scale = u.around[0].scale;
-    table_.plain = table_.plain && u.segments[0].factor == nullptr;  // all have one, or none
+    if (u.segments[0].factor != nullptr) {  // all have one, which may be NaN
+      table_.plain = false;
+      table_.clears = true;
+    }
     table_.first.around = AroundOf<T>::of(u.around[0]);
     table_.second.around =
         u.shared_around || n == 1 ? table_.first.around : AroundOf<T>::of(u.around[1]);

@@ -194,14 +194,14 @@ class OptimizerOf final : public Optimizer {
     });
   }
 
-  void count_missing(int64_t t) override {
+  void count_missing(int64_t t, const Team& team) override {
     if (skipped_ || !incomplete_) return;
     const int64_t calls = settings_.calls_a_step;
     const bool first = (t - 1) % calls == 0, last = t % calls == 0;
     for (Tensor& tensor : tensors_) {
       if (tensor.present()) continue;
       T* const sum = tensor.beside.sum;
-      if (first && sum != nullptr) std::fill(sum, sum + tensor.segment.size, T(0));
+      if (first && sum != nullptr) clear(sum, tensor.segment.size, team);
       if (last && groups_[tensor.group].torch_convention) ++tensor.missed;
     }
   }
@@ -215,7 +215,11 @@ class OptimizerOf final : public Optimizer {
            groups_[0].rate_ratio == 1.0;
   }
 
-  bool only_starts() const override { return only_sweeps() && (!needs_norms() || clips_there_); }
+  bool only_starts() const override {
+    const bool tables = std::all_of(buckets_.begin(), buckets_.end(),
+                                    [&](const auto& bucket) { return has_table(bucket); });
+    return tables && only_sweeps() && (!needs_norms() || clips_there_);
+  }
 
   void prepare(double learning_rate, int64_t t, double* scalars) const override {
     prepare_group(0, {learning_rate, t}, scalars);
@@ -278,14 +282,25 @@ class OptimizerOf final : public Optimizer {
     return update;
   }
 
+  int64_t table_bytes(const Bucket<T>& bucket) const {
+    return device_ == nullptr ? 0 : device_->kernels.of<T>().kept_table_bytes(update_of(bucket));
+  }
   void keep_table(Bucket<T>& bucket) const {
-    if (device_ == nullptr) return;
-    const KernelTable<T>& kernels = device_->kernels.of<T>();
-    const Update<T> update = update_of(bucket);
-    const int64_t bytes = kernels.kept_table_bytes(update);
+    const int64_t bytes = table_bytes(bucket);
     if (bytes == 0) return;
     bucket.table = allocate(static_cast<std::size_t>(bytes), device_);
-    bucket.kept = kernels.write_kept_table(update, bucket.table.get());
+    bucket.kept = device_->kernels.of<T>().write_kept_table(update_of(bucket), bucket.table.get());
+  }
+  bool has_table(const Bucket<T>& bucket) const {
+    return bucket.kept.table != nullptr || table_bytes(bucket) == 0;
+  }
+
+  static void clear(T* data, int64_t size, const Team& team) {
+    if (team.device == nullptr) {
+      std::fill(data, data + size, T(0));
+    } else {
+      team.device->clear(data, static_cast<std::size_t>(size) * sizeof(T), team.stream);
+    }
   }
 
   bool looks_at_tensors(int group) const {

@@ -102,7 +102,7 @@ class Optimizer {
   virtual void step(const double* learning_rates, int64_t t, const Kernels& kernels,
                     Team& team) = 0;
   // One thread alone, behind call t, if some tensor had no gradient.
-  virtual void count_missing(int64_t t) = 0;
+  virtual void count_missing(int64_t t, const Team& team) = 0;
   // Whether the last call left all parameters alone because a gradient was not finite.
   virtual bool skipped() const = 0;
   // Whether the update of an element needs nothing but that element: no norm of any gradient.

@@ -1,5 +1,6 @@
 // A replay on a GPU: one thread of the host starts all kernels and seldom waits for them.
 #include <algorithm>
+#include <bit>
 #include <chrono>
 
 #include "program.h"
@@ -74,6 +75,8 @@ class Recording {
   Recording(const Recording&) = delete;
   Recording& operator=(const Recording&) = delete;
 
+  bool records() const { return records_; }
+
   void play() {
     if (!records_) return;
     records_ = false;
@@ -90,18 +93,20 @@ class Recording {
 int64_t steps_a_recording(const std::vector<Program::Entry>& calls) {
   const auto only_starts = [](const Program::Entry& entry) { return entry.call->only_starts(); };
   if (!std::all_of(calls.begin(), calls.end(), only_starts)) return 1;
-  const auto n = static_cast<int64_t>(calls.size());
+  const auto n = std::max<int64_t>(1, static_cast<int64_t>(calls.size()));
   int64_t steps = 1;
   while (2 * steps * n <= kCallsARecording) steps *= 2;
   return steps;
 }
 
-// One step; false: it was interrupted, or a call failed, before anything was updated.
-bool run_step(const std::vector<Program::Entry>& calls, const Frame& frame, Interrupts& interrupts,
+// One step; false: it was interrupted, or a call failed, before anything was updated. Within a
+// recording nobody is asked for interrupts, as Python might then use the GPU otherwise.
+bool run_step(const std::vector<Program::Entry>& calls, const Frame& frame, Interrupts* interrupts,
               Team& team) {
   bool updated = false;
   for (const Program::Entry& entry : calls) {
-    if (entry.begins_phase && (frame.failed || (!updated && interrupts.any()))) return false;
+    const bool asks = entry.begins_phase && interrupts != nullptr && !updated;
+    if ((entry.begins_phase && frame.failed) || (asks && interrupts->any())) return false;
     entry.call->run(frame, team);
     updated = updated || entry.call->updates();
   }
@@ -124,11 +129,15 @@ int64_t Program::run_on_device(const Replay& replay, Workspace& workspace) const
   int64_t done = 0;
   bool goes_on = true;
   while (goes_on && done < replay.n_steps) {
-    const int64_t steps = std::min({most, pace.left(), replay.n_steps - done});
+    if (interrupts.any()) break;
+    const auto left = static_cast<uint64_t>(std::min(pace.left(), replay.n_steps - done));
+    // Powers of two: few lengths of recordings, each of which is kept.
+    const int64_t steps = std::min(most, static_cast<int64_t>(std::bit_floor(left)));
     Recording recording(host, workspace, steps);
+    Interrupts* const asked = recording.records() ? nullptr : &interrupts;
     for (int64_t s = 0; s < steps && goes_on; ++s) {
       frame.step = replay.steps[done];
-      goes_on = run_step(calls_, frame, interrupts, host);
+      goes_on = run_step(calls_, frame, asked, host);
       if (goes_on) ++done;
     }
     recording.play();

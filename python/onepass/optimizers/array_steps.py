@@ -55,6 +55,7 @@ class ArraySteps(ABC):
     _calls_a_step: int
     convention: Convention
     _bound: bool
+    _stepped: bool  # with norms, since it was bound
     _native: _core.Optimizer | None
     _direct: _core.Optimizer | None  # the same, where nothing is a tensor of torch
     _ready: _torch_tensors.Ready | None  # where all are tensors
@@ -190,6 +191,7 @@ class ArraySteps(ABC):
         self._direct = None if on_gpu or any(map(is_tensor, self._given)) else native
         only_tensors = not on_gpu and self._direct is None and all(map(is_tensor, self._given))
         self._ready = _torch_tensors.Ready(self._given) if only_tensors else None
+        self._stepped = False
         self._reports = bool(self.clipnorm or self.global_clipnorm or self.skip_nonfinite)
 
     @property
@@ -243,7 +245,8 @@ class ArraySteps(ABC):
             then.
         """
         own = self._own_state()
-        checked_state(state, own, type(self).__name__)
+        arrays = {key: [self._place.as_array(a) for a in own[key]] for key in LISTS}
+        checked_state(state, own | arrays, type(self).__name__)
         assert self._native is not None
         rate = None
         if state["learning_rate"] is not None and not callable(self._learning_rate):
@@ -296,7 +299,8 @@ class ArraySteps(ABC):
         On a GPU the step is put on the current stream of the arrays' library and nobody waits for
         it, so the result has no norm: `global_norm` waits and says it. ``skip_nonfinite``, and the
         rules that look at whole tensors (Lamb, Lars, Adafactor, Muon and those that learn their
-        rate), wait for sums.
+        rate), wait for sums; and a step waits for earlier ones where other parameters have a
+        gradient than before.
         """
         native = self._direct
         known = self._learning_rate
@@ -372,6 +376,7 @@ class ArraySteps(ABC):
     def _result(self) -> StepResult:
         """Return the norm and whether the call was skipped, which is then not counted."""
         assert self._native is not None
+        self._stepped = True
         if not self._parameters:
             return StepResult(0.0, False)
         skipped = self._native.skipped
@@ -384,7 +389,7 @@ class ArraySteps(ABC):
     @property
     def global_norm(self) -> float | None:
         """The norm of all gradients at the last step, or None; on a GPU it waits for the step."""
-        if self._native is None or not self._reports or self._waits(self._native.skipped):
+        if self._native is None or not self._stepped or self._waits(self._native.skipped):
             return None
         return self._native.global_norm
 

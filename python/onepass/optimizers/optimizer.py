@@ -30,6 +30,7 @@ from onepass.optimizers._arguments import (
 from onepass.optimizers._arguments import around as checked_around
 from onepass.optimizers._arrays import Array
 from onepass.optimizers._owner import HasStates
+from onepass.optimizers._places import Host, place_of
 from onepass.optimizers.array_steps import ArraySteps
 from onepass.optimizers.rate import LearningRates
 from onepass.optimizers.schedules.registry import deserialize, serialize
@@ -133,6 +134,7 @@ class Optimizer(LearningRates, ArraySteps):
         self._direct: _core.Optimizer | None = None
         self._ready: _torch_tensors.Ready | None = None
         self._bound = False
+        self._place = Host()
         self._owner: HasStates | None = None
         self._given: list[Any] = []
         self._parameters: list[Array] = []
@@ -368,13 +370,15 @@ class Optimizer(LearningRates, ArraySteps):
         native = self._native
         state = {**vars(self), "_missed": native.missed if native else []}
         state |= {"_native": None, "_direct": None, "_ready": None, "_parameters": []}
-        state.pop("_memory", None)
+        for name in ("_memory", "_place"):
+            state.pop(name, None)
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         missed = state.pop("_missed")
-        vars(self).update(state)
+        vars(self).update(state, _place=Host())
         if self._owner is None and self._bound:  # built on arrays, whose copies it now holds
+            self._place = place_of(self._given)
             self._bind()
             if self._native is not None:
                 self._native.missed = missed
