@@ -249,16 +249,19 @@ def test_without_a_gpu(monkeypatch) -> None:
 
 
 def test_steps_of_changing_parameters_follow_each_other() -> None:
-    """Nobody reads in between: what a step needs is kept while it waits for its turn."""
+    """Nobody reads or copies in between: what a step needs is kept while it waits for its turn."""
     here, there = (optimizers.Adam(0.05, global_clipnorm=0.5) for _ in range(2))
     p_here = arrays(0)
     p_there = on_gpu(p_here)
     here.build(p_here)
     there.build(p_there)
-    for step in range(12):
-        g = [v if (i + step) % 3 else None for i, v in enumerate(arrays(step))]
+    gradients = [
+        [v if (i + step) % 3 else None for i, v in enumerate(arrays(step))] for step in range(12)
+    ]
+    on_their_side = [on_gpu(g) for g in gradients]
+    for g, g_there in zip(gradients, on_their_side, strict=True):
         here.apply(g)
-        there.apply(on_gpu(g))
+        there.apply(g_there)
     assert_same_bits([p.host() for p in p_there], p_here)
 
 
