@@ -9,7 +9,6 @@ from __future__ import annotations
 import ctypes
 import math
 import mmap
-import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -105,17 +104,11 @@ def values_of(
     return result
 
 
-# So many instruction sets are compared, the one in use first: all, but where kernels are known to
-# be the same (ONEPASS_TEST_ISAS=1), or the GPU's are compared with the CPU's (2).
-MOST_ISAS = int(os.environ.get("ONEPASS_TEST_ISAS", "99"))
-
-
 def every_backend(teams: tuple[int, ...] = THREADS) -> Iterator[tuple[str, int]]:
-    """Switch to each (instruction set, threads) in turn, and back at the end."""
+    """Switch to each (instruction set, threads) in turn, best first, and back at the end."""
     isa, threads = _core.isa(), _core.threads()
-    others = [name for name in _core.available_isas() if name != isa]
     try:
-        for name in [isa, *others][:MOST_ISAS]:
+        for name in _core.available_isas():
             for n in teams:
                 _core.set_isa(name)
                 _core.set_threads(n)
