@@ -27,6 +27,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 KERNELS = sorted(str(path) for path in ROOT.glob("tests/test_kernels_*.py"))
@@ -182,37 +183,37 @@ print(json.dumps(result))
 """
 
 
-def step_times(environment: Mapping[str, str], small: bool) -> dict[str, float] | str:
-    """Return the time of a training step, feeding included, on CPU and device; or what failed."""
-    ran = subprocess.run(
-        [sys.executable, "-c", STEPS, "small" if small else "whole"],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+def measured(
+    arguments: Sequence[str], environment: Mapping[str, str], seconds: float
+) -> dict[str, Any] | str:
+    """Return what a Python process of these arguments printed as JSON; or what failed."""
+    try:
+        ran = subprocess.run(
+            [sys.executable, *arguments],
+            env=environment,
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=seconds,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return f"it did not end within {seconds} s"
     if ran.returncode:
         return ran.stderr[-2000:]
-    times: dict[str, float] = json.loads(ran.stdout)
-    return times
+    result: dict[str, Any] = json.loads(ran.stdout)
+    return result
+
+
+def step_times(environment: Mapping[str, str], small: bool) -> dict[str, float] | str:
+    """Return the time of a training step, feeding included, on CPU and device; or what failed."""
+    return measured(["-c", STEPS, "small" if small else "whole"], environment, 120)
 
 
 def optimizer_steps(environment: Mapping[str, str], played: bool) -> dict[str, object] | str:
     """Return what `bench.gpu_steps` measures of optimizers on the GPU's arrays; or what failed."""
-    ran = subprocess.run(
-        [sys.executable, "-m", "bench.gpu_steps", *(["--played"] if played else [])],
-        env=environment,
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=150,
-        check=False,
-    )
-    if ran.returncode:
-        return ran.stderr[-2000:]
-    measured: dict[str, object] = json.loads(ran.stdout)
-    return measured
+    how = ["--played"] if played else []
+    return measured(["-m", "bench.gpu_steps", *how], environment, 150)
 
 
 def check(isa: str, architectures: str, seconds: float) -> dict[str, object]:

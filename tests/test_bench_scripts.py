@@ -68,3 +68,12 @@ def test_tests_that_do_not_end_are_stopped(tmp_path):
 
 def test_no_tests_at_all_are_no_success(tmp_path):
     assert not outcome_of(tmp_path, "").good
+
+
+def test_what_a_script_measures_or_why_it_did_not():
+    def measured(code, seconds=60.0):
+        return gpu_check.measured(["-c", code], os.environ, seconds)
+
+    assert measured("print('{\"a\": 1}')") == {"a": 1}
+    assert "ZeroDivisionError" in measured("1 / 0")
+    assert measured("import time; time.sleep(60)", 0.2) == "it did not end within 0.2 s"

@@ -24,7 +24,7 @@ struct Segment {
   T* state[kMaxStates];
   int64_t size;  // elements, padding included
   int64_t cols, stride;
-  const double* factor = nullptr;  // on a GPU, of ClipFactors: the gradient's scale counts so often
+  const double* factor = nullptr;  // of ClipFactors, on a GPU: multiplies the gradient's scale
 };
 
 // What lies beside a segment where a step is more than a rule on arrays of T.

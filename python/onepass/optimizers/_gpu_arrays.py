@@ -184,5 +184,10 @@ def addressed(a: GpuArray, name: str, library: Library) -> Array:
     return np.asarray(_Address(address or _NOWHERE, shape, _KINDS[number])).view(Untouchable)
 
 
+def number_of(place: Array) -> int:
+    """Return the type of the numbers, see `NUMBERS`, of what `addressed` returned."""
+    return _KINDS.index(place.dtype)
+
+
 def _cupy() -> Any:
     return sys.modules["cupy"]

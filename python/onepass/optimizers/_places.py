@@ -11,7 +11,7 @@ import numpy.typing as npt
 from onepass import _core, _gpu
 from onepass.optimizers import _torch_tensors
 from onepass.optimizers._arrays import Memory, computes_in_double, states_of
-from onepass.optimizers._gpu_arrays import Library, addressed, library_of
+from onepass.optimizers._gpu_arrays import Library, addressed, library_of, number_of
 from onepass.optimizers._torch_tensors import is_tensor
 
 Array = npt.NDArray[Any]
@@ -173,7 +173,7 @@ class OnGpu(Host):
         place = addressed(g, name, self._library)
         if place.shape != planned.shape:
             raise ValueError(f"{name} has shape {place.shape}, its parameter {planned.shape}")
-        return g, place, self._library.facts(g, name)[2]
+        return g, place, number_of(place)
 
 
 def place_of(given: Sequence[Any]) -> Host:
