@@ -37,6 +37,8 @@ struct Device {
   void (*copy_rows)(void* to, int64_t to_stride, const void* from, int64_t from_stride,
                     int64_t bytes_a_row, int64_t rows, void* stream);
   void (*clear)(void* memory, std::size_t bytes, void* stream);
+  // The host's bytes as they are now.
+  void (*write)(void* to, const void* from, std::size_t bytes, void* stream);
 
   // What is started on the stream from here on is kept for `play`, which starts it all, or for
   // `abandon`. False: it starts at once, as ever.

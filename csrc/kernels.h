@@ -264,6 +264,7 @@ struct KernelTable {
   // them all, and the table in memory that kernels reach, for Update::kept.
   int64_t (*kept_table_bytes)(const Update<T>&) = nullptr;
   KeptTable (*write_kept_table)(const Update<T>&, void* memory) = nullptr;
+  void (*advance_step)(const AdvanceStep&, Team&) = nullptr;
 };
 
 struct Kernels {

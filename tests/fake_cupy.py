@@ -20,6 +20,7 @@ if _found is not None:
     _fibers = ctypes.CDLL(_found.origin)
     _fibers.onepass_fibers_allocate.restype = ctypes.c_void_p
     _fibers.onepass_fibers_stream.restype = ctypes.c_void_p
+    _fibers.onepass_fibers_end_capture.restype = ctypes.c_void_p
     _stream = _fibers.onepass_fibers_stream()
 
 
@@ -96,8 +97,19 @@ def capture() -> None:
     _fibers.onepass_fibers_capture(ctypes.c_void_p(_stream))
 
 
-def end_capture() -> None:
-    _fibers.onepass_fibers_end_capture(ctypes.c_void_p(_stream))
+class Graph:
+    """What was started on the stream while it was captured."""
+
+    def __init__(self, made: int) -> None:
+        self._made = made
+
+    def launch(self) -> None:
+        """Start it all, behind what was started before."""
+        _fibers.onepass_fibers_launch(ctypes.c_void_p(self._made), ctypes.c_void_p(_stream))
+
+
+def end_capture() -> Graph:
+    return Graph(_fibers.onepass_fibers_end_capture(ctypes.c_void_p(_stream)))
 
 
 cuda = SimpleNamespace(get_current_stream=lambda: SimpleNamespace(ptr=_stream))

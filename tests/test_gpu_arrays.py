@@ -225,22 +225,6 @@ def test_wrong_arrays() -> None:
     assert opt.iterations == 0
 
 
-def test_a_step_in_a_graph_is_refused() -> None:
-    p = on_gpu([np.ones(3, np.float32)])
-    opt = optimizers.SGD()
-    opt.build(p)
-    g = on_gpu([np.ones(3, np.float32)])
-    cupy.capture()
-    try:
-        with pytest.raises(RuntimeError, match="cannot be captured"):
-            opt.apply(g)
-    finally:
-        cupy.end_capture()
-    assert opt.iterations == 0
-    opt.apply(g)
-    assert (p[0].host() < 1).all()
-
-
 def test_without_a_gpu(monkeypatch) -> None:
     monkeypatch.setattr(_gpu, "MODULE", "onepass._no_such_module")
     opt = optimizers.SGD()

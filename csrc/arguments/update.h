@@ -3,6 +3,7 @@
 
 #include "../math/clip_norm.h"
 #include "../matrix.h"
+#include "step.h"
 
 namespace onepass {
 
@@ -76,6 +77,9 @@ struct Update {
   const Beside<T>* beside = nullptr;  // one a segment, if needed
   Beyond beyond = {};
   KeptTable kept = {};
+  // On a GPU: holds the rule's numbers, and of `around` and `beyond` those that change from step to
+  // step. Null: they come along.
+  const StepRecord* record = nullptr;
 };
 
 // partial[b] = sum of squares of block b of kNormBlock elements; the caller adds the partials up in

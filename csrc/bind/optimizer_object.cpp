@@ -46,6 +46,7 @@ OptimizerObject::OptimizerObject(bool float64, const OptimizerSettings& settings
     : float64_(float64),
       clears_gradients_(settings.clears_gradients),
       device_(device),
+      captured_(device),
       native_(Optimizer::create(settings, float64, device)),
       dtypes_{py::dtype::of<float>(), py::dtype::of<double>(), py::dtype("float16"),
               py::dtype::of<uint16_t>()} {}
@@ -55,7 +56,7 @@ OptimizerObject::~OptimizerObject() {
 }
 
 const char* OptimizerObject::finish() {
-  if (!started_) return nullptr;
+  if (!started_ && !captured()) return nullptr;  // nobody tells it of launches
   started_ = false;
   const py::gil_scoped_release release;  // what the stream waits for may need Python
   const OnDevice on_device(device_);
@@ -374,6 +375,12 @@ void OptimizerObject::apply_addresses(const std::vector<std::uintptr_t>& address
                                       std::uintptr_t stream) {
   const auto lock = claim();
   stream_ = reinterpret_cast<void*>(stream);
+  plan_addresses(addresses, numbers);
+  learning_rates.size() == 1 ? run(learning_rates[0], t) : run(learning_rates, t);
+}
+
+void OptimizerObject::plan_addresses(const std::vector<std::uintptr_t>& addresses,
+                                     const std::vector<int>& numbers) {
   if (addresses.size() != tensors_.size() || numbers.size() != tensors_.size()) {
     throw py::value_error("apply_addresses: expected one address and type a parameter");
   }
@@ -387,7 +394,6 @@ void OptimizerObject::apply_addresses(const std::vector<std::uintptr_t>& address
     tensor.gradient_number = number;
   }
   planned_ = tensors_.size();
-  learning_rates.size() == 1 ? run(learning_rates[0], t) : run(learning_rates, t);
 }
 
 void OptimizerObject::run(double learning_rate, int64_t t) {
@@ -420,9 +426,7 @@ void OptimizerObject::run(const std::vector<double>& learning_rates, int64_t t) 
 void OptimizerObject::start(const std::vector<double>& learning_rates, int64_t t) {
   const OnDevice on_device(device_);
   if (device_->captures(stream_)) {
-    throw std::runtime_error(
-        "a step cannot be captured in a CUDA graph: each launch of the graph would repeat this "
-        "step's number and learning rate");
+    throw std::runtime_error("this step cannot be captured in a CUDA graph");
   }
   // What is at work there may read what changes here.
   if (!native_->prepared()) onepass::check(finish());
@@ -439,11 +443,14 @@ void OptimizerObject::start(const std::vector<double>& learning_rates, int64_t t
   }
   onepass::check(device_->started());
   native_->count_missing(t, host);
+  last_step_ = t;
+  if (captured()) captured_.set_done(t);  // whoever asked for t has waited for launches of graphs
 }
 
 double OptimizerObject::global_norm() {
   const auto lock = claim();
   if (device_ != nullptr) onepass::check(finish());
+  if (captured() && captured_.done() != last_step_) return captured_.norm();
   return native_->global_norm();
 }
 

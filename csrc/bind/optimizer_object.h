@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "../plan/captured_steps.h"
 #include "../plan/optimizer.h"
 
 namespace onepass::bind {
@@ -45,6 +46,18 @@ class OptimizerObject {
   void apply_addresses(const std::vector<std::uintptr_t>& addresses,
                        const std::vector<int>& numbers, const std::vector<double>& learning_rates,
                        int64_t t, std::uintptr_t stream);
+  // Whether what is put on the stream becomes a graph of the caller's.
+  bool captures(std::uintptr_t stream) const;
+  // As `apply_addresses` on such a stream: each launch of the graph does the next step. They count
+  // themselves, from `t` on.
+  void capture(const std::vector<std::uintptr_t>& addresses, const std::vector<int>& numbers,
+               const std::vector<double>& learning_rates, int64_t t, std::uintptr_t stream);
+  bool captured() const { return !captured_.empty(); }
+  // With captured steps: how many were done, for which it waits; others may be put in its place.
+  int64_t steps_done();
+  void set_steps_done(int64_t steps);
+  // Learning rates of captured steps that are launched on the stream from now on.
+  void set_rates(const std::vector<double>& learning_rates, std::uintptr_t stream);
   // For the time of a step, which runs without the GIL. Throws if another thread has it.
   std::unique_lock<std::mutex> claim();
   bool elementwise() const { return native_->elementwise(); }
@@ -91,6 +104,9 @@ class OptimizerObject {
   void plan_gradients(const py::sequence& gradients);
   void run(const std::vector<double>& learning_rates, int64_t t);
   void run(double learning_rate, int64_t t);
+  void plan_addresses(const std::vector<std::uintptr_t>& addresses,
+                      const std::vector<int>& numbers);
+  std::vector<double> one_a_group(const std::vector<double>& learning_rates) const;
   void start(const std::vector<double>& learning_rates, int64_t t);  // on the GPU
   // Waits for what was started there. Null, or what went wrong.
   const char* finish();
@@ -99,6 +115,8 @@ class OptimizerObject {
   const Device* device_;    // where the arrays are, if on a GPU
   void* stream_ = nullptr;  // of the last step there
   bool started_ = false;    // a step there, which may be at work on this object's memory
+  CapturedSteps captured_;
+  int64_t last_step_ = 0;  // that was not launched by a graph
   std::mutex stepping_;
   std::shared_ptr<Optimizer> native_;
   std::vector<Tensor> tensors_;

@@ -33,12 +33,17 @@ std::shared_ptr<OptimizerObject> make_optimizer(bool float64, double clip_value,
                                                 int64_t average_replaces, bool clips_as_torch,
                                                 const std::string& device) {
   if (calls_a_step < 1) throw py::value_error("calls_a_step must be at least 1");
-  return std::make_shared<OptimizerObject>(
-      float64,
-      OptimizerSettings{clip_value, clip_norm, global_clip_norm, clips_as_torch, unscale,
-                        needs_finite, clears_gradients, calls_a_step, average_keep,
-                        average_replaces},
-      device_named(device));
+  return std::make_shared<OptimizerObject>(float64,
+                                           OptimizerSettings{clip_value,
+                                                             clip_norm,
+                                                             global_clip_norm,
+                                                             clips_as_torch,
+                                                             unscale,
+                                                             needs_finite,
+                                                             clears_gradients,
+                                                             calls_a_step,
+                                                             {average_keep, average_replaces}},
+                                           device_named(device));
 }
 
 }  // namespace
@@ -80,6 +85,12 @@ void register_optimizer(py::module_& m) {
       .def("apply", &Self::apply, arg("gradients"), arg("learning_rate"), arg("t"))
       .def("apply_addresses", &Self::apply_addresses, arg("addresses"), arg("numbers"),
            arg("learning_rates"), arg("t"), arg("stream") = 0)
+      .def("captures", &Self::captures, arg("stream"))
+      .def("capture", &Self::capture, arg("addresses"), arg("numbers"), arg("learning_rates"),
+           arg("t"), arg("stream"))
+      .def("steps_done", &Self::steps_done)
+      .def("set_steps_done", &Self::set_steps_done, arg("steps"))
+      .def("set_rates", &Self::set_rates, arg("learning_rates"), arg("stream"))
       .def("try_apply", &Self::try_apply, arg("gradients"), arg("learning_rate"), arg("t"))
       .def("set_unscale", &Self::set_unscale, arg("factor"))
       .def_property("missed", &Self::missed, &Self::set_missed)

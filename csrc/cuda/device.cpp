@@ -21,9 +21,23 @@ int enter() {
 }
 void leave(int before) { cudaSetDevice(before); }
 
+// For as long as it lives, the calling thread may allocate although somebody captures a stream,
+// which CUDA forbids all threads unless they say that they know.
+class WhileCaptured {
+ public:
+  WhileCaptured() { cudaThreadExchangeStreamCaptureMode(&mode_); }
+  ~WhileCaptured() { cudaThreadExchangeStreamCaptureMode(&mode_); }
+  WhileCaptured(const WhileCaptured&) = delete;
+  WhileCaptured& operator=(const WhileCaptured&) = delete;
+
+ private:
+  cudaStreamCaptureMode mode_ = cudaStreamCaptureModeRelaxed;  // then the one before
+};
+
 // Managed memory: pages move to where they are used, so that weights are NumPy arrays to the host.
 // CUDA would put there what the GPU has no room for, too, at the speed of the bus.
 void* allocate_managed(std::size_t bytes) {
+  const WhileCaptured allowed;
   const int before = enter();
   std::size_t left = 0, all = 0;
   void* memory = nullptr;
@@ -34,7 +48,10 @@ void* allocate_managed(std::size_t bytes) {
   return given ? memory : nullptr;
 }
 
-void release(void* memory) { cudaFree(memory); }
+void release(void* memory) {
+  const WhileCaptured allowed;
+  cudaFree(memory);
+}
 
 bool reaches(const void* memory) {
   cudaPointerAttributes found{};
@@ -89,6 +106,11 @@ void copy_rows(void* to, int64_t to_stride, const void* from, int64_t from_strid
 
 void clear(void* memory, std::size_t bytes, void* stream) {
   if (bytes != 0) cudaMemsetAsync(memory, 0, bytes, of(stream));
+}
+
+// CUDA has copied the bytes of ordinary memory when it returns.
+void write(void* to, const void* from, std::size_t bytes, void* stream) {
+  if (bytes != 0) cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, of(stream));
 }
 
 // Calls of other threads that wait for the GPU must not end this one's recording.
@@ -161,6 +183,7 @@ const Device& cuda_device() {
       .started = started,
       .copy_rows = copy_rows,
       .clear = clear,
+      .write = write,
       .record = record,
       .play = play,
       .abandon = abandon,

@@ -61,8 +61,9 @@ struct SegmentTable {
   int64_t n_segments = 0, n_chunks = 0, second_chunk = 0;
   double scale = 1.0;  // of gradients, where segments have factors
   bool has_beside = false;
-  bool plain = true;    // every around is, and there are no factors
-  bool clears = false;  // the padding must be cleared behind the rule
+  bool plain = true;                   // every around is, and there are no factors
+  bool clears = false;                 // the padding must be cleared behind the rule
+  const StepRecord* record = nullptr;  // of this step, see Update
 
   __device__ __forceinline__ Segment<T> segment_at(int64_t k) const {
     if (segments != nullptr) return segments[k];
@@ -71,6 +72,7 @@ struct SegmentTable {
   __device__ __forceinline__ AroundOf<T> around_of(int64_t k, const Segment<T>& segment) const {
     if (around != nullptr) return around[k];
     AroundOf<T> a = k == 0 ? first.around : second.around;
+    if (record != nullptr) a.keep = static_cast<T>(record->keep);
     if (segment.factor != nullptr) a.set_scale(scale * *segment.factor);
     return a;
   }
@@ -214,6 +216,8 @@ class StepTable {
             table_.clears || !padding_stays_zero<decltype(rule)>(u.scalars, u.around[k]);
       }
     });
+    table_.record = u.record;
+    table_.clears = table_.clears || u.record != nullptr;  // whose numbers are not known here
     if (n == 0 || !carries_around(u)) return;
     table_.scale = u.around[0].scale;
     if (u.segments[0].factor != nullptr) {  // all have one, which may be NaN

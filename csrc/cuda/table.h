@@ -1,6 +1,7 @@
 // The table of kernels of the GPU: host functions that start them.
 #pragma once
 
+#include "advance_step.h"
 #include "circle.h"
 #include "clip_factors.h"
 #include "combine.h"
@@ -64,6 +65,7 @@ constexpr KernelTable<T> kTable = {
     .clip_factors = start_clip_factors,
     .kept_table_bytes = kept_table_bytes<T>,
     .write_kept_table = write_kept_table<T>,
+    .advance_step = start_advance_step,
 };
 
 }  // namespace

@@ -12,14 +12,22 @@ namespace {
 
 constexpr int64_t kMostSweepBlocks = int64_t{1} << 20;
 
-// The numbers of a step, which a kernel receives with its launch.
+// The numbers of a step: a kernel receives them with its launch, or reads them from a record.
 template <class R, class T>
 struct StepNumbers {
   using Hyper = typename R::template Hyper<T>;
   Hyper own;
 
-  __device__ __forceinline__ const Hyper& hyper() const { return own; }
+  __device__ __forceinline__ Hyper of(const StepRecord* record) const {
+    return record == nullptr ? own : math::hyper_from<R, T>(record->scalars);
+  }
 };
+__device__ __forceinline__ Beyond beyond_of(Beyond own, const StepRecord* record) {
+  if (record == nullptr) return own;
+  own.average_keep = record->average_keep;
+  own.average_replaces = record->average_replaces;
+  return own;
+}
 
 // So many elements, read and written at once.
 template <class T, int kWidth>
@@ -150,7 +158,7 @@ template <class R, class T>
 __global__ void __launch_bounds__(kBlockThreads)
     sweep_plain(const SegmentTable<T> table, const StepNumbers<R, T> numbers) {
   each_chunk(table, [&](int64_t k, const Segment<T>& s, Range range) {
-    sweep_chunk<R, true>(numbers.hyper(), table.around_of(k, s), s, range);
+    sweep_chunk<R, true>(numbers.own, table.around_of(k, s), s, range);
     clear_padding(table.clears, s, R::kStates, range);
   });
 }
@@ -158,20 +166,21 @@ __global__ void __launch_bounds__(kBlockThreads)
 // All that is not plain: `by_elements` where it is more than clipping, decay and the rule.
 template <class R, class T>
 __global__ void __launch_bounds__(kBlockThreads)
-    sweep_any(const SegmentTable<T> table, const StepNumbers<R, T> numbers, const Beyond beyond,
+    sweep_any(const SegmentTable<T> table, const StepNumbers<R, T> numbers, const Beyond given,
               bool by_elements) {
+  const typename R::template Hyper<T> hyper = numbers.of(table.record);
+  const Beyond beyond = beyond_of(given, table.record);
   each_chunk(table, [&](int64_t k, const Segment<T>& s, Range range) {
     const AroundOf<T> a = table.around_of(k, s);
     if (by_elements) {
       const Beside<T> beside = table.has_beside ? table.beside_of(k) : Beside<T>{};
       ONEPASS_UNROLL(1)
       for (int64_t i = range.begin + threadIdx.x; i < range.end; i += kBlockThreads) {
-        step_element(s, beside, beyond, i, [&](int64_t at, T g, T& p) {
-          sweep_element<R>(numbers.hyper(), a, s, at, g, p);
-        });
+        step_element(s, beside, beyond, i,
+                     [&](int64_t at, T g, T& p) { sweep_element<R>(hyper, a, s, at, g, p); });
       }
     } else {
-      sweep_chunk<R, false>(numbers.hyper(), a, s, range);
+      sweep_chunk<R, false>(hyper, a, s, range);
     }
     clear_padding(table.clears, s, R::kStates, range);
   });
@@ -189,7 +198,7 @@ void launch_update(const SegmentTable<T>& table, int rule, const double* scalars
   math::Rules::visit(rule, [&](auto formula) {
     using R = decltype(formula);
     const StepNumbers<R, T> numbers{math::hyper_from<R, T>(scalars)};
-    if (table.plain && !by_elements) {
+    if (table.plain && !by_elements && table.record == nullptr) {
       launch(sweep_plain<R, T>, grid, block, team, table, numbers);
     } else {
       launch(sweep_any<R, T>, grid, block, team, table, numbers, beyond, by_elements);

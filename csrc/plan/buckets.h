@@ -27,9 +27,9 @@ struct SteppedTensor {
 // nothing for each of them, unless the norm of each is clipped.
 template <class T>
 struct Bucket {
+  StepSettings settings;
   int group;
   bool decays;
-  int64_t missed;
   std::vector<Segment<T>> segments = {};
   std::vector<Beside<T>> beside = {};
   std::vector<Around> around = {};  // of each, where each norm is clipped

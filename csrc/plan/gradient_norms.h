@@ -70,9 +70,12 @@ class GradientNorms {
       }
     }
   }
-  void start_decision(const NormClip& by, double scale, const KernelTable<T>& table, Team& team) {
+  // `norm`: where that of all goes, if it is not asked for by `decided`.
+  void start_decision(const NormClip& by, double scale, const KernelTable<T>& table, Team& team,
+                      double* norm = nullptr) {
     table.clip_factors({by.kind, by.clip, std::fabs(scale), partials_.data(), blocks_.data(),
-                        static_cast<int64_t>(blocks_.size()), decided_.data(), decided_.data() + 1},
+                        static_cast<int64_t>(blocks_.size()),
+                        norm == nullptr ? decided_.data() : norm, decided_.data() + 1},
                        team);
   }
   // The norm of all, once the GPU was waited for.

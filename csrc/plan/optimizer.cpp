@@ -30,7 +30,9 @@ class OptimizerOf final : public Optimizer {
         norms_(device),
         measurements_(device),
         factors_(device),
-        muon_(device) {}
+        muon_(device),
+        repeated_(Reachable<StepSettings>(device)),
+        records_(Reachable<StepRecord>(device)) {}
 
   int add_group(const RuleSettings& rule) override {
     if (rule.rule < 0 || rule.rule >= math::AllRules::kSize) {
@@ -150,11 +152,10 @@ class OptimizerOf final : public Optimizer {
     const auto each_bucket = [&](auto&& use) {
       for (const Bucket<T>& bucket : buckets_) {
         const double rate = rates[bucket.group];
-        const Around around = around_of(bucket.group, bucket.decays, rate, scale);
-        const math::StepTime at{rate * groups_[bucket.group].rate_ratio,
-                                before + 1 - bucket.missed};
+        const Around around = around_in(bucket, rate, scale);
+        const math::StepTime at = math::time_of(bucket.settings, rate, before);
         Update<T> update = update_of(bucket);
-        prepare_group(bucket.group, at, update.scalars);
+        math::rule_numbers<math::AllRules>(bucket.settings, at, update.scalars);
         update.around = update.shared_around ? &around : bucket.around.data();
         update.beyond = beyond;
         use(bucket, update, at);
@@ -164,7 +165,8 @@ class OptimizerOf final : public Optimizer {
     if (measures) {
       each_bucket([&](const Bucket<T>& bucket, Update<T>& update, math::StepTime at) {
         if (learns(bucket.group)) {
-          prepare_group(bucket.group, LearnedRates::before(at), update.scalars);
+          math::rule_numbers<math::AllRules>(bucket.settings, LearnedRates::before(at),
+                                             update.scalars);
         }
         measurements_.take(update, bucket.first_blocks.data(), table, team);
         if (!factored(bucket.group)) return;
@@ -221,8 +223,38 @@ class OptimizerOf final : public Optimizer {
     return tables && only_sweeps() && (!needs_norms() || clips_there_);
   }
 
+  const char* cannot_repeat() const override {
+    if (settings_.calls_a_step > 1) return "several calls make a step";
+    if (settings_.needs_finite) return "the host decides whether the gradients are finite";
+    if (!only_sweeps()) return "the host decides something from sums over whole tensors";
+    if (incomplete_) return "a parameter has no gradient";
+    return nullptr;
+  }
+
+  void start_repeated(const Repeats& at, const Kernels& kernels, Team& team) override {
+    const KernelTable<T>& table = kernels.of<T>();
+    for (const Bucket<T>& bucket : buckets_) repeated_.push_back(bucket.settings);
+    records_.resize(buckets_.size());
+    table.advance_step({repeated_.data(), records_.data(), static_cast<int64_t>(buckets_.size()),
+                        at.rates, settings_.average, at.done},
+                       team);
+    if (needs_norms()) {
+      norms_.sum(buckets_, false, table, team);
+      norms_.start_decision(norm_clip(settings_), settings_.unscale, table, team, at.norm);
+    }
+    for (std::size_t k = 0; k < buckets_.size(); ++k) {
+      const Around around = around_in(buckets_[k], 0.0, settings_.unscale);
+      Update<T> update = update_of(buckets_[k]);
+      update.around = &around;
+      update.beyond = beyond_at(settings_, 0, 0);
+      update.record = &records_[k];
+      table.update(update, team);
+    }
+  }
+
   void prepare(double learning_rate, int64_t t, double* scalars) const override {
-    prepare_group(0, {learning_rate, t}, scalars);
+    math::rule_numbers<math::AllRules>(step_settings(groups_[0], 0, false, 0), {learning_rate, t},
+                                       scalars);
   }
 
   void dense_step(const DenseBackwardWeights<float>& gradient, int64_t w, int64_t b,
@@ -263,10 +295,11 @@ class OptimizerOf final : public Optimizer {
     const bool decays = tensor.decays && groups_[tensor.group].weight_decay != 0.0;
     const auto found = std::find_if(buckets_.begin(), buckets_.end(), [&](const Bucket<T>& bucket) {
       return bucket.group == tensor.group && bucket.decays == decays &&
-             bucket.missed == tensor.missed;
+             bucket.settings.missed == tensor.missed;
     });
     if (found != buckets_.end()) return *found;
-    buckets_.push_back({tensor.group, decays, tensor.missed});
+    buckets_.push_back({step_settings(groups_[tensor.group], tensor.group, decays, tensor.missed),
+                        tensor.group, decays});
     return buckets_.back();
   }
 
@@ -323,13 +356,8 @@ class OptimizerOf final : public Optimizer {
     return settings_.clip_norm > 0.0 || settings_.global_clip_norm > 0.0 || settings_.needs_finite;
   }
 
-  void prepare_group(int group, math::StepTime at, double* scalars) const {
-    const RuleSettings& settings = groups_[group];
-    const auto convention =
-        settings.torch_convention ? math::Convention::kTorch : math::Convention::kKeras;
-    math::AllRules::visit(settings.rule, [&](auto rule) {
-      decltype(rule)::prepare(settings.options, convention, at, scalars);
-    });
+  Around around_in(const Bucket<T>& bucket, double rate, double scale) const {
+    return around_of(settings_, groups_[bucket.group], bucket.decays, rate, scale);
   }
 
   template <class U>
@@ -343,7 +371,7 @@ class OptimizerOf final : public Optimizer {
       for (int i = 0; i < 2 && numbers[i] >= 0; ++i) {
         const Tensor& tensor = tensors_[numbers[i]];
         segments[i] = tensor.segment;
-        around[i] = around_of(0, tensor.decays, learning_rate, 1.0);
+        around[i] = around_of(settings_, groups_[0], tensor.decays, learning_rate, 1.0);
         around[i].penalty_l1 = penalties[i].l1, around[i].penalty_l2 = penalties[i].l2;
       }
       Update<T> update{};
@@ -354,21 +382,6 @@ class OptimizerOf final : public Optimizer {
       std::copy(scalars, scalars + kMaxScalars, update.scalars);
       kernels.of<T>().dense_update({gradient, update, norm}, team);
     }
-  }
-
-  static double kept_of_parameters(const RuleSettings& settings, bool decays, double rate) {
-    return decays && settings.decoupled_decay ? 1.0 - rate * settings.weight_decay : 1.0;
-  }
-
-  Around around_of(int group, bool decays, double learning_rate, double scale) const {
-    const RuleSettings& settings = groups_[group];
-    const double decay = decays ? settings.weight_decay : 0.0;
-    Around around;
-    around.scale = settings.maximize ? -scale : scale;
-    around.clip = settings_.clip_value;
-    around.keep = kept_of_parameters(settings, decays, learning_rate);
-    around.l2 = settings.decoupled_decay ? 0.0 : decay;
-    return around;
   }
 
   // Brings the scale, or that of each tensor, to what clipping leaves; false: a gradient is not
@@ -409,7 +422,7 @@ class OptimizerOf final : public Optimizer {
       Bucket<T>& bucket = buckets_[tensor.bucket];
       const double norm = norms_.of(tensor) * std::fabs(scale);
       bucket.around[tensor.place] =
-          around_of(bucket.group, bucket.decays, learning_rates[bucket.group],
+          around_in(bucket, learning_rates[bucket.group],
                     scale * math::clip_factor(math::ClipNorm::kEach, settings_.clip_norm, norm));
     }
   }
@@ -428,7 +441,7 @@ class OptimizerOf final : public Optimizer {
       if (!learns(bucket.group)) continue;
       const double rate = learned_.rates()[bucket.group];
       for (Around& around : bucket.around) {
-        around.keep = kept_of_parameters(groups_[bucket.group], bucket.decays, rate);
+        around.keep = math::kept_of_parameters(rate, bucket.settings.decay);
       }
     }
   }
@@ -448,6 +461,8 @@ class OptimizerOf final : public Optimizer {
   LearnedRates learned_;
   FactoredSteps<T> factors_;
   MuonSteps<T> muon_;
+  ReachableVector<StepSettings> repeated_;  // of each bucket, where a graph repeats the step
+  ReachableVector<StepRecord> records_;
   int64_t elements_ = 0;
   double global_norm_ = std::numeric_limits<double>::quiet_NaN();
   bool skipped_ = false;

@@ -29,9 +29,8 @@ struct OptimizerSettings {
   double unscale = 1.0;           // gradients are multiplied by this first
   bool needs_finite = false;      // a step with a gradient that is not finite is left out
   bool clears_gradients = false;
-  int64_t calls_a_step = 1;      // gradients of so many calls are averaged
-  double average_keep = 0.0;     // of moving averages of the parameters, for tensors that have one
-  int64_t average_replaces = 0;  // every so many steps the parameters become their averages
+  int64_t calls_a_step = 1;  // gradients of so many calls are averaged
+  AverageSettings average;   // of the parameters of tensors that have one
 };
 
 // One tensor's memory: `rows` x `cols` elements with rows `stride` apart; everything that a rule
@@ -59,6 +58,14 @@ struct TensorMemory {
 // A penalty on a tensor whose derivative is added to the gradient on the way to the update.
 struct PenaltyFactors {
   double l1 = 0.0, l2 = 0.0;
+};
+
+// Where a step that a graph launches again and again finds what the host tells others, in memory
+// that kernels reach.
+struct Repeats {
+  int64_t* done;        // steps so far; it counts itself
+  const double* rates;  // one a group
+  double* norm;         // of all gradients, where they are clipped by norms
 };
 
 class Optimizer {
@@ -109,6 +116,11 @@ class Optimizer {
   virtual bool elementwise() const = 0;
   // Whether a step on a GPU reads nothing on the host: of an optimizer whose step was prepared.
   virtual bool only_starts() const = 0;
+  // Null, or why a graph cannot launch this step again and again: of an optimizer whose step was
+  // prepared.
+  virtual const char* cannot_repeat() const = 0;
+  // Starts such a step, once: what its launches read belongs to this optimizer.
+  virtual void start_repeated(const Repeats& at, const Kernels& kernels, Team& team) = 0;
   // The step's numbers of the first group's rule, kMaxScalars of them.
   virtual void prepare(double learning_rate, int64_t t, double* scalars) const = 0;
   // One step of a dense layer's tensors from the gradients that are computed on the way; b may be
@@ -122,7 +134,7 @@ class Optimizer {
                           double learning_rate, const double* scalars,
                           const InputNorm<double>* norm, const PenaltyFactors* penalties,
                           const Kernels& kernels, Team& team) const = 0;
-  // An elementwise optimizer of some of the tensors, with their gradients.
+  // An optimizer of some of the tensors, with their gradients.
   virtual std::unique_ptr<Optimizer> subset(const std::vector<int64_t>& tensors) const = 0;
   // Norm of all gradients at the last step, unscaled; NaN when the settings did not ask for it.
   virtual double global_norm() const = 0;

@@ -1,8 +1,12 @@
-// What comes around a rule, as the settings say: clipping by norms, sums of gradients, averages.
+// The numbers of a step and what comes around its rule, as the settings say: decay, clipping, sums
+// of gradients, averages.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
+#include <iterator>
 
+#include "../math/step_numbers.h"
 #include "optimizer.h"
 
 namespace onepass {
@@ -19,15 +23,44 @@ inline NormClip norm_clip(const OptimizerSettings& settings) {
           settings.global_clip_norm};
 }
 
-// Of call `phase` of those that make a step, behind so many steps. As Keras, an average begins at
-// the parameters' first values after an update, and goes on at calls that only add up gradients.
+// What decoupled decay takes of a parameter, times the learning rate.
+inline double decoupled_decay(const RuleSettings& rule, bool decays) {
+  return decays && rule.decoupled_decay ? rule.weight_decay : 0.0;
+}
+
+// Of tensors of a group that have missed as many steps, with decay or without.
+inline StepSettings step_settings(const RuleSettings& rule, int group, bool decays,
+                                  int64_t missed) {
+  StepSettings settings;
+  settings.rule = rule.rule;
+  settings.torch_convention = rule.torch_convention;
+  std::copy(std::begin(rule.options), std::end(rule.options), settings.options);
+  settings.rate_ratio = rule.rate_ratio;
+  settings.decay = decoupled_decay(rule, decays);
+  settings.missed = missed;
+  settings.group = group;
+  return settings;
+}
+
+// `scale`: of the gradients.
+inline Around around_of(const OptimizerSettings& settings, const RuleSettings& rule, bool decays,
+                        double rate, double scale) {
+  Around around;
+  around.scale = rule.maximize ? -scale : scale;
+  around.clip = settings.clip_value;
+  around.keep = math::kept_of_parameters(rate, decoupled_decay(rule, decays));
+  around.l2 = decays && !rule.decoupled_decay ? rule.weight_decay : 0.0;
+  return around;
+}
+
+// Of call `phase` of those that make a step, behind so many steps. An average goes on at calls that
+// only add up gradients.
 inline Beyond beyond_at(const OptimizerSettings& settings, int64_t phase, int64_t before) {
   Beyond beyond;
   beyond.adds = phase > 0;
   beyond.waits = phase + 1 < settings.calls_a_step;
-  beyond.average_keep = before == 0 ? 0.0 : settings.average_keep;
-  beyond.average_replaces =
-      settings.average_replaces > 0 && (before + 1) % settings.average_replaces == 0;
+  beyond.average_keep = math::kept_of_average(settings.average, before);
+  beyond.average_replaces = math::average_replaces(settings.average, before);
   beyond.clears = settings.clears_gradients;
   return beyond;
 }

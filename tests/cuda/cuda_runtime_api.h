@@ -35,7 +35,11 @@ void start(Stream* stream, std::function<void()> work);
 using cudaStream_t = onepass::fibers::Stream*;
 using cudaGraph_t = struct onepass::fibers::Graph*;
 using cudaGraphExec_t = struct onepass::fibers::GraphExec*;
-enum cudaStreamCaptureMode { cudaStreamCaptureModeThreadLocal = 1 };
+enum cudaStreamCaptureMode {
+  cudaStreamCaptureModeGlobal = 0,
+  cudaStreamCaptureModeThreadLocal = 1,
+  cudaStreamCaptureModeRelaxed = 2
+};
 enum cudaStreamCaptureStatus { cudaStreamCaptureStatusNone, cudaStreamCaptureStatusActive };
 struct cudaGraphExecUpdateResultInfo {};
 
@@ -66,7 +70,8 @@ cudaError_t cudaMemcpy2DAsync(void* to, std::size_t to_stride, const void* from,
                               cudaMemcpyKind kind, cudaStream_t stream);
 cudaError_t cudaMemsetAsync(void* memory, int value, std::size_t bytes, cudaStream_t stream);
 
-// While a stream is captured, its thread may allocate nothing and wait for nothing.
+// While a stream is captured, its thread may wait for nothing, and allocate only in relaxed mode.
+cudaError_t cudaThreadExchangeStreamCaptureMode(cudaStreamCaptureMode* mode);
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mode);
 cudaError_t cudaStreamIsCapturing(cudaStream_t stream, cudaStreamCaptureStatus* status);
 cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph);

@@ -133,6 +133,8 @@ std::size_t limit() {
 std::size_t in_use = 0;
 thread_local cudaError_t last_error = cudaSuccess;
 thread_local int captures = 0;  // of this thread
+thread_local cudaStreamCaptureMode capture_mode = cudaStreamCaptureModeGlobal;
+bool forbidden() { return captures > 0 && capture_mode != cudaStreamCaptureModeRelaxed; }
 
 cudaError_t failed(cudaError_t error) { return last_error = error; }
 // What a capture does not allow.
@@ -167,7 +169,7 @@ const char* cudaGetErrorString(cudaError_t error) {
 }
 
 cudaError_t cudaMallocManaged(void** memory, std::size_t bytes, unsigned) {
-  if (captures > 0) return refused();
+  if (forbidden()) return refused();
   const std::lock_guard lock(mutex);
   if (in_use + bytes > limit()) return failed(cudaErrorMemoryAllocation);
   *memory = std::aligned_alloc(256, (bytes + 255) / 256 * 256);
@@ -178,7 +180,7 @@ cudaError_t cudaMallocManaged(void** memory, std::size_t bytes, unsigned) {
 }
 cudaError_t cudaFree(void* memory) {
   if (memory == nullptr) return cudaSuccess;
-  if (captures > 0) return refused();
+  if (forbidden()) return refused();
   const std::lock_guard lock(mutex);
   const auto found = blocks().find(static_cast<const char*>(memory));
   if (found == blocks().end()) return failed(cudaErrorInvalidValue);
@@ -253,6 +255,10 @@ cudaError_t cudaMemsetAsync(void* memory, int value, std::size_t bytes, cudaStre
   return cudaSuccess;
 }
 
+cudaError_t cudaThreadExchangeStreamCaptureMode(cudaStreamCaptureMode* mode) {
+  std::swap(*mode, capture_mode);
+  return cudaSuccess;
+}
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
   if (stream == nullptr || stream->captured != nullptr) return refused();
   stream->captured = std::make_unique<Graph>();
@@ -314,8 +320,15 @@ ONEPASS_EXPORT cudaStream_t onepass_fibers_stream() { return new Stream; }
 ONEPASS_EXPORT void onepass_fibers_capture(cudaStream_t stream) {
   cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal);
 }
-ONEPASS_EXPORT void onepass_fibers_end_capture(cudaStream_t stream) {
+// What was captured, to be launched.
+ONEPASS_EXPORT cudaGraphExec_t onepass_fibers_end_capture(cudaStream_t stream) {
   cudaGraph_t graph = nullptr;
   cudaStreamEndCapture(stream, &graph);
+  cudaGraphExec_t made = nullptr;
+  cudaGraphInstantiate(&made, graph, 0);
   cudaGraphDestroy(graph);
+  return made;
+}
+ONEPASS_EXPORT void onepass_fibers_launch(cudaGraphExec_t made, cudaStream_t stream) {
+  cudaGraphLaunch(made, stream);
 }

@@ -21,7 +21,7 @@ struct Adadelta {
     T step, rho, one_minus_rho, epsilon;
   };
 
-  static void prepare(const double* options, Convention, StepTime at, double* scalars) {
+  ONEPASS_HD static void prepare(const double* options, Convention, StepTime at, double* scalars) {
     scalars[0] = at.learning_rate;
     scalars[1] = options[0];
     scalars[2] = 1.0 - options[0];

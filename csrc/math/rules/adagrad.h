@@ -23,7 +23,8 @@ struct Adagrad {
     T step, inside, outside;
   };
 
-  static void prepare(const double* options, Convention convention, StepTime at, double* scalars) {
+  ONEPASS_HD static void prepare(const double* options, Convention convention, StepTime at,
+                                 double* scalars) {
     const bool keras = convention == Convention::kKeras;
     const Epsilon epsilon = Epsilon::at(options[0], keras || options[1] != 0.0);
     const double steps_done = static_cast<double>(at.t - 1);

@@ -29,12 +29,13 @@ struct Adam {
     T step, beta_1, one_minus_beta_1, beta_2, one_minus_beta_2, inside, outside;
   };
 
-  static void prepare(const double* options, Convention convention, StepTime at, double* scalars) {
+  ONEPASS_HD static void prepare(const double* options, Convention convention, StepTime at,
+                                 double* scalars) {
     const double beta_1 = options[0], beta_2 = options[1];
     const double correction = bias_correction(beta_2, at.t);
     const bool keras = convention == Convention::kKeras;
     const Epsilon epsilon = Epsilon::at(options[2], options[3] != 0.0, keras ? 1.0 : correction);
-    scalars[0] = at.learning_rate * __builtin_sqrt(correction) / bias_correction(beta_1, at.t);
+    scalars[0] = at.learning_rate * math::sqrt(correction) / bias_correction(beta_1, at.t);
     scalars[1] = beta_1;
     scalars[2] = 1.0 - beta_1;
     scalars[3] = beta_2;

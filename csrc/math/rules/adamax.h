@@ -22,7 +22,8 @@ struct Adamax {
     T step, beta_1, one_minus_beta_1, beta_2, floor, epsilon;
   };
 
-  static void prepare(const double* options, Convention convention, StepTime at, double* scalars) {
+  ONEPASS_HD static void prepare(const double* options, Convention convention, StepTime at,
+                                 double* scalars) {
     const double beta_1 = options[0], epsilon = options[2];
     const bool keras = convention == Convention::kKeras;
     scalars[0] = at.learning_rate / bias_correction(beta_1, at.t);

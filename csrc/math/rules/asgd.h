@@ -4,6 +4,7 @@
 // So a step takes the learning rate of the one before, which each element keeps.
 #pragma once
 
+#include "../power.h"
 #include "rule.h"
 
 namespace onepass::math {
@@ -22,12 +23,12 @@ struct Asgd {
     T lambd, mu, next_eta;
   };
 
-  static void prepare(const double* options, Convention, StepTime at, double* scalars) {
+  ONEPASS_HD static void prepare(const double* options, Convention, StepTime at, double* scalars) {
     const double t = static_cast<double>(at.t), averaged = t - 1.0 - options[2];
     scalars[0] = options[0];
     scalars[1] = at.t > 1 && averaged > 1.0 ? 1.0 / averaged : 1.0;
     scalars[2] =
-        at.learning_rate / __builtin_pow(1.0 + options[0] * at.learning_rate * t, options[1]);
+        at.learning_rate / power_of_positive(1.0 + options[0] * at.learning_rate * t, options[1]);
   }
   static bool keeps_zero(const double*) { return false; }  // eta
 

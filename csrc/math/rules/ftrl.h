@@ -26,7 +26,8 @@ struct FtrlOptions {
     T moves, per_rate, l1, l2, shrinkage, power;
   };
 
-  static void prepare_for(const double* options, double power, StepTime at, double* scalars) {
+  ONEPASS_HD static void prepare_for(const double* options, double power, StepTime at,
+                                     double* scalars) {
     const bool moves = at.learning_rate > 0.0;
     const double per_rate = moves ? 1.0 / at.learning_rate : 0.0;
     scalars[0] = moves ? 1.0 : 0.0;
@@ -57,7 +58,7 @@ struct Ftrl : FtrlOptions {
   static constexpr const char* kName = "ftrl";
   static constexpr int kOptionCount = 4;
 
-  static void prepare(const double* options, Convention, StepTime at, double* scalars) {
+  ONEPASS_HD static void prepare(const double* options, Convention, StepTime at, double* scalars) {
     prepare_for(options, 0.5, at, scalars);
   }
   template <class T>
@@ -70,7 +71,7 @@ struct FtrlPower : FtrlOptions {
   static constexpr const char* kName = "ftrl_power";
   static constexpr int kOptionCount = 5;
 
-  static void prepare(const double* options, Convention, StepTime at, double* scalars) {
+  ONEPASS_HD static void prepare(const double* options, Convention, StepTime at, double* scalars) {
     prepare_for(options, -options[4], at, scalars);
   }
   template <class T>

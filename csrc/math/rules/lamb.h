@@ -16,7 +16,7 @@ struct Lamb : Adam {
   static constexpr bool kDecayApart = false;
   static constexpr int kOptionCount = 3;  // Adam's but the last
 
-  static void prepare(const double* options, Convention, StepTime at, double* scalars) {
+  ONEPASS_HD static void prepare(const double* options, Convention, StepTime at, double* scalars) {
     const double all[] = {options[0], options[1], options[2], 0.0};
     Adam::prepare(all, Convention::kTorch, at, scalars);
   }

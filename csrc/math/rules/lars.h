@@ -23,7 +23,7 @@ struct Lars {
     T step, momentum, trust_coefficient;
   };
 
-  static void prepare(const double* options, Convention, StepTime at, double* scalars) {
+  ONEPASS_HD static void prepare(const double* options, Convention, StepTime at, double* scalars) {
     scalars[0] = at.learning_rate;
     scalars[1] = options[0];
     scalars[2] = options[1];

@@ -21,7 +21,7 @@ struct Lion {
     T step, beta_1, one_minus_beta_1, beta_2, one_minus_beta_2;
   };
 
-  static void prepare(const double* options, Convention, StepTime at, double* scalars) {
+  ONEPASS_HD static void prepare(const double* options, Convention, StepTime at, double* scalars) {
     scalars[0] = at.learning_rate;
     scalars[1] = options[0];
     scalars[2] = 1.0 - options[0];

@@ -28,7 +28,8 @@ struct Muon {
     T momentum, gain, gradient_part, momentum_part;
   };
 
-  static void prepare(const double* options, Convention convention, StepTime, double* scalars) {
+  ONEPASS_HD static void prepare(const double* options, Convention convention, StepTime,
+                                 double* scalars) {
     const bool nesterov = options[1] != 0.0;
     scalars[0] = options[0];
     scalars[1] = convention == Convention::kKeras ? 1.0 : 1.0 - options[0];
@@ -56,9 +57,9 @@ struct Muon {
       return 1.0 / (norm < epsilon ? epsilon : norm);
     }
     double size(double rows, double cols) const {
-      if (rms_rate >= 0.0) return rms_rate * __builtin_sqrt(rows > cols ? rows : cols);
+      if (rms_rate >= 0.0) return rms_rate * math::sqrt(rows > cols ? rows : cols);
       const bool grows = convention == Convention::kTorch && rows > cols;
-      return grows ? __builtin_sqrt(rows / cols) : 1.0;
+      return grows ? math::sqrt(rows / cols) : 1.0;
     }
   };
   static Whole whole(const double* options, Convention convention) {

@@ -4,6 +4,7 @@
 // keras and torch: the same with their own psi, the option momentum_decay.
 #pragma once
 
+#include "../power.h"
 #include "moments.h"
 
 namespace onepass::math {
@@ -11,17 +12,17 @@ namespace {
 
 // log(u(1) ... u(t)) without remembering a product. With q = 0.96^psi, log(1 - q^i / 2) is
 // - sum over k of (q^i / 2)^k / k, and the sum over i of each term is a geometric one.
-inline double log_momentum_product(double beta_1, double psi, int64_t t) {
+ONEPASS_HD double log_momentum_product(double beta_1, double psi, int64_t t) {
   constexpr int kTerms = 55;  // 2^-55 is below a double's rounding
-  const double n = static_cast<double>(t), log_q = psi * __builtin_log(0.96);
+  const double n = static_cast<double>(t), log_q = psi * log(0.96);
   double sum = 0.0, half = 1.0;
   for (int k = 1; k <= kTerms; ++k) {
-    const double log_qk = k * log_q, rest = __builtin_expm1(log_qk);
+    const double log_qk = k * log_q, rest = expm1(log_qk);
     half *= 0.5;
-    const double steps = rest == 0.0 ? n : __builtin_expm1(n * log_qk) / rest;
-    sum += half / k * __builtin_exp(log_qk) * steps;
+    const double steps = rest == 0.0 ? n : expm1(n * log_qk) / rest;
+    sum += half / k * exp(log_qk) * steps;
   }
-  return n * __builtin_log(beta_1) - sum;
+  return n * log(beta_1) - sum;
 }
 
 struct Nadam {
@@ -41,16 +42,16 @@ struct Nadam {
         outside;
   };
 
-  static void prepare(const double* options, Convention, StepTime at, double* scalars) {
+  ONEPASS_HD static void prepare(const double* options, Convention, StepTime at, double* scalars) {
     const double beta_1 = options[0], beta_2 = options[1], psi = options[4];
     const auto momentum = [&](int64_t t) {
-      return beta_1 * (1.0 - 0.5 * __builtin_pow(0.96, static_cast<double>(t) * psi));
+      return beta_1 * (1.0 - 0.5 * power_of_positive(0.96, static_cast<double>(t) * psi));
     };
     const auto one_minus_product = [&](int64_t t) {
-      return -__builtin_expm1(log_momentum_product(beta_1, psi, t));
+      return -expm1(log_momentum_product(beta_1, psi, t));
     };
     const double correction = bias_correction(beta_2, at.t);
-    const double step = at.learning_rate * __builtin_sqrt(correction);
+    const double step = at.learning_rate * math::sqrt(correction);
     const Epsilon epsilon = Epsilon::at(options[2], options[3] != 0.0, correction);
     scalars[0] = step * momentum(at.t + 1) / one_minus_product(at.t + 1);
     scalars[1] = step * (1.0 - momentum(at.t)) / one_minus_product(at.t);

@@ -26,15 +26,15 @@ struct RAdam {
     T step, beta_1, one_minus_beta_1, beta_2, one_minus_beta_2, inside, outside, adapts;
   };
 
-  static void prepare(const double* options, Convention, StepTime at, double* scalars) {
+  ONEPASS_HD static void prepare(const double* options, Convention, StepTime at, double* scalars) {
     const double beta_1 = options[0], beta_2 = options[1];
     const double t = static_cast<double>(at.t), correction = bias_correction(beta_2, at.t);
     const double limit = 2.0 / (1.0 - beta_2) - 1.0;
     const double length = limit - 2.0 * t * (1.0 - correction) / correction;
     const bool adapts = length > 5.0;
-    const double rectified = __builtin_sqrt((length - 4.0) * (length - 2.0) * limit /
-                                            ((limit - 4.0) * (limit - 2.0) * length));
-    const double factor = adapts ? rectified * __builtin_sqrt(correction) : 1.0;
+    const double rectified = math::sqrt((length - 4.0) * (length - 2.0) * limit /
+                                        ((limit - 4.0) * (limit - 2.0) * length));
+    const double factor = adapts ? rectified * math::sqrt(correction) : 1.0;
     const Epsilon epsilon = Epsilon::at(options[2], options[3] != 0.0);
     scalars[0] = at.learning_rate / bias_correction(beta_1, at.t) * factor;
     scalars[1] = beta_1;

@@ -23,8 +23,8 @@ struct RmspropOptions {
     T rho, one_minus_rho, inside, outside, momentum, gain, step;
   };
 
-  static void prepare_for(const double* options, double momentum, Convention convention,
-                          StepTime at, double* scalars) {
+  ONEPASS_HD static void prepare_for(const double* options, double momentum, Convention convention,
+                                     StepTime at, double* scalars) {
     const bool keras = convention == Convention::kKeras;
     const Epsilon epsilon = Epsilon::at(options[1], keras || options[2] != 0.0);
     scalars[0] = options[0];
@@ -53,14 +53,16 @@ struct RmspropOptions {
 
 struct RmspropPlain : RmspropOptions {
   static constexpr int kOptionCount = 3;
-  static void prepare(const double* options, Convention convention, StepTime at, double* scalars) {
+  ONEPASS_HD static void prepare(const double* options, Convention convention, StepTime at,
+                                 double* scalars) {
     prepare_for(options, 0.0, convention, at, scalars);
   }
 };
 
 struct RmspropWithMomentum : RmspropOptions {
   static constexpr int kOptionCount = 4;
-  static void prepare(const double* options, Convention convention, StepTime at, double* scalars) {
+  ONEPASS_HD static void prepare(const double* options, Convention convention, StepTime at,
+                                 double* scalars) {
     prepare_for(options, options[3], convention, at, scalars);
   }
 };

@@ -23,7 +23,7 @@ struct Rprop {
     T eta_minus, eta_plus, smallest, largest;
   };
 
-  static void prepare(const double* options, Convention, StepTime, double* scalars) {
+  ONEPASS_HD static void prepare(const double* options, Convention, StepTime, double* scalars) {
     for (int i = 0; i < kOptionCount; ++i) scalars[i] = options[i];
   }
   // The smallest step would become that of what has none.

@@ -28,12 +28,12 @@ struct ScheduleFreeAdamW {
     T step, one_minus_beta_1, beta_2, one_minus_beta_2, inside, outside, keep, pull;
   };
 
-  static void prepare(const double* options, Convention, StepTime at, double* scalars) {
+  ONEPASS_HD static void prepare(const double* options, Convention, StepTime at, double* scalars) {
     const double beta_1 = options[0], beta_2 = options[1], warmup_steps = options[4];
     const double t = static_cast<double>(at.t), correction = bias_correction(beta_2, at.t);
     const double warmth = t < warmup_steps ? t / warmup_steps : 1.0;
     const Epsilon epsilon = Epsilon::at(options[2], options[3] != 0.0, correction);
-    scalars[0] = at.learning_rate * warmth * __builtin_sqrt(correction);
+    scalars[0] = at.learning_rate * warmth * math::sqrt(correction);
     scalars[1] = 1.0 - beta_1;
     scalars[2] = beta_2;
     scalars[3] = 1.0 - beta_2;

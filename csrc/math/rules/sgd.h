@@ -27,7 +27,7 @@ struct Sgd {
     T step;
   };
 
-  static void prepare(const double*, Convention, StepTime at, double* scalars) {
+  ONEPASS_HD static void prepare(const double*, Convention, StepTime at, double* scalars) {
     scalars[0] = at.learning_rate;
   }
   static bool keeps_zero(const double*) { return true; }
@@ -50,8 +50,8 @@ struct MomentumOptions {
     T decay, gain, velocity_step, gradient_step;
   };
 
-  static void prepare_velocity(const double* options, Convention convention, StepTime at,
-                               double* scalars) {
+  ONEPASS_HD static void prepare_velocity(const double* options, Convention convention, StepTime at,
+                                          double* scalars) {
     const double mu = options[0], dampening = options[1];
     if (convention == Convention::kKeras) {
       scalars[0] = mu;
@@ -67,7 +67,8 @@ struct MomentumOptions {
 struct Momentum : MomentumOptions {
   static constexpr const char* kName = "momentum";
 
-  static void prepare(const double* options, Convention convention, StepTime at, double* scalars) {
+  ONEPASS_HD static void prepare(const double* options, Convention convention, StepTime at,
+                                 double* scalars) {
     prepare_velocity(options, convention, at, scalars);
     scalars[2] = convention == Convention::kKeras ? 1.0 : -at.learning_rate;
     scalars[3] = 0.0;
@@ -83,7 +84,8 @@ struct Momentum : MomentumOptions {
 struct Nesterov : MomentumOptions {
   static constexpr const char* kName = "nesterov";
 
-  static void prepare(const double* options, Convention convention, StepTime at, double* scalars) {
+  ONEPASS_HD static void prepare(const double* options, Convention convention, StepTime at,
+                                 double* scalars) {
     prepare_velocity(options, convention, at, scalars);
     const bool keras = convention == Convention::kKeras;
     scalars[2] = keras ? options[0] : -at.learning_rate * options[0];

@@ -1,13 +1,13 @@
 """Update rules for models and for plain arrays, with Keras's names and defaults."""
 
 from onepass.optimizers import schedules
+from onepass.optimizers._gpu_steps import StepResult
 from onepass.optimizers.adadelta import Adadelta
 from onepass.optimizers.adafactor import Adafactor
 from onepass.optimizers.adagrad import Adagrad
 from onepass.optimizers.adam import Adam, AdamW
 from onepass.optimizers.adam_hd import AdamHD
 from onepass.optimizers.adamax import Adamax
-from onepass.optimizers.array_steps import StepResult
 from onepass.optimizers.asgd import ASGD
 from onepass.optimizers.ftrl import Ftrl
 from onepass.optimizers.lamb import Lamb

@@ -113,8 +113,10 @@ class OnGpu(Host):
         rate: float,
         call: int,
         in_place: bool,
-    ) -> None:
-        """Put a step on the library's current stream.
+    ) -> bool:
+        """Put a step on the library's current stream; return whether it is captured there.
+
+        Then nothing is done yet: each launch of the graph does a step.
 
         Parameters
         ----------
@@ -144,16 +146,20 @@ class OnGpu(Host):
                 raise ValueError(f"gradients[{i}] overlaps {owner} in memory")
         if in_place:
             Memory([(f"gradients[{i}]", one[1]) for i, one in enumerate(taken) if one is not None])
-        native.apply_addresses(
-            [0 if one is None else one[1].ctypes.data for one in taken],
-            [0 if one is None else one[2] for one in taken],
-            [rate],
-            call,
-            self._library.stream(),
-        )
+        addresses = [0 if one is None else one[1].ctypes.data for one in taken]
+        numbers = [0 if one is None else one[2] for one in taken]
+        stream = self.stream()
+        captured = native.captures(stream)
+        put = native.capture if captured else native.apply_addresses
+        put(addresses, numbers, [rate], call, stream)
         written = [p for (p, _), one in zip(parameters, taken, strict=True) if one is not None]
         cleared = [one[0] for one in taken if one is not None] if in_place else []
         self._library.note_writes(written + cleared)
+        return captured
+
+    def stream(self) -> int:
+        """Return the address of the library's current stream."""
+        return self._library.stream()
 
     def _gradient(
         self, name: str, g: Any, p: Any, planned: Array, in_place: bool

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from abc import abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -22,46 +22,24 @@ from onepass.optimizers._arrays import (
     is_number,
     is_plain,
 )
-from onepass.optimizers._places import Host, OnGpu, place_of
+from onepass.optimizers._gpu_steps import STEPPED, GpuSteps, StepResult
+from onepass.optimizers._places import OnGpu, place_of
 from onepass.optimizers._torch_tensors import is_tensor
 from onepass.optimizers.saved_state import FORMAT, LISTS, checked_state
 
 
-class StepResult(NamedTuple):
-    """What a call reports.
-
-    ``global_norm`` is the norm of all gradients before clipping, or None when nothing needed it;
-    ``skipped`` says that a gradient was not finite and nothing has changed.
-    """
-
-    global_norm: float | None
-    skipped: bool
-
-
-_STEPPED = StepResult(None, False)  # the one result of all steps without norms
-
-
-class ArraySteps(ABC):
+class ArraySteps(GpuSteps):
     """`build` and `apply`. The optimizer says the rule, the learning rate and the settings."""
 
-    _reports: bool
     clipnorm: object
     global_clipnorm: object
     use_ema: bool
     skip_nonfinite: bool
-    zero_grads: bool
-    _learning_rate: float | Callable[..., float]
-    _calls: int
     _calls_a_step: int
     convention: Convention
     _bound: bool
-    _stepped: bool  # with norms, since it was bound
-    _native: _core.Optimizer | None
     _direct: _core.Optimizer | None  # the same, where nothing is a tensor of torch
     _ready: _torch_tensors.Ready | None  # where all are tensors
-    _place: Host
-    _given: list[Any]  # arrays or tensors
-    _parameters: list[Array]  # the same as arrays; on a GPU nobody may touch their elements
     _states: list[Array]
     _sums: list[Array]
     _averages: list[Array]
@@ -72,10 +50,6 @@ class ArraySteps(ABC):
     @abstractmethod
     def rule(self) -> Rule:
         """The compiled update rule; ``rule.states`` arrays are kept for each parameter."""
-
-    @abstractmethod
-    def _learning_rate_at(self, step: int) -> float:
-        """Return the learning rate of the step behind so many others."""
 
     def group_of(self, shape: tuple[int, ...], name: str | None = None) -> int:
         """Return the group of the native optimizer that steps a parameter; arrays have no name."""
@@ -191,7 +165,7 @@ class ArraySteps(ABC):
         self._direct = None if on_gpu or any(map(is_tensor, self._given)) else native
         only_tensors = not on_gpu and self._direct is None and all(map(is_tensor, self._given))
         self._ready = _torch_tensors.Ready(self._given) if only_tensors else None
-        self._stepped = False
+        self._stepped = self._captured = False
         self._reports = bool(self.clipnorm or self.global_clipnorm or self.skip_nonfinite)
 
     @property
@@ -218,6 +192,7 @@ class ArraySteps(ABC):
     def _own_state(self) -> dict[str, Any]:
         if self._native is None:
             raise ValueError(f"{type(self).__name__} has no arrays: call build(arrays) first")
+        self._catch_up()
         known = self._learning_rate
         return {
             "format": FORMAT,
@@ -255,10 +230,12 @@ class ArraySteps(ABC):
         self._native.missed = [int(steps) for steps in state["missed"]]
         if rate is not None:
             self._learning_rate = rate
+            self._pass_rate_on()
         for key in LISTS:
             for mine, given in zip(own[key], state[key], strict=True):
                 self._place.write(mine, given)
         self._calls = int(state["calls"])
+        self._native.set_steps_done(self._calls)
 
     def finalize_variable_values(self, var_list: Sequence[Array] | None = None) -> None:
         """With ``use_ema``, make the parameters their moving averages.
@@ -268,6 +245,7 @@ class ArraySteps(ABC):
         var_list : list of arrays, optional
             Of the optimizer's parameters; by default all.
         """
+        self._catch_up()
         for p, average in zip(self._given, self._averages, strict=False):
             if self._calls and (var_list is None or any(p is v for v in var_list)):
                 self._place.assign(p, average)
@@ -303,13 +281,15 @@ class ArraySteps(ABC):
         gradient than before.
         """
         native = self._direct
+        if native is None and isinstance(self._place, OnGpu):
+            return self._apply_on_gpu(list(grads), self._place)
         known = self._learning_rate
         # A callable is asked once.
         rate = self._learning_rate_at(self._calls) if callable(known) else known
         if native is None or not native.try_apply(grads, rate, self._calls + 1):
             self._apply_checked(list(grads), rate)
         self._calls += 1
-        return self._result() if self._reports else _STEPPED
+        return self._result() if self._reports else STEPPED
 
     def _apply_checked(self, grads: list[Array | None], rate: float) -> None:
         """Do a step with gradients that are out of the ordinary, or say what is wrong."""
@@ -317,12 +297,6 @@ class ArraySteps(ABC):
             raise ValueError(
                 f"{type(self).__name__}.apply needs parameters: call build(arrays) first"
             )
-        if isinstance(self._place, OnGpu):
-            pairs = list(zip(self._given, self._parameters, strict=True))
-            self._place.step(
-                self._native, pairs, grads, self._memory, rate, self._calls + 1, self.zero_grads
-            )
-            return
         ready = self._ready.gradients(grads, self._memory.owner_of) if self._ready else None
         if ready is not None:
             self._native.apply_addresses(*ready, [rate], self._calls + 1)

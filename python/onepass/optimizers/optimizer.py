@@ -172,11 +172,17 @@ class Optimizer(LearningRates, ArraySteps):
             return value
         return value.torch if (convention or self.convention) == "torch" else float(value)
 
+    def _set_rate(self, value: LearningRate) -> None:
+        self._check_rate(value)
+        super()._set_rate(value)
+        self._pass_rate_on()
+
     # Step count.
 
     @property
     def iterations(self) -> int:
         """Number of steps done so far."""
+        self._catch_up()
         return self._calls // self._calls_a_step
 
     @iterations.setter
@@ -189,10 +195,13 @@ class Optimizer(LearningRates, ArraySteps):
         if self._native is not None:  # no tensor can have missed more
             self._native.missed = [min(steps, int(value)) for steps in self._native.missed]
         self._calls = int(value) * self._calls_a_step
+        if self._native is not None:
+            self._native.set_steps_done(self._calls)
 
     @property
     def calls(self) -> int:
         """Number of gradients taken so far: `iterations`, unless several make a step."""
+        self._catch_up()
         return self._calls
 
     # Weight decay list.
@@ -368,6 +377,7 @@ class Optimizer(LearningRates, ArraySteps):
 
     def __getstate__(self) -> dict[str, Any]:
         native = self._native
+        self._catch_up()
         state = {**vars(self), "_missed": native.missed if native else []}
         state |= {"_native": None, "_direct": None, "_ready": None, "_parameters": []}
         for name in ("_memory", "_place"):

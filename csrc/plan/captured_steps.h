@@ -1,0 +1,70 @@
+// Steps that graphs of a caller launch again and again. All of them count in one place, on the GPU,
+// and what they read there stays for as long as this lives.
+#pragma once
+
+#include <cstdint>
+#include <limits>
+#include <memory>
+#include <numeric>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "../memory.h"
+#include "optimizer.h"
+
+namespace onepass {
+
+class CapturedSteps {
+ public:
+  explicit CapturedSteps(const Device* device)
+      : device_(device),
+        done_(Reachable<int64_t>(device)),
+        rates_(Reachable<double>(device)),
+        norm_(Reachable<double>(device)) {}
+
+  bool empty() const { return steps_.empty(); }
+
+  // Puts a step of the optimizer, with its present gradients, on a stream that is captured. The
+  // first one says where they begin: behind so many steps, at these learning rates.
+  void capture(const Optimizer& optimizer, const std::vector<double>& rates, int64_t done,
+               void* stream) {
+    std::vector<int64_t> all(static_cast<std::size_t>(optimizer.tensors()));
+    std::iota(all.begin(), all.end(), int64_t{0});
+    // Its own, as other gradients and settings may come later.
+    std::unique_ptr<Optimizer> step = optimizer.subset(all);
+    step->prepare_step();
+    if (const char* why = step->cannot_repeat()) {
+      throw std::runtime_error(
+          std::string("a step of this optimizer cannot be captured in a CUDA graph: ") + why);
+    }
+    if (empty()) {
+      done_.assign(1, done);
+      rates_.assign(rates.begin(), rates.end());
+      norm_.assign(1, std::numeric_limits<double>::quiet_NaN());
+    }
+    Team host{0, 1, nullptr, nullptr};
+    host.device = device_, host.stream = stream;
+    step->start_repeated({done_.data(), rates_.data(), norm_.data()}, device_->kernels, host);
+    steps_.push_back(std::move(step));
+  }
+
+  // The caller has waited for the GPU.
+  int64_t done() const { return done_[0]; }
+  void set_done(int64_t steps) { done_[0] = steps; }
+  double norm() const { return norm_[0]; }
+  // Behind what was started before on the stream.
+  void write_rates(const std::vector<double>& rates, void* stream) {
+    device_->write(rates_.data(), rates.data(), rates.size() * sizeof(double), stream);
+  }
+
+ private:
+  const Device* device_;
+  ReachableVector<int64_t> done_;
+  ReachableVector<double> rates_;
+  ReachableVector<double> norm_;
+  std::vector<std::unique_ptr<Optimizer>> steps_;
+};
+
+}  // namespace onepass

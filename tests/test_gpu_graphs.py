@@ -1,0 +1,323 @@
+"""Steps on a GPU's arrays in graphs that a user captures, played by queues of fibers."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import sys
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+
+import fake_cupy as cupy
+from onepass import _core, _gpu, optimizers
+from rule_cases import CASES, LOOKING
+from strategies import assert_same_bits
+
+pytestmark = pytest.mark.skipif(not cupy.BUILT, reason="built without the GPU's kernels as fibers")
+SHAPES = ((37, 11), (11,), (), (3, 4, 5), (0, 2), (9000,))
+
+
+@pytest.fixture(autouse=True)
+def gpu(monkeypatch):
+    monkeypatch.setattr(_gpu, "MODULE", "onepass._cuda_fibers")
+    monkeypatch.setitem(sys.modules, "cupy", cupy)
+    _core.set_isa("baseline")
+
+
+def arrays(seed, dtype="float32", shapes=SHAPES):
+    rng = np.random.default_rng(seed)
+    return [rng.normal(size=shape).astype(dtype) for shape in shapes]
+
+
+def on_gpu(values):
+    return [None if v is None else cupy.asarray(v) for v in values]
+
+
+def write(to, values):
+    for a, v in zip(to, values, strict=True):
+        a[...] = cupy.asarray(v)
+
+
+def captured(opt, gradients):
+    cupy.capture()
+    try:
+        opt.apply(gradients)
+    finally:
+        graph = cupy.end_capture()
+    return graph
+
+
+class Both:
+    """An optimizer on the CPU, and the same on a GPU whose steps a graph may do."""
+
+    def __init__(self, make, dtype="float32", shapes=SHAPES):
+        self.dtype, self.shapes, self.seed = dtype, shapes, 0
+        self.here, self.there = make(), make()
+        self.p_here = arrays(0, dtype, shapes)
+        self.p_there = on_gpu(self.p_here)
+        self.here.build(self.p_here)
+        self.there.build(self.p_there)
+        self.g_there = on_gpu(arrays(1, dtype, shapes))
+
+    def new_gradients(self):
+        self.seed += 1
+        values = arrays(self.seed, self.dtype, self.shapes)
+        write(self.g_there, values)
+        return values
+
+    def step(self):
+        values = self.new_gradients()
+        self.here.apply(values)
+        self.there.apply(self.g_there)
+
+    def launch(self, graph):
+        self.here.apply(self.new_gradients())
+        graph.launch()
+
+    def check(self):
+        assert_same_bits([p.host() for p in self.p_there], self.p_here)
+        assert_same_bits([s.host() for s in self.there.variables], self.here.variables)
+        assert_same_bits([a.host() for a in self.there.averages], self.here.averages)
+        assert self.there.iterations == self.here.iterations
+        assert self.there.global_norm == self.here.global_norm
+
+
+@pytest.mark.parametrize("before", [0, 2])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", sorted(set(CASES) - set(LOOKING)))
+def test_every_rule_has_the_bits_of_the_cpu(name, dtype, before) -> None:
+    kind, options = CASES[name]
+    both = Both(lambda: kind(0.05, **options), dtype)
+    for _ in range(before):
+        both.step()
+    graph = captured(both.there, both.g_there)
+    assert both.there.iterations == before  # nothing was done yet
+    for step in range(4):
+        if step == 2:
+            both.here.learning_rate = both.there.learning_rate = 0.02
+        both.launch(graph)
+        both.check()
+    both.step()
+    both.launch(graph)
+    both.check()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+@pytest.mark.parametrize(
+    "around",
+    [
+        {"clipvalue": 0.5},
+        {"clipnorm": 0.7},
+        {"global_clipnorm": 0.9},
+        {"global_clipnorm": 1e30},
+        {"weight_decay": 0.1},
+        {"weight_decay": 0.1, "convention": "torch"},
+        {"use_ema": True, "ema_momentum": 0.8, "ema_overwrite_frequency": 2},
+        {"loss_scale_factor": 8.0, "clipnorm": 0.1},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("before", [0, 1])
+def test_what_surrounds_a_rule(around, dtype, before) -> None:
+    both = Both(lambda: optimizers.Adam(0.05, **around), dtype)
+    for _ in range(before):
+        both.step()
+    graph = captured(both.there, both.g_there)
+    for _ in range(5):
+        both.launch(graph)
+        both.check()
+
+
+@pytest.mark.parametrize("tensors", [1, 2, 3, 300])
+def test_many_tensors(tensors) -> None:
+    both = Both(lambda: optimizers.AdamW(0.05, clipnorm=0.5), shapes=((7,),) * tensors)
+    graph = captured(both.there, both.g_there)
+    both.launch(graph)
+    both.launch(graph)
+    both.check()
+
+
+def test_launches_follow_each_other_without_anybody_waiting() -> None:
+    both = Both(lambda: optimizers.Adam(0.05, global_clipnorm=0.5))
+    values = both.new_gradients()
+    graph = captured(both.there, both.g_there)
+    for _ in range(7):
+        both.here.apply(values)
+        graph.launch()
+    cupy._fibers.onepass_fibers_waiting.restype = cupy.ctypes.c_size_t
+    assert cupy._fibers.onepass_fibers_waiting(cupy.ctypes.c_void_p(cupy._stream)) > 7 * 3
+    both.check()
+
+
+def test_rates_that_change_between_launches_without_anybody_waiting() -> None:
+    both = Both(lambda: optimizers.SGD(0.5, momentum=0.9))
+    values = both.new_gradients()
+    graph = captured(both.there, both.g_there)
+    for rate in (0.1, 0.2, 0.3):
+        both.here.learning_rate = both.there.learning_rate = rate
+        both.here.apply(values)
+        graph.launch()
+    both.check()
+    assert both.there.learning_rate == 0.3
+
+
+def test_two_graphs_and_other_steps_in_between() -> None:
+    both = Both(lambda: optimizers.Nadam(0.05, clipnorm=0.5))
+    first = captured(both.there, both.g_there)
+    other = on_gpu(arrays(50))
+    second = captured(both.there, other)
+    both.launch(first)
+    both.here.apply(arrays(50))
+    second.launch()
+    both.check()
+    some = [g if i % 2 else None for i, g in enumerate(arrays(60))]
+    both.here.apply(some)
+    both.there.apply(on_gpu(some))
+    both.check()
+    both.launch(first)
+    both.here.apply(arrays(50))
+    second.launch()
+    both.check()
+
+
+def test_several_steps_in_one_graph() -> None:
+    both = Both(lambda: optimizers.Adam(0.05))
+    values = both.new_gradients()
+    cupy.capture()
+    both.there.apply(both.g_there)
+    both.there.apply(both.g_there)
+    graph = cupy.end_capture()
+    graph.launch()
+    graph.launch()
+    for _ in range(4):
+        both.here.apply(values)
+    both.check()
+    assert both.there.iterations == 4
+
+
+def test_gradients_are_cleared() -> None:
+    both = Both(lambda: optimizers.SGD(0.05, zero_grads=True))
+    graph = captured(both.there, both.g_there)
+    both.launch(graph)
+    both.check()
+    assert all((a.host() == 0).all() for a in both.g_there)
+
+
+def test_the_state_goes_on_elsewhere_and_back() -> None:
+    both = Both(lambda: optimizers.Adam(0.05, use_ema=True))
+    graph = captured(both.there, both.g_there)
+    both.launch(graph)
+    both.launch(graph)
+    saved = both.there.state_dict()
+    assert saved["calls"] == 2
+    assert_same_bits(saved["states"], both.here.state_dict()["states"])
+    copies = [copy.deepcopy(both.there), pickle.loads(pickle.dumps(both.there))]
+    before = both.here.state_dict()
+    parameters = [p.copy() for p in both.p_here]
+    both.launch(graph)
+    both.launch(graph)
+    both.check()
+    both.here.load_state_dict(before)
+    both.there.load_state_dict(saved)
+    write(both.p_there, parameters)
+    for to, values in zip(both.p_here, parameters, strict=True):
+        to[...] = values
+    both.launch(graph)
+    both.check()
+    values = arrays(both.seed)
+    for other in copies:
+        other.apply(on_gpu(values))
+        assert other.iterations == 3
+        assert_same_bits([p.host() for p in other._given], both.p_here)
+
+
+def test_iterations_may_be_set() -> None:
+    both = Both(lambda: optimizers.Adam(0.05))
+    graph = captured(both.there, both.g_there)
+    both.launch(graph)
+    both.here.iterations = both.there.iterations = 100
+    both.launch(graph)
+    both.check()
+    assert both.there.iterations == 101
+
+
+def test_averages_take_the_parameters_places() -> None:
+    both = Both(lambda: optimizers.SGD(0.05, use_ema=True, ema_momentum=0.5))
+    graph = captured(both.there, both.g_there)
+    both.launch(graph)
+    both.launch(graph)
+    both.here.finalize_variable_values()
+    both.there.finalize_variable_values()
+    both.check()
+
+
+@contextmanager
+def refused(error, match):
+    cupy.capture()
+    try:
+        with pytest.raises(error, match=match):
+            yield
+    finally:
+        graph = cupy.end_capture()
+    graph.launch()
+
+
+@pytest.mark.parametrize("name", LOOKING)
+def test_rules_for_which_the_host_decides_are_refused(name) -> None:
+    kind, options = CASES[name]
+    both = Both(lambda: kind(0.05, **options))
+    with refused(RuntimeError, "cannot be captured in a CUDA graph: the host decides"):
+        both.there.apply(both.g_there)
+    assert both.there.iterations == 0
+    assert_same_bits([p.host() for p in both.p_there], both.p_here)
+
+
+@pytest.mark.parametrize(
+    ("around", "why"),
+    [
+        ({"skip_nonfinite": True}, "the host decides whether the gradients are finite"),
+        ({"gradient_accumulation_steps": 2}, "several calls make a step"),
+    ],
+    ids=str,
+)
+def test_what_a_graph_cannot_do_is_refused(around, why) -> None:
+    both = Both(lambda: optimizers.Adam(0.05, **around))
+    with refused(RuntimeError, why):
+        both.there.apply(both.g_there)
+    assert both.there.iterations == 0
+    both.step()
+    both.step()
+    both.check()
+
+
+def test_a_missing_gradient_is_refused() -> None:
+    both = Both(lambda: optimizers.Adam(0.05))
+    with refused(RuntimeError, "a parameter has no gradient"):
+        both.there.apply([None, *both.g_there[1:]])
+    both.step()
+    both.check()
+
+
+def test_rates_that_are_no_numbers() -> None:
+    schedule = optimizers.schedules.ExponentialDecay(0.1, 10, 0.5)
+    both = Both(lambda: optimizers.SGD(schedule))
+    with refused(RuntimeError, "learning_rate is .*ExponentialDecay.*set it to a number"):
+        both.there.apply(both.g_there)
+    both.step()
+    both.check()
+    both = Both(lambda: optimizers.SGD(0.1))
+    graph = captured(both.there, both.g_there)
+    with pytest.raises(TypeError, match=r"learning_rate must be a number.*captured in a CUDA"):
+        both.there.learning_rate = schedule
+    both.launch(graph)
+    both.check()
+
+
+def test_wrong_gradients_change_nothing() -> None:
+    both = Both(lambda: optimizers.SGD(0.1))
+    with refused(ValueError, r"gradients\[0\] has shape \(4,\)"):
+        both.there.apply([*on_gpu([np.ones(4, np.float32)]), *both.g_there[1:]])
+    both.step()
+    both.check()
