@@ -40,14 +40,16 @@ struct Device {
   // The host's bytes as they are now.
   void (*write)(void* to, const void* from, std::size_t bytes, void* stream);
 
-  // What is started on the stream from here on is kept for `play`, which starts it all, or for
-  // `abandon`. False: it starts at once, as ever.
+  // What is started on the stream from here on becomes a graph, until `keep` or `abandon`. False:
+  // it starts at once, as ever.
   bool (*record)(void* stream);
-  // `recording`: null, or what was made of an earlier one much like it, which makes this one
-  // cheaper. Null, or what went wrong.
-  const char* (*play)(void* stream, void** recording);
+  // `graph`: null, or one made earlier of much the same, which makes this one cheaper. Null, or
+  // what went wrong.
+  const char* (*keep)(void* stream, void** graph);
   void (*abandon)(void* stream);
-  void (*forget)(void* recording);
+  // Starts it all again. Null, or what went wrong.
+  const char* (*launch)(void* graph, void* stream);
+  void (*forget)(void* graph);
 };
 
 // For as long as it lives, the calling thread starts kernels on this GPU; null: nothing.

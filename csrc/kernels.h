@@ -162,7 +162,7 @@ struct GatherIndices {
   const void* source;
   int64_t stride;        // of a sample, in bytes
   const int64_t* index;  // source sample of each output sample, or nullptr: first + r
-  int64_t first;
+  Position first;
   int32_t* out;  // gapless
   int64_t samples, sample_size;
 };
@@ -174,7 +174,7 @@ struct GatherRows {
   SourceType type;
   int64_t stride;        // of a row, in bytes
   const int64_t* index;  // source row of each output row, or nullptr: first + r
-  int64_t first;
+  Position first;
   double scale;
   Matrix<T> out;
 };
@@ -264,7 +264,8 @@ struct KernelTable {
   // them all, and the table in memory that kernels reach, for Update::kept.
   int64_t (*kept_table_bytes)(const Update<T>&) = nullptr;
   KeptTable (*write_kept_table)(const Update<T>&, void* memory) = nullptr;
-  void (*advance_step)(const AdvanceStep&, Team&) = nullptr;
+  void (*step_records)(const StepRecords&, Team&) = nullptr;
+  void (*next_step)(const NextStep&, Team&) = nullptr;
 };
 
 struct Kernels {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "../matrix.h"
+#include "step.h"
 
 namespace onepass {
 
@@ -15,7 +16,7 @@ struct NoiseKey {
 struct DropoutEnd {
   double rate = 0.0;
   NoiseKey key = {};
-  int64_t first = 0;
+  Position first = {};
   int64_t rows_per_sample = 1;
 };
 
@@ -29,7 +30,7 @@ struct Dropout {
   bool alpha;     // alpha dropout: what is dropped saturates, mean and variance stay
   bool gradient;  // of y with respect to x, times x
   NoiseKey key;
-  int64_t first;
+  Position first;
   int64_t rows_per_sample;
   bool accumulate;  // y += instead of y =
 };
@@ -42,7 +43,7 @@ struct Gaussian {
   double stddev;
   bool multiplies;
   NoiseKey key;
-  int64_t first;
+  Position first;
   int64_t rows_per_sample;
   bool accumulate;
 };
@@ -55,7 +56,7 @@ struct RandomRelu {
   Matrix<T> y;
   double lower, upper;
   NoiseKey key;
-  int64_t first;
+  Position first;
   int64_t rows_per_sample;
   bool accumulate;
 };

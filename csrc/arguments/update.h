@@ -55,6 +55,7 @@ struct Around {
   double clip = 0.0;  // 0: no clipping by value
   double l2 = 0.0;
   double keep = 1.0;
+  double decay = 0.0;  // keep = 1 - rate * decay, where the rate comes from a record
   double penalty_l1 = 0.0, penalty_l2 = 0.0;
 };
 

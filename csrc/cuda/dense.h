@@ -16,10 +16,11 @@ __device__ __forceinline__ void drop_sums(const DropoutEnd& end, int64_t cols,
   const math::Dropping d = math::dropping(end.rate, false, false);
   const T scale = static_cast<T>(d.scale), shift = static_cast<T>(d.shift),
           dropped = static_cast<T>(d.dropped);
+  const int64_t first = end.first;
   sums.each_in_turn([&](T& v, int64_t r, int64_t c) {
     const int64_t sample = end.rows_per_sample == 1 ? r : r / end.rows_per_sample;
     const int64_t unit = (r - sample * end.rows_per_sample) * cols + c;
-    const uint32_t word = word_of_unit(end.key, unit, static_cast<uint32_t>(end.first + sample));
+    const uint32_t word = word_of_unit(end.key, unit, static_cast<uint32_t>(first + sample));
     v = word < below ? dropped : v * scale + shift;
   });
 }

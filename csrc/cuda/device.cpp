@@ -129,39 +129,46 @@ void abandon(void* stream) {
   cudaGetLastError();
 }
 
-cudaGraphExec_t executable(void* recording) { return static_cast<cudaGraphExec_t>(recording); }
+cudaGraphExec_t executable(void* graph) { return static_cast<cudaGraphExec_t>(graph); }
 
-void forget(void* recording) {
-  if (recording != nullptr) cudaGraphExecDestroy(executable(recording));
+void forget(void* graph) {
+  if (graph != nullptr) cudaGraphExecDestroy(executable(graph));
 }
 
 // The graph as the one that was made earlier with other numbers, or as a new one.
-cudaError_t prepare(cudaGraph_t graph, void** recording) {
-  if (*recording != nullptr) {
+cudaError_t prepare(cudaGraph_t captured, void** graph) {
+  if (*graph != nullptr) {
     cudaGraphExecUpdateResultInfo found{};
-    if (cudaGraphExecUpdate(executable(*recording), graph, &found) == cudaSuccess) {
+    if (cudaGraphExecUpdate(executable(*graph), captured, &found) == cudaSuccess) {
       return cudaSuccess;
     }
     cudaGetLastError();
-    forget(std::exchange(*recording, nullptr));
+    forget(std::exchange(*graph, nullptr));
   }
   cudaGraphExec_t made = nullptr;
-  const cudaError_t status = cudaGraphInstantiate(&made, graph, 0);
-  if (status == cudaSuccess) *recording = made;
+  const cudaError_t status = cudaGraphInstantiate(&made, captured, 0);
+  if (status == cudaSuccess) *graph = made;
   return status;
 }
 
-const char* play(void* stream, void** recording) {
-  cudaGraph_t graph = nullptr;
-  const cudaError_t ended = cudaStreamEndCapture(of(stream), &graph);
-  const cudaError_t started = cudaGetLastError();  // of a launch that is missing in the graph
-  cudaError_t status = ended != cudaSuccess ? ended : started;
-  if (status == cudaSuccess) status = prepare(graph, recording);
-  if (graph != nullptr) cudaGraphDestroy(graph);
-  if (status == cudaSuccess) status = cudaGraphLaunch(executable(*recording), of(stream));
+const char* said(cudaError_t status) {
   if (status == cudaSuccess) return nullptr;
   cudaGetLastError();
   return cudaGetErrorString(status);
+}
+
+const char* keep(void* stream, void** graph) {
+  cudaGraph_t captured = nullptr;
+  const cudaError_t ended = cudaStreamEndCapture(of(stream), &captured);
+  const cudaError_t started = cudaGetLastError();  // of a launch that is missing in the graph
+  cudaError_t status = ended != cudaSuccess ? ended : started;
+  if (status == cudaSuccess) status = prepare(captured, graph);
+  if (captured != nullptr) cudaGraphDestroy(captured);
+  return said(status);
+}
+
+const char* launch(void* graph, void* stream) {
+  return said(cudaGraphLaunch(executable(graph), of(stream)));
 }
 
 }  // namespace
@@ -185,8 +192,9 @@ const Device& cuda_device() {
       .clear = clear,
       .write = write,
       .record = record,
-      .play = play,
+      .keep = keep,
       .abandon = abandon,
+      .launch = launch,
       .forget = forget,
   };
   return device;

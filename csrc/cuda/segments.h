@@ -7,6 +7,7 @@
 #include <new>
 
 #include "../loops/around.h"
+#include "../math/step_numbers.h"
 #include "dialect.h"
 
 namespace onepass::cuda {
@@ -61,9 +62,10 @@ struct SegmentTable {
   int64_t n_segments = 0, n_chunks = 0, second_chunk = 0;
   double scale = 1.0;  // of gradients, where segments have factors
   bool has_beside = false;
-  bool plain = true;                   // every around is, and there are no factors
-  bool clears = false;                 // the padding must be cleared behind the rule
-  const StepRecord* record = nullptr;  // of this step, see Update
+  bool plain = true;                             // every around is, and there are no factors
+  bool clears = false;                           // the padding must be cleared behind the rule
+  const StepRecord* record = nullptr;            // of this step, see Update
+  double first_decay = 0.0, second_decay = 0.0;  // Around::decay, with it
 
   __device__ __forceinline__ Segment<T> segment_at(int64_t k) const {
     if (segments != nullptr) return segments[k];
@@ -72,7 +74,10 @@ struct SegmentTable {
   __device__ __forceinline__ AroundOf<T> around_of(int64_t k, const Segment<T>& segment) const {
     if (around != nullptr) return around[k];
     AroundOf<T> a = k == 0 ? first.around : second.around;
-    if (record != nullptr) a.keep = static_cast<T>(record->keep);
+    if (record != nullptr) {
+      const double decay = k == 0 ? first_decay : second_decay;
+      a.keep = static_cast<T>(math::kept_of_parameters(record->rate, decay));
+    }
     if (segment.factor != nullptr) a.set_scale(scale * *segment.factor);
     return a;
   }
@@ -225,8 +230,10 @@ class StepTable {
       table_.clears = true;
     }
     table_.first.around = AroundOf<T>::of(u.around[0]);
-    table_.second.around =
-        u.shared_around || n == 1 ? table_.first.around : AroundOf<T>::of(u.around[1]);
+    const Around& second = u.around[u.shared_around || n == 1 ? 0 : 1];
+    table_.second.around = AroundOf<T>::of(second);
+    table_.first_decay = u.around[0].decay;
+    table_.second_decay = second.decay;
   }
   void carry(const Update<T>& u) {
     SegmentEntry<T>* const entries[kFewSegments] = {&table_.first, &table_.second};

@@ -1,7 +1,6 @@
 // The table of kernels of the GPU: host functions that start them.
 #pragma once
 
-#include "advance_step.h"
 #include "circle.h"
 #include "clip_factors.h"
 #include "combine.h"
@@ -10,6 +9,7 @@
 #include "measure.h"
 #include "reduce.h"
 #include "rows.h"
+#include "step_records.h"
 
 namespace onepass::cuda {
 namespace {
@@ -65,7 +65,8 @@ constexpr KernelTable<T> kTable = {
     .clip_factors = start_clip_factors,
     .kept_table_bytes = kept_table_bytes<T>,
     .write_kept_table = write_kept_table<T>,
-    .advance_step = start_advance_step,
+    .step_records = start_step_records,
+    .next_step = start_next_step,
 };
 
 }  // namespace

@@ -22,8 +22,9 @@ ONEPASS_LOOP void gather_as(const GatherRows<T>& a, const Block& share) {
   using From = typename Place<S>::Type;
   using Factor = decltype(S{} * T{});  // float64 is scaled before it is rounded
   const Factor factor = static_cast<Factor>(a.scale);
+  const int64_t first = a.first;
   const auto source = [&](int64_t r) {
-    const int64_t at = a.index != nullptr ? a.index[a.first + r] : a.first + r;
+    const int64_t at = a.index != nullptr ? a.index[first + r] : first + r;
     return reinterpret_cast<const From*>(static_cast<const char*>(a.source) + at * a.stride);
   };
   const Range cols = share.cols;
@@ -68,8 +69,9 @@ ONEPASS_LOOP void gather_rows(const GatherRows<T>& a, Team& team) {
 
 ONEPASS_LOOP void gather_indices(const GatherIndices& a, Team& team) {
   const Range share = team.share(a.samples, 1);
+  const int64_t first = a.first;
   for (int64_t r = share.begin; r < share.end; ++r) {
-    const int64_t at = a.index != nullptr ? a.index[a.first + r] : a.first + r;
+    const int64_t at = a.index != nullptr ? a.index[first + r] : first + r;
     const auto* from =
         reinterpret_cast<const int32_t*>(static_cast<const char*>(a.source) + at * a.stride);
     int32_t* const to = a.out + r * a.sample_size;

@@ -36,7 +36,7 @@ ONEPASS_HD StepRecord record_of(const StepSettings& settings, const AverageSetti
                                 double rate, int64_t before) {
   StepRecord record{};
   rule_numbers<Rules>(settings, time_of(settings, rate, before), record.scalars);
-  record.keep = kept_of_parameters(rate, settings.decay);
+  record.rate = rate;
   record.average_keep = kept_of_average(average, before);
   record.average_replaces = average_replaces(average, before);
   return record;

@@ -35,7 +35,9 @@ class CapturedSteps {
     // Its own, as other gradients and settings may come later.
     std::unique_ptr<Optimizer> step = optimizer.subset(all);
     step->prepare_step();
-    if (const char* why = step->cannot_repeat()) {
+    const char* why = step->cannot_repeat();
+    if (why == nullptr && !step->complete()) why = "a parameter has no gradient";
+    if (why != nullptr) {
       throw std::runtime_error(
           std::string("a step of this optimizer cannot be captured in a CUDA graph: ") + why);
     }
@@ -46,7 +48,8 @@ class CapturedSteps {
     }
     Team host{0, 1, nullptr, nullptr};
     host.device = device_, host.stream = stream;
-    step->start_repeated({done_.data(), rates_.data(), norm_.data()}, device_->kernels, host);
+    step->start_repeated({done_.data(), done_.data(), rates_.data(), false, norm_.data()},
+                         device_->kernels, host);
     steps_.push_back(std::move(step));
   }
 

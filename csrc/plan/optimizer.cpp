@@ -227,17 +227,15 @@ class OptimizerOf final : public Optimizer {
     if (settings_.calls_a_step > 1) return "several calls make a step";
     if (settings_.needs_finite) return "the host decides whether the gradients are finite";
     if (!only_sweeps()) return "the host decides something from sums over whole tensors";
-    if (incomplete_) return "a parameter has no gradient";
     return nullptr;
   }
+  bool complete() const override { return !incomplete_; }
 
   void start_repeated(const Repeats& at, const Kernels& kernels, Team& team) override {
     const KernelTable<T>& table = kernels.of<T>();
+    repeated_.clear();
     for (const Bucket<T>& bucket : buckets_) repeated_.push_back(bucket.settings);
-    records_.resize(buckets_.size());
-    table.advance_step({repeated_.data(), records_.data(), static_cast<int64_t>(buckets_.size()),
-                        at.rates, settings_.average, at.done},
-                       team);
+    start_records(at, table, team);
     if (needs_norms()) {
       norms_.sum(buckets_, false, table, team);
       norms_.start_decision(norm_clip(settings_), settings_.unscale, table, team, at.norm);
@@ -252,22 +250,28 @@ class OptimizerOf final : public Optimizer {
     }
   }
 
+  const StepRecord* start_record(const Repeats& at, const Kernels& kernels, Team& team) override {
+    repeated_.assign(1, step_settings(groups_[0], 0, 0));
+    start_records(at, kernels.of<T>(), team);
+    return records_.data();
+  }
+
   void prepare(double learning_rate, int64_t t, double* scalars) const override {
-    math::rule_numbers<math::AllRules>(step_settings(groups_[0], 0, false, 0), {learning_rate, t},
+    math::rule_numbers<math::AllRules>(step_settings(groups_[0], 0, 0), {learning_rate, t},
                                        scalars);
   }
 
   void dense_step(const DenseBackwardWeights<float>& gradient, int64_t w, int64_t b,
-                  double learning_rate, const double* scalars, const InputNorm<float>* norm,
+                  const DenseStep& step, const InputNorm<float>* norm,
                   const PenaltyFactors* penalties, const Kernels& kernels,
                   Team& team) const override {
-    dense_step_of(gradient, w, b, learning_rate, scalars, norm, penalties, kernels, team);
+    dense_step_of(gradient, w, b, step, norm, penalties, kernels, team);
   }
   void dense_step(const DenseBackwardWeights<double>& gradient, int64_t w, int64_t b,
-                  double learning_rate, const double* scalars, const InputNorm<double>* norm,
+                  const DenseStep& step, const InputNorm<double>* norm,
                   const PenaltyFactors* penalties, const Kernels& kernels,
                   Team& team) const override {
-    dense_step_of(gradient, w, b, learning_rate, scalars, norm, penalties, kernels, team);
+    dense_step_of(gradient, w, b, step, norm, penalties, kernels, team);
   }
 
   std::unique_ptr<Optimizer> subset(const std::vector<int64_t>& tensors) const override {
@@ -298,8 +302,8 @@ class OptimizerOf final : public Optimizer {
              bucket.settings.missed == tensor.missed;
     });
     if (found != buckets_.end()) return *found;
-    buckets_.push_back({step_settings(groups_[tensor.group], tensor.group, decays, tensor.missed),
-                        tensor.group, decays});
+    buckets_.push_back(
+        {step_settings(groups_[tensor.group], tensor.group, tensor.missed), tensor.group, decays});
     return buckets_.back();
   }
 
@@ -356,13 +360,20 @@ class OptimizerOf final : public Optimizer {
     return settings_.clip_norm > 0.0 || settings_.global_clip_norm > 0.0 || settings_.needs_finite;
   }
 
+  void start_records(const Repeats& at, const KernelTable<T>& table, Team& team) {
+    records_.resize(repeated_.size());
+    table.step_records({repeated_.data(), records_.data(), static_cast<int64_t>(repeated_.size()),
+                        settings_.average, at.done, at.counted, at.rates, at.one_rate},
+                       team);
+  }
+
   Around around_in(const Bucket<T>& bucket, double rate, double scale) const {
     return around_of(settings_, groups_[bucket.group], bucket.decays, rate, scale);
   }
 
   template <class U>
   void dense_step_of(const DenseBackwardWeights<U>& gradient, int64_t w, int64_t b,
-                     double learning_rate, const double* scalars, const InputNorm<U>* norm,
+                     const DenseStep& step, const InputNorm<U>* norm,
                      const PenaltyFactors* penalties, const Kernels& kernels, Team& team) const {
     if constexpr (std::is_same_v<T, U>) {
       const int64_t numbers[2] = {w, b};
@@ -371,7 +382,7 @@ class OptimizerOf final : public Optimizer {
       for (int i = 0; i < 2 && numbers[i] >= 0; ++i) {
         const Tensor& tensor = tensors_[numbers[i]];
         segments[i] = tensor.segment;
-        around[i] = around_of(settings_, groups_[0], tensor.decays, learning_rate, 1.0);
+        around[i] = around_of(settings_, groups_[0], tensor.decays, step.learning_rate, 1.0);
         around[i].penalty_l1 = penalties[i].l1, around[i].penalty_l2 = penalties[i].l2;
       }
       Update<T> update{};
@@ -379,7 +390,8 @@ class OptimizerOf final : public Optimizer {
       update.segments = segments;
       update.n_segments = b < 0 ? 1 : 2;
       update.around = around;
-      std::copy(scalars, scalars + kMaxScalars, update.scalars);
+      std::copy(step.scalars, step.scalars + kMaxScalars, update.scalars);
+      update.record = step.record;
       kernels.of<T>().dense_update({gradient, update, norm}, team);
     }
   }
@@ -441,7 +453,7 @@ class OptimizerOf final : public Optimizer {
       if (!learns(bucket.group)) continue;
       const double rate = learned_.rates()[bucket.group];
       for (Around& around : bucket.around) {
-        around.keep = math::kept_of_parameters(rate, bucket.settings.decay);
+        around.keep = math::kept_of_parameters(rate, around.decay);
       }
     }
   }

@@ -63,9 +63,18 @@ struct PenaltyFactors {
 // Where a step that a graph launches again and again finds what the host tells others, in memory
 // that kernels reach.
 struct Repeats {
-  int64_t* done;        // steps so far; it counts itself
+  const int64_t* done;  // steps so far
+  int64_t* counted;     // where it counts itself, or null: somebody else does
   const double* rates;  // one a group
-  double* norm;         // of all gradients, where they are clipped by norms
+  bool one_rate;        // or one for all
+  double* norm;         // where that of all gradients goes, if they are clipped by norms, or null
+};
+
+// The numbers of a `dense_step`: those that `prepare` gave for this rate, or the record.
+struct DenseStep {
+  double learning_rate;
+  const double* scalars;
+  const StepRecord* record = nullptr;
 };
 
 class Optimizer {
@@ -119,21 +128,24 @@ class Optimizer {
   // Null, or why a graph cannot launch this step again and again: of an optimizer whose step was
   // prepared.
   virtual const char* cannot_repeat() const = 0;
-  // Starts such a step, once: what its launches read belongs to this optimizer.
+  // Whether no tensor lacks a gradient.
+  virtual bool complete() const = 0;
+  // Starts such a step. What its launches read belongs to this optimizer, as it is now.
   virtual void start_repeated(const Repeats& at, const Kernels& kernels, Team& team) = 0;
+  // The same for `dense_step`s: makes the record that they read.
+  virtual const StepRecord* start_record(const Repeats& at, const Kernels& kernels, Team& team) = 0;
   // The step's numbers of the first group's rule, kMaxScalars of them.
   virtual void prepare(double learning_rate, int64_t t, double* scalars) const = 0;
   // One step of a dense layer's tensors from the gradients that are computed on the way; b may be
-  // -1, and there may be no norm; two penalties. For elementwise optimizers of T, with the numbers
-  // that prepare gave.
+  // -1, and there may be no norm; two penalties. For elementwise optimizers of T.
   virtual void dense_step(const DenseBackwardWeights<float>& gradient, int64_t w, int64_t b,
-                          double learning_rate, const double* scalars, const InputNorm<float>* norm,
+                          const DenseStep& step, const InputNorm<float>* norm,
                           const PenaltyFactors* penalties, const Kernels& kernels,
                           Team& team) const = 0;
   virtual void dense_step(const DenseBackwardWeights<double>& gradient, int64_t w, int64_t b,
-                          double learning_rate, const double* scalars,
-                          const InputNorm<double>* norm, const PenaltyFactors* penalties,
-                          const Kernels& kernels, Team& team) const = 0;
+                          const DenseStep& step, const InputNorm<double>* norm,
+                          const PenaltyFactors* penalties, const Kernels& kernels,
+                          Team& team) const = 0;
   // An optimizer of some of the tensors, with their gradients.
   virtual std::unique_ptr<Optimizer> subset(const std::vector<int64_t>& tensors) const = 0;
   // Norm of all gradients at the last step, unscaled; NaN when the settings did not ask for it.

@@ -86,7 +86,7 @@ Workspace::Workspace(const std::vector<BufferSpec>& buffers, int64_t capacity, c
 }
 
 Workspace::~Workspace() {
-  for (const auto& [steps, recording] : recordings_) device_->forget(recording);
+  if (graph_ != nullptr) device_->forget(graph_);
   if (stream_ != nullptr) device_->close_stream(stream_);
 }
 

@@ -4,7 +4,6 @@
 
 #include <cstdint>
 #include <functional>
-#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -46,14 +45,6 @@ struct Output {
   int64_t stride;  // bytes
 };
 
-// What changes from step to step.
-struct Step {
-  int64_t first = 0;  // position in the (shuffled) epoch
-  int64_t rows = 0;
-  int64_t t = 0;  // optimizer step, from 1
-  double learning_rate = 0.0;
-};
-
 struct Replay {
   std::vector<Source> sources;
   std::vector<Output> outputs;
@@ -76,6 +67,7 @@ struct RuleNumbers {
   int64_t t = -1;
   double learning_rate = 0.0;
   double scalars[kMaxScalars] = {};
+  const StepRecord* record = nullptr;  // where they are instead, see Frame::at
 };
 
 // One step of one replay as a call sees it.
@@ -87,7 +79,11 @@ struct Frame {
   RuleNumbers& numbers;
   bool& failed;  // of this member; ends the replay before the next phase
   Step step;
+  // On a GPU: where a step that is launched again and again finds what changes; null: `step` has it
+  // all.
+  const StepAt* at = nullptr;
 
+  Position first() const { return at == nullptr ? Position(step.first) : Position(0, &at->first); }
   template <class T>
   Matrix<T> matrix(BufferId id) const;
   template <class T>
@@ -102,9 +98,9 @@ class Call {
   virtual double work(int64_t rows) const = 0;
   // Whether it changes parameters: from the first such call on a step runs to its end.
   virtual bool updates() const { return false; }
-  // Whether all that it does on a GPU is to start kernels, the same ones at each step: the host
-  // reads nothing, and nothing is copied from or to its own memory.
-  virtual bool only_starts() const { return true; }
+  // Whether a GPU's graph can do it again and again: it only starts kernels, which find what
+  // changes from step to step by Frame::at.
+  virtual bool repeats() const { return true; }
 };
 
 // Memory of one replay: an aligned, zeroed block cut into the program's rows buffers. On a GPU also
@@ -124,8 +120,10 @@ class Workspace {
   void* stream() const { return stream_; }
   // At least so many bytes that kernels reach, the same ones at each call with this number.
   void* area(std::size_t number, int64_t bytes);
-  // What was recorded of so many steps: null at first.
-  void*& recording(int64_t steps) { return recordings_[steps]; }
+  // The graph of some steps that a GPU launches: null at first.
+  void*& graph() { return graph_; }
+  // Steps after which the host waits for the GPU.
+  int64_t& pace() { return pace_; }
 
  private:
   struct Area {
@@ -135,7 +133,8 @@ class Workspace {
 
   const Device* device_;
   void* stream_ = nullptr;
-  std::map<int64_t, void*> recordings_;
+  void* graph_ = nullptr;
+  int64_t pace_ = 1;
   std::vector<Area> areas_;
   int64_t capacity_, bytes_;
   Memory block_;

@@ -7,7 +7,13 @@ namespace onepass {
 namespace {
 
 // Areas of a workspace, and from kSources on one a source.
-constexpr std::size_t kSums = 0, kIndex = 1, kSources = 2;
+constexpr std::size_t kSums = 0, kIndex = 1, kSteps = 2, kProgress = 3, kSources = 4;
+
+// How far a replay is, for kernels.
+struct Progress {
+  int64_t number;  // of the next step
+  StepAt at;
+};
 
 // Positions of the epoch that the steps read.
 Range positions_of(const Replay& replay) {
@@ -27,7 +33,17 @@ ReachedReplay::ReachedReplay(const Replay& given, Workspace& workspace, const De
   const int64_t bytes = given.n_sums * int64_t{sizeof(double)};
   reached_.sums = static_cast<double*>(workspace.area(kSums, bytes));
   std::copy(given.sums, given.sums + given.n_sums, reached_.sums);
+  put_steps(workspace);
   put_sources(workspace, device);
+}
+
+void ReachedReplay::put_steps(Workspace& workspace) {
+  const int64_t bytes = given_.n_steps * int64_t{sizeof(Step)};
+  auto* const steps = static_cast<Step*>(workspace.area(kSteps, bytes));
+  std::copy(given_.steps, given_.steps + given_.n_steps, steps);
+  auto* const progress = static_cast<Progress*>(workspace.area(kProgress, sizeof(Progress)));
+  *progress = {};
+  steps_ = {steps, &progress->number, &progress->at};
 }
 
 void ReachedReplay::read_back() const {

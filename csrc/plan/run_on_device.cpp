@@ -11,14 +11,15 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// Calls of so many steps become one recording, which a GPU runs with less time between kernels.
-constexpr int64_t kCallsARecording = 512;
+// At most so many calls become one graph.
+constexpr int64_t kCallsAGraph = 512;
 
 // Waits for a GPU now and then, so that a replay ends soon after its time is up: the host may start
 // a thousand kernels before it has to wait by itself. All its numbers are powers of two.
 class Pace {
  public:
-  explicit Pace(const Team& team) : team_(team) {}
+  // `every`: steps, from earlier replays of the same program.
+  Pace(const Team& team, int64_t& every) : team_(team), every_(every) {}
 
   // Steps until it waits.
   int64_t left() const { return every_ - since_; }
@@ -38,7 +39,8 @@ class Pace {
   static constexpr int64_t kMost = 256;
 
   const Team& team_;
-  int64_t every_ = 1, since_ = 0;
+  int64_t& every_;
+  int64_t since_ = 0;
 };
 
 // Whether the user has interrupted; to ask takes Python's lock, so only now and then.
@@ -61,57 +63,99 @@ class Interrupts {
   Clock::time_point asked_ = Clock::now();
 };
 
-// What is started while it lives is recorded, and started by `play`. Of a single step nothing is
-// recorded: it starts at once.
-class Recording {
- public:
-  Recording(const Team& team, Workspace& workspace, int64_t steps)
-      : team_(team),
-        kept_(workspace.recording(steps)),
-        records_(steps > 1 && team.device->record(team.stream)) {}
-  ~Recording() {
-    if (records_) team_.device->abandon(team_.stream);
-  }
-  Recording(const Recording&) = delete;
-  Recording& operator=(const Recording&) = delete;
-
-  bool records() const { return records_; }
-
-  void play() {
-    if (!records_) return;
-    records_ = false;
-    check(team_.device->play(team_.stream, &kept_));
-  }
-
- private:
-  const Team& team_;
-  void*& kept_;
-  bool records_;
-};
-
-// As many steps as become one recording, a power of two.
-int64_t steps_a_recording(const std::vector<Program::Entry>& calls) {
-  const auto only_starts = [](const Program::Entry& entry) { return entry.call->only_starts(); };
-  if (!std::all_of(calls.begin(), calls.end(), only_starts)) return 1;
-  const auto n = std::max<int64_t>(1, static_cast<int64_t>(calls.size()));
-  int64_t steps = 1;
-  while (2 * steps * n <= kCallsARecording) steps *= 2;
-  return steps;
-}
-
-// One step; false: it was interrupted, or a call failed, before anything was updated. Within a
-// recording nobody is asked for interrupts, as Python might then use the GPU otherwise.
-bool run_step(const std::vector<Program::Entry>& calls, const Frame& frame, Interrupts* interrupts,
+// One step; false: it was interrupted, or a call failed, before anything was updated.
+bool run_step(const std::vector<Program::Entry>& calls, const Frame& frame, Interrupts& interrupts,
               Team& team) {
   bool updated = false;
   for (const Program::Entry& entry : calls) {
-    const bool asks = entry.begins_phase && interrupts != nullptr && !updated;
-    if ((entry.begins_phase && frame.failed) || (asks && interrupts->any())) return false;
+    const bool asks = entry.begins_phase && !updated;
+    if ((entry.begins_phase && frame.failed) || (asks && interrupts.any())) return false;
     entry.call->run(frame, team);
     updated = updated || entry.call->updates();
   }
   return !frame.failed;
 }
+
+// Some steps as one graph, which is launched again and again: its kernels look up what changes from
+// step to step. It is made once a replay.
+class GraphOfSteps {
+ public:
+  using Calls = std::vector<Program::Entry>;
+
+  GraphOfSteps(const Calls& calls, const Frame& frame, const ReachedReplay& reached,
+               Workspace& workspace, Team& team)
+      : calls_(calls),
+        frame_(frame),
+        next_(reached.steps()),
+        graph_(workspace.graph()),
+        team_(team),
+        steps_(steps_a_graph(calls, frame.replay.n_steps)) {}
+
+  // How many; 0: there is no graph.
+  int64_t steps() const { return steps_; }
+  // Whether it can do those behind so many: there are enough, and of one size.
+  bool can_do(int64_t done) const {
+    const Replay& replay = frame_.replay;
+    if (steps_ == 0 || done + steps_ > replay.n_steps) return false;
+    const int64_t rows = made_ ? rows_ : replay.steps[done].rows;
+    return std::all_of(replay.steps + done, replay.steps + done + steps_,
+                       [&](const Step& step) { return step.rows == rows; });
+  }
+  // Starts them. False: the GPU records nothing, and nothing was started.
+  bool launch(int64_t done) {
+    if (!made_ && !make(done)) return false;
+    if (at_ != done) {
+      team_.device->write(next_.number, &done, sizeof done, team_.stream);
+    }
+    check(team_.device->launch(graph_, team_.stream));
+    at_ = done + steps_;
+    return true;
+  }
+
+ private:
+  static int64_t steps_a_graph(const Calls& calls, int64_t n_steps) {
+    const auto repeats = [](const Program::Entry& entry) { return entry.call->repeats(); };
+    if (!std::all_of(calls.begin(), calls.end(), repeats)) return 0;
+    const auto n = std::max<int64_t>(1, static_cast<int64_t>(calls.size()));
+    // To make a graph costs what its steps cost without one: it must be launched twice at least.
+    const int64_t most = std::min(kCallsAGraph / n, n_steps / 2);
+    return most < 2 ? 0 : static_cast<int64_t>(std::bit_floor(static_cast<uint64_t>(most)));
+  }
+
+  bool make(int64_t done) {
+    if (!team_.device->record(team_.stream)) {
+      steps_ = 0;
+      return false;
+    }
+    try {
+      Frame frame = frame_;
+      frame.at = next_.at;
+      for (int64_t s = 0; s < steps_; ++s) {
+        frame.step = frame.replay.steps[done + s];
+        frame.numbers.optimizer = nullptr;  // each step makes its own
+        frame.kernels.f32.next_step(next_, team_);
+        for (const Program::Entry& entry : calls_) entry.call->run(frame, team_);
+      }
+      frame.numbers = {};
+    } catch (...) {
+      team_.device->abandon(team_.stream);
+      throw;
+    }
+    check(team_.device->keep(team_.stream, &graph_));
+    rows_ = frame_.replay.steps[done].rows;
+    return made_ = true;
+  }
+
+  const Calls& calls_;
+  const Frame& frame_;
+  const NextStep next_;
+  void*& graph_;
+  Team& team_;
+  int64_t steps_;
+  int64_t rows_ = 0;
+  int64_t at_ = 0;  // where the kernels are
+  bool made_ = false;
+};
 
 }  // namespace
 
@@ -123,24 +167,22 @@ int64_t Program::run_on_device(const Replay& replay, Workspace& workspace) const
   bool failed = false;
   Frame frame{buffers_, workspace, device_->kernels, *reached, numbers, failed, {}};
   const auto begun = Clock::now();
-  const int64_t most = steps_a_recording(calls_);
-  Pace pace(host);
+  GraphOfSteps graph(calls_, frame, reached, workspace, host);
+  Pace pace(host, workspace.pace());
   Interrupts interrupts(replay);
   int64_t done = 0;
   bool goes_on = true;
   while (goes_on && done < replay.n_steps) {
     if (interrupts.any()) break;
-    const auto left = static_cast<uint64_t>(std::min(pace.left(), replay.n_steps - done));
-    // Powers of two: few lengths of recordings, each of which is kept.
-    const int64_t steps = std::min(most, static_cast<int64_t>(std::bit_floor(left)));
-    Recording recording(host, workspace, steps);
-    Interrupts* const asked = recording.records() ? nullptr : &interrupts;
-    for (int64_t s = 0; s < steps && goes_on; ++s) {
+    int64_t steps = 0;
+    if (graph.steps() <= pace.left() && graph.can_do(done) && graph.launch(done)) {
+      steps = graph.steps();
+    } else {
       frame.step = replay.steps[done];
-      goes_on = run_step(calls_, frame, asked, host);
-      if (goes_on) ++done;
+      goes_on = run_step(calls_, frame, interrupts, host);
+      steps = goes_on ? 1 : 0;
     }
-    recording.play();
+    done += steps;
     pace.keep(steps);
     const std::chrono::duration<double> elapsed = Clock::now() - begun;
     goes_on = goes_on && !(replay.seconds > 0.0 && elapsed.count() > replay.seconds);

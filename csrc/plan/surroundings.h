@@ -23,20 +23,13 @@ inline NormClip norm_clip(const OptimizerSettings& settings) {
           settings.global_clip_norm};
 }
 
-// What decoupled decay takes of a parameter, times the learning rate.
-inline double decoupled_decay(const RuleSettings& rule, bool decays) {
-  return decays && rule.decoupled_decay ? rule.weight_decay : 0.0;
-}
-
-// Of tensors of a group that have missed as many steps, with decay or without.
-inline StepSettings step_settings(const RuleSettings& rule, int group, bool decays,
-                                  int64_t missed) {
+// Of tensors of a group that have missed as many steps.
+inline StepSettings step_settings(const RuleSettings& rule, int group, int64_t missed) {
   StepSettings settings;
   settings.rule = rule.rule;
   settings.torch_convention = rule.torch_convention;
   std::copy(std::begin(rule.options), std::end(rule.options), settings.options);
   settings.rate_ratio = rule.rate_ratio;
-  settings.decay = decoupled_decay(rule, decays);
   settings.missed = missed;
   settings.group = group;
   return settings;
@@ -48,7 +41,8 @@ inline Around around_of(const OptimizerSettings& settings, const RuleSettings& r
   Around around;
   around.scale = rule.maximize ? -scale : scale;
   around.clip = settings.clip_value;
-  around.keep = math::kept_of_parameters(rate, decoupled_decay(rule, decays));
+  around.decay = decays && rule.decoupled_decay ? rule.weight_decay : 0.0;
+  around.keep = math::kept_of_parameters(rate, around.decay);
   around.l2 = decays && !rule.decoupled_decay ? rule.weight_decay : 0.0;
   return around;
 }

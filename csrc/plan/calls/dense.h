@@ -16,7 +16,7 @@ struct DenseForwardCall final : Call {
   void run(const Frame& f, Team& team) const override {
     const DropoutEnd dropout{dropout_rate,
                              {{dropout_key[0], dropout_key[1]}, f.replay.draw},
-                             f.step.first,
+                             f.first(),
                              f.buffers[y].rows_per_sample};
     f.kernels.of<T>().dense_forward(
         {f.matrix<const T>(x), f.matrix<const T>(w), f.data<const T>(b), f.matrix<T>(z),

@@ -25,7 +25,7 @@ struct GatherCall final : Call {
     const bool flat = to.rows != f.step.rows;
     const Matrix<T> rows{to.data, f.step.rows, sample_size, flat ? sample_size : to.stride};
     f.kernels.of<T>().gather_rows(
-        {s.data, s.type, s.stride, f.replay.index, f.step.first, s.scale, rows}, team);
+        {s.data, s.type, s.stride, f.replay.index, f.first(), s.scale, rows}, team);
   }
   double work(int64_t rows) const override {
     return kElementWork * static_cast<double>(rows) * static_cast<double>(sample_size);
@@ -42,8 +42,8 @@ struct GatherIndexCall final : Call {
       : source(source), out(out), sample_size(sample_size) {}
   void run(const Frame& f, Team& team) const override {
     const Source& s = f.replay.sources[source];
-    f.kernels.f32.gather_indices({s.data, s.stride, f.replay.index, f.step.first,
-                                  f.data<int32_t>(out), f.step.rows, sample_size},
+    f.kernels.f32.gather_indices({s.data, s.stride, f.replay.index, f.first(), f.data<int32_t>(out),
+                                  f.step.rows, sample_size},
                                  team);
   }
   double work(int64_t rows) const override { return static_cast<double>(rows); }
@@ -74,7 +74,7 @@ struct OutputCall final : Call {
     }
   }
   double work(int64_t rows) const override { return static_cast<double>(rows); }
-  bool only_starts() const override { return false; }
+  bool repeats() const override { return false; }
 };
 
 }  // namespace onepass

@@ -21,7 +21,7 @@ struct HostCall final : Call {
     f.failed = !function(f);
   }
   double work(int64_t) const override { return 0.0; }
-  bool only_starts() const override { return false; }
+  bool repeats() const override { return false; }
 };
 
 }  // namespace onepass

@@ -21,7 +21,7 @@ struct DropoutCall final : Call {
                                alpha,
                                gradient,
                                {{key[0], key[1]}, f.replay.draw},
-                               f.step.first,
+                               f.first(),
                                f.buffers[y].rows_per_sample,
                                accumulate},
                               team);
@@ -44,7 +44,7 @@ struct GaussianCall final : Call {
                                 stddev,
                                 multiplies,
                                 {{key[0], key[1]}, f.replay.draw},
-                                f.step.first,
+                                f.first(),
                                 f.buffers[y].rows_per_sample,
                                 accumulate},
                                team);
@@ -67,7 +67,7 @@ struct RandomReluCall final : Call {
                              lower,
                              upper,
                              {{key[0], key[1]}, f.replay.draw},
-                             f.step.first,
+                             f.first(),
                              f.buffers[y].rows_per_sample,
                              accumulate},
                             team);

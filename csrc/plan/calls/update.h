@@ -9,6 +9,28 @@
 
 namespace onepass {
 
+inline Repeats repeats_at(const StepAt& at) { return {&at.done, nullptr, &at.rate, true, nullptr}; }
+
+// Makes the numbers of the rule at this step, if they are not there.
+inline void prepare_numbers(Optimizer& optimizer, const Frame& f, Team& team) {
+  RuleNumbers& numbers = f.numbers;
+  const Step& step = f.step;
+  if (numbers.optimizer == &optimizer && numbers.t == step.t &&
+      numbers.learning_rate == step.learning_rate &&
+      (numbers.record != nullptr) == (f.at != nullptr)) {
+    return;
+  }
+  numbers.record = nullptr;
+  if (f.at != nullptr) {
+    numbers.record = optimizer.start_record(repeats_at(*f.at), f.kernels, team);
+  } else {
+    optimizer.prepare(step.learning_rate, step.t, numbers.scalars);
+  }
+  numbers.optimizer = &optimizer;
+  numbers.t = step.t;
+  numbers.learning_rate = step.learning_rate;
+}
+
 // Weight gradient and update of a dense layer in one.
 template <class T>
 struct DenseUpdateCall final : Call {
@@ -22,22 +44,16 @@ struct DenseUpdateCall final : Call {
   double work_per_sample, parameters;
 
   void run(const Frame& f, Team& team) const override {
-    RuleNumbers& numbers = f.numbers;
-    if (numbers.optimizer != optimizer.get() || numbers.t != f.step.t ||
-        numbers.learning_rate != f.step.learning_rate) {
-      optimizer->prepare(f.step.learning_rate, f.step.t, numbers.scalars);
-      numbers.optimizer = optimizer.get();
-      numbers.t = f.step.t;
-      numbers.learning_rate = f.step.learning_rate;
-    }
+    prepare_numbers(*optimizer, f, team);
     const DenseBackwardWeights<T> gradient{f.matrix<const T>(x), f.matrix<const T>(dz),
                                            f.matrix<T>(dw), f.data<T>(db), false};
     const InputNorm<T> norm{f.matrix<const T>(norm_x), f.matrix<const T>(statistics),
                             f.data<const T>(gamma),    f.data<const T>(beta),
                             f.data<const T>(sums),     f.data<T>(dgamma),
                             f.data<T>(dbeta)};
-    optimizer->dense_step(gradient, w_tensor, b_tensor, f.step.learning_rate, f.numbers.scalars,
-                          norm_x == kNone ? nullptr : &norm, penalties, f.kernels, team);
+    const DenseStep step{f.step.learning_rate, f.numbers.scalars, f.numbers.record};
+    optimizer->dense_step(gradient, w_tensor, b_tensor, step, norm_x == kNone ? nullptr : &norm,
+                          penalties, f.kernels, team);
   }
   double work(int64_t rows) const override {
     return static_cast<double>(rows) * work_per_sample + parameters;
@@ -52,6 +68,7 @@ struct UpdateCall final : Call {
 
   explicit UpdateCall(std::shared_ptr<Optimizer> o) : optimizer(std::move(o)) {}
   void run(const Frame& f, Team& team) const override {
+    if (f.at != nullptr) return optimizer->start_repeated(repeats_at(*f.at), f.kernels, team);
     const double rates[kMostGroups] = {f.step.learning_rate, f.step.learning_rate};
     optimizer->step(rates, f.step.t, f.kernels, team);
   }
@@ -59,7 +76,7 @@ struct UpdateCall final : Call {
     return kElementWork * static_cast<double>(optimizer->elements()) + optimizer->products();
   }
   bool updates() const override { return true; }
-  bool only_starts() const override { return optimizer->only_starts(); }
+  bool repeats() const override { return optimizer->cannot_repeat() == nullptr; }
 };
 
 }  // namespace onepass
