@@ -259,7 +259,7 @@ class ASGD(Optimizer):
         state.pop("mu", None)
         if "eta" in state:
             eta = float(state["eta"])
-            state["eta"] = torch.full_like(p, eta, dtype=state_type(p), device="cpu").detach()
+            state["eta"] = torch.full_like(p, eta, dtype=state_type(p)).detach()
         return state
 
 
