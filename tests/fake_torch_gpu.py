@@ -133,11 +133,11 @@ def _run(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     copies: dict[int, Any] = {}  # of storages by their addresses
     mine: dict[int, Any] = {}  # tensors of the GPU by their copies' ids
     hosts: list[Any] = []
-    plain: list[Any] = []
+    plain: list[Any] = []  # the CPU's
 
     def to_host(value: Any) -> Any:
         if not isinstance(value, GpuTensor):
-            if isinstance(value, torch.Tensor) and value.dim():
+            if isinstance(value, torch.Tensor):
                 plain.append(value)
             return value
         storage = value.untyped_storage()
@@ -157,7 +157,7 @@ def _run(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
         assert torch.device(wanted).index in (None, 0)
         kwargs["device"] = torch.device("cpu")
     if hosts or there:
-        _note(func, bool(hosts), there, bool(plain))
+        _note(func, bool(hosts), there, any(t.dim() for t in plain))
     result = func(*args, **kwargs)
     if func._schema.is_mutable:
         for address, copy in copies.items():
@@ -169,6 +169,8 @@ def _run(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
             return value
         if id(value) in mine:
             return mine[id(value)]
+        if any(value is given for given in plain):
+            return value
         address = storages.get(value.untyped_storage().data_ptr())
         if address is None or not value.untyped_storage().nbytes():
             return _copied_to_gpu(value)

@@ -1,110 +1,46 @@
-"""`onepass.torch`, and the optimizers of arrays, on tensors of a GPU that queues of fibers play."""
+"""`onepass.torch` on tensors of a GPU that queues of fibers play: the CPU's bits, no waits."""
 
 from __future__ import annotations
 
 import copy
 import ctypes
-import io
 import math
-import pickle
 
 import numpy as np
 import pytest
 
-import fake_cupy
-from onepass import _core, _gpu, optimizers
-from rule_cases import CASES as ARRAY_CASES
-from rule_cases import PRODUCTS
-
 torch = pytest.importorskip("torch")
 
+import fake_cupy  # noqa: E402
 import fake_torch_gpu  # noqa: E402
-import onepass.torch  # noqa: E402
-from fake_torch_gpu import on_gpu, on_other_gpu, on_this_gpu  # noqa: E402
-from onepass.torch import SGD, SGDHD, Adagrad, Adam, Muon  # noqa: E402
-from parity.torch_steps import (  # noqa: E402
-    BEYOND,
-    CASES,
-    assert_same,
-    ours,
-    parameters_of,
-    tensors,
-    theirs,
+from fake_torch_gpu import on_gpu, on_other_gpu  # noqa: E402
+from onepass import _gpu  # noqa: E402
+from onepass.optimizers import _gpu_arrays  # noqa: E402
+from onepass.torch import SGD, SGDHD, Adam, Muon  # noqa: E402
+from parity.torch_steps import assert_same, parameters_of, tensors  # noqa: E402
+from torch_on_gpu import (  # noqa: E402
+    BUILT,
+    EVERY,
+    HALF,
+    NOT_BUILT,
+    REAL,
+    SHAPES,
+    assert_alike,
+    back_to_host,
+    both,
+    give,
+    gpu,  # noqa: F401  # a fixture
+    gpu_parameters,
+    host,
+    near,
+    walk,
 )
 
-pytestmark = pytest.mark.skipif(
-    not fake_cupy.BUILT, reason="built without the GPU's kernels as fibers"
-)
-SHAPES = ((37, 11), (11,), (), (3, 4, 5), (2, 0), (9000,))
-EVERY = {name: lambda p, name=name, **more: ours(name, p, **more) for name in CASES} | {
-    name: lambda p, name=name, **more: getattr(onepass.torch, name)(p, **BEYOND[name], **more)
-    for name in BEYOND
-}
-HALF = (torch.float16, torch.bfloat16)
-
-
-@pytest.fixture(autouse=True)
-def gpu(monkeypatch):
-    monkeypatch.setattr(_gpu, "MODULE", "onepass._cuda_fibers")
-    _core.set_isa("baseline")  # products without fused instructions
-    with on_this_gpu():
-        yield
-
-
-def gpu_parameters(values):
-    return [torch.nn.Parameter(on_gpu(v)) for v in values]
-
-
-def host(tensor):
-    return tensor.detach().cpu()
-
-
-def give(parameters, seed, missing=()):
-    """Give parameters of either side the same gradients."""
-    for i, p in enumerate(parameters):
-        (g,) = tensors(1000 + 10 * seed + i, p.dtype, [tuple(p.shape)])
-        p.grad = None if i in missing else (on_gpu(g) if p.is_cuda else g)
-
-
-def assert_alike(there, here, equal=assert_same):
-    """Require equal parameters, states and counts of two optimizers."""
-    pairs = [[p for group in o.param_groups for p in group["params"]] for o in (there, here)]
-    for p, q in zip(*pairs, strict=True):
-        equal([host(p)], [q])
-        mine, expected = there.state.get(p, {}), here.state.get(q, {})
-        assert mine.keys() == expected.keys()
-        for key, state in mine.items():
-            assert state.device.type == ("cpu" if key == "step" else p.device.type)
-            assert state.stride() == expected[key].stride()
-            equal([host(state)], [expected[key]])
-
-
-def both(make, steps=4, dtype=torch.float32, shapes=SHAPES, missing=(), equal=assert_same):
-    here, there = (
-        parameters_of(tensors(0, dtype, shapes)),
-        gpu_parameters(tensors(0, dtype, shapes)),
-    )
-    one, other = make(here), make(there)
-    walk(other, one, range(steps), missing, equal)
-    return other, one
-
-
-def walk(there, here, steps, missing=(), equal=assert_same):
-    for k in steps:
-        for optimizer in (there, here):
-            parameters = [p for group in optimizer.param_groups for p in group["params"]]
-            give(parameters, k, {1} if k in missing else ())
-            optimizer.param_groups[0]["lr"] = 0.01 * (1 + k % 3)
-            optimizer.step()
-        assert_alike(there, here, equal)
-
-
-def near(got, expected):
-    """Products add up in another order."""
-    for a, b in zip(got, expected, strict=True):
-        torch.testing.assert_close(
-            a.detach(), b.detach(), rtol=0, atol=256 * torch.finfo(b.dtype).eps
-        )
+pytestmark = [
+    pytest.mark.skipif(not BUILT, reason=NOT_BUILT),
+    pytest.mark.usefixtures("gpu"),
+]
+played = pytest.mark.skipif(REAL, reason="looks at what only queues of fibers tell")
 
 
 def waiting():
@@ -220,6 +156,7 @@ def test_gradients_out_of_the_ordinary() -> None:
 # No waits
 
 
+@played
 def test_nobody_waits() -> None:
     parameters = gpu_parameters(tensors(0, shapes=SHAPES))
     optimizer = Adam(parameters, max_grad_norm=0.1)
@@ -237,6 +174,7 @@ def test_nobody_waits() -> None:
     assert waiting() == 0
 
 
+@played
 @pytest.mark.parametrize(("name", "waits"), [("AdamW", 0), ("Lamb", 0), ("ScheduleFreeAdamW", 2)])
 def test_a_first_step_reads_what_states_start_at_alone(name, waits) -> None:
     parameters = gpu_parameters(tensors(0, shapes=((7, 3),)))
@@ -247,6 +185,7 @@ def test_a_first_step_reads_what_states_start_at_alone(name, waits) -> None:
     assert len(fake_torch_gpu.waits) == waits  # the parameter comes, its first averages go
 
 
+@played
 def test_a_gradient_in_another_layout_is_copied_without_a_wait() -> None:
     p = torch.nn.Parameter(on_gpu(LAYOUTS["transposed"]()))
     optimizer = SGD([p], lr=1.0)
@@ -267,144 +206,6 @@ def test_a_norm_outlives_what_changes() -> None:
     optimizer.add_param_group({"params": gpu_parameters([torch.zeros(1)])})
     assert optimizer.grad_norm == 5.0
     assert copy.deepcopy(optimizer).grad_norm is None
-
-
-# States
-
-
-@pytest.mark.parametrize("case", CASES)
-def test_states_go_to_the_cpu_and_back_and_to_torch(case) -> None:
-    shapes = ((5, 7), (11,), (3, 4))
-    there, here = both(EVERY[case], shapes=shapes)
-    fresh = [parameters_of(host(p) for p in there.param_groups[0]["params"]) for _ in range(2)]
-    on_cpu = ours(case, fresh[0])
-    on_cpu.load_state_dict(there.state_dict())
-    walk(on_cpu, here, [4])
-    back = ours(case, gpu_parameters(fresh[0]))
-    back.load_state_dict(here.state_dict())
-    walk(back, here, [5])
-    of_torch = theirs(case, gpu_parameters(back_to_host(back)))
-    of_torch.load_state_dict(back.state_dict())
-    give(of_torch.param_groups[0]["params"], 6)
-    of_torch.step()
-    again = ours(case, gpu_parameters(back_to_host(of_torch)))
-    again.load_state_dict(of_torch.state_dict())
-    at_home = ours(case, parameters_of(back_to_host(of_torch)))
-    at_home.load_state_dict(of_torch.state_dict())
-    walk(again, at_home, [7])
-
-
-def back_to_host(optimizer):
-    return [host(p) for p in optimizer.param_groups[0]["params"]]
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_no_state_is_rounded_on_its_way(dtype) -> None:
-    there, _ = both(EVERY["Adam"], dtype=dtype, shapes=((5, 7),))
-    again = ours("Adam", gpu_parameters(back_to_host(there)))
-    again.load_state_dict(there.state_dict())
-    (one,), (other,) = there.state.values(), again.state.values()
-    assert other["exp_avg"].is_cuda
-    assert other["exp_avg"].dtype is torch.float32
-    assert_same(map(host, other.values()), map(host, one.values()))
-
-
-@pytest.mark.parametrize("how", ["pickle", "deepcopy", "torch.save"])
-def test_copies_go_on_as_the_original(how) -> None:
-    there, here = both(lambda p: ours("Adam, amsgrad", p, max_grad_norm=3.0))
-    if how == "pickle":
-        twin = pickle.loads(pickle.dumps(there))
-    elif how == "deepcopy":
-        twin = copy.deepcopy(there)
-    else:
-        file = io.BytesIO()
-        torch.save(there.state_dict(), file)
-        twin = ours("Adam, amsgrad", gpu_parameters(back_to_host(there)), max_grad_norm=3.0)
-        saved = torch.load(io.BytesIO(file.getvalue()), weights_only=False)
-        twin.load_state_dict(saved)
-    before = back_to_host(there)
-    walk(twin, here, range(4, 7))
-    assert_same(back_to_host(there), before)
-
-
-@pytest.mark.parametrize("how", ["cleared", "replaced", "from the CPU", "count in place"])
-def test_states_that_are_changed_by_hand(how) -> None:
-    there, here = both(EVERY["Adam"])
-    for optimizer in (there, here):
-        p = optimizer.param_groups[0]["params"][0]
-        if how == "cleared":
-            optimizer.state.clear()
-        elif how == "replaced":
-            optimizer.state[p]["exp_avg"] = torch.ones(p.shape, device=p.device)
-        elif how == "from the CPU":
-            optimizer.state[p]["exp_avg"] = torch.ones(p.shape)
-        else:
-            optimizer.state[p]["step"].fill_(100.0)
-    walk(there, here, range(4, 7))
-
-
-def test_memory_of_a_state_that_was_exchanged_is_kept_while_it_is_stepped() -> None:
-    (p,) = gpu_parameters([torch.zeros(3)])
-    optimizer = Adam([p])
-    give([p], 0)
-    optimizer.step()
-    state = optimizer.state[p]["exp_avg"]
-    optimizer.state[p]["exp_avg"].set_(torch.ones(3, device="cuda"))
-    del state
-    give([p], 1)
-    optimizer.step()
-    assert host(p).isfinite().all()
-
-
-def test_adagrad_has_states_at_once() -> None:
-    (p,) = gpu_parameters([torch.zeros(3)])
-    optimizer = Adagrad([p], initial_accumulator_value=0.5)
-    assert optimizer.state[p]["sum"].is_cuda
-    assert_same([host(optimizer.state[p]["sum"])], [torch.full((3,), 0.5)])
-
-
-# torch's manners
-
-
-def test_closures_and_zero_grad() -> None:
-    (p,) = gpu_parameters([torch.zeros(3)])
-    optimizer = SGD([p], lr=1.0)
-
-    def closure():
-        optimizer.zero_grad(set_to_none=False)
-        p.grad = on_gpu(torch.ones(3))
-        return 42
-
-    assert optimizer.step(closure) == 42
-    optimizer.zero_grad(set_to_none=False)
-    assert_same([host(p.grad)], [torch.zeros(3)])
-    optimizer.zero_grad()
-    optimizer.step()
-    assert_same([host(p)], [-torch.ones(3)])
-
-
-def test_gradient_scaler(monkeypatch) -> None:
-    monkeypatch.setattr(torch.cuda.amp.common, "amp_definitely_not_available", lambda: False)
-    results = []
-    for kind, make in (("cpu", parameters_of), ("cuda", gpu_parameters)):
-        parameters = make(tensors(0, shapes=((5, 7), (3,))))
-        optimizer = Adam(parameters, lr=0.1)
-        scaler = torch.amp.GradScaler(kind, init_scale=1024.0, growth_interval=3)
-        for k in range(6):
-            scaler.scale(torch.ones((), device=kind))  # as of a loss
-            give(parameters, k)
-            for p in parameters:
-                p.grad.mul_(scaler.get_scale())
-            if k == 2:
-                parameters[0].grad.as_strided((1,), (1,)).fill_(math.inf)
-            if k == 4:
-                scaler.unscale_(optimizer)
-            scaler.step(optimizer)
-            scaler.update()
-        assert scaler.is_enabled()
-        results.append([*map(host, parameters), torch.tensor(scaler.get_scale())])
-        assert optimizer.state[parameters[0]]["step"] == 5
-    assert_same(results[1], results[0])
 
 
 # Several devices
@@ -435,6 +236,7 @@ def test_what_needs_one_device() -> None:
     SGDHD([{"params": [here]}, {"params": [there]}]).step()
 
 
+@played
 def test_another_gpu() -> None:
     p = torch.nn.Parameter(on_other_gpu(torch.ones(3)))
     assert p.get_device() == 1
@@ -452,6 +254,23 @@ def test_without_a_gpu_nothing_has_changed(monkeypatch) -> None:
         optimizer.step()
     assert_same(map(host, mixed), [torch.ones(3)] * 2)
     assert not optimizer.state
+
+
+def test_what_a_gpu_refuses_leaves_the_cpus_parameters_alone(monkeypatch) -> None:
+    mixed = [*parameters_of([torch.ones(3)]), *gpu_parameters([torch.ones(3)])]
+    give(mixed, 0)
+    optimizer = Adam(mixed)
+
+    def refuse(self):
+        raise RuntimeError("no stream")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(_gpu_arrays._Torch, "stream", refuse)
+        with pytest.raises(RuntimeError, match="no stream"):
+            optimizer.step()
+    assert_same(map(host, mixed), [torch.ones(3)] * 2)
+    optimizer.step()
+    assert [optimizer.state[p]["step"] for p in mixed] == [1, 1]
 
 
 def test_tensors_that_cannot_be_stepped() -> None:
@@ -472,52 +291,3 @@ def test_tensors_that_cannot_be_stepped() -> None:
     give([turned], 0)
     with pytest.raises(ValueError, match="parameter 0 must be contiguous"):
         Muon([turned]).step()
-
-
-# The optimizers of arrays
-
-
-def apply(there, here, steps, dtype, equal=assert_same):
-    for k in range(steps):
-        gradients = tensors(k + 1, dtype, SHAPES)
-        on_their_side = [on_gpu(g) for g in gradients]
-        here.apply(gradients)
-        there.apply(on_their_side)
-        equal(map(host, there._given), here._given)
-        equal(map(host, there.variables), [torch.from_numpy(a) for a in here.variables])
-        assert there.global_norm == here.global_norm
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, *HALF])
-@pytest.mark.parametrize("name", sorted(ARRAY_CASES))
-def test_tensors_are_stepped_as_on_the_cpu(name, dtype) -> None:
-    kind, options = ARRAY_CASES[name]
-    here, there = kind(0.05, **options), kind(0.05, **options)
-    here.build(parameters_of(tensors(0, dtype, SHAPES)))
-    there.build(gpu_parameters(tensors(0, dtype, SHAPES)))
-    apply(there, here, 3, dtype, near if name in PRODUCTS else assert_same)
-
-
-def test_states_and_averages_of_tensors() -> None:
-    made = {"use_ema": True, "global_clipnorm": 0.5, "zero_grads": True}
-    here, there = optimizers.Adam(0.05, **made), optimizers.Adam(0.05, **made)
-    here.build(parameters_of(tensors(0, shapes=SHAPES)))
-    there.build(gpu_parameters(tensors(0, shapes=SHAPES)))
-    apply(there, here, 3, torch.float32)
-    saved = there.state_dict()
-    again = optimizers.Adam(0.05, **made)
-    again.build(gpu_parameters(map(host, there._given)))
-    for a in saved["states"]:
-        a.flags.writeable = False
-    again.load_state_dict(saved)
-    apply(again, here, 2, torch.float32)
-    twin = copy.deepcopy(again)
-    apply(twin, here, 1, torch.float32)
-    for optimizer in (twin, here):
-        optimizer.finalize_variable_values()
-    assert_same(map(host, twin._given), here._given)
-    g = [on_gpu(t) for t in tensors(5, shapes=SHAPES)]
-    twin.apply(g)
-    assert all(not host(t).any() for t in g)
-    with pytest.raises(TypeError, match=r"must be an array of torch on the GPU.* got Tensor"):
-        twin.apply([host(t) for t in g])

@@ -1,4 +1,4 @@
-"""torch's tensors as NumPy arrays over the same memory, on the CPU. Nothing here imports torch.
+"""torch's tensors, those of the CPU as NumPy arrays over their memory. Nothing here imports torch.
 
 Whoever has a tensor has imported torch; everyone else does not pay for it.
 """

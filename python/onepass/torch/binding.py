@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import torch
 
-from onepass import optimizers
 from onepass.optimizers import _torch_tensors
 from onepass.optimizers._arrays import Array, Memory
 from onepass.optimizers._torch_tensors import flat
 from onepass.torch.sides import Side, array_over, check
+from onepass.torch.states import check_parameter, states_of
 
 if TYPE_CHECKING:
     from onepass import _core
@@ -30,11 +30,6 @@ Tensor = Any
 
 _NOTHING: dict[str, Tensor] = {}
 _NUMBERS = {getattr(torch, name[6:]): number for name, number in _torch_tensors.NUMBERS.items()}
-
-
-def state_type(p: Tensor) -> Any:
-    """Return the type in which a parameter's states are kept: float32 for one of 16 bits."""
-    return torch.float64 if p.dtype == torch.float64 else torch.float32
 
 
 class Found(NamedTuple):
@@ -213,9 +208,9 @@ class Binding:
                     self._waiting.append(p)
                     continue
                 name = f"parameter {len(found) + len(self._waiting)}"
-                _check(p, name)
+                check_parameter(p, name)
                 shapes = optimizer.state_shapes(rule, tuple(p.shape))
-                states = _states(p, name, old, shapes, rule)
+                states = states_of(p, name, old, shapes, rule)
                 if optimizer.counts_steps:
                     steps = int(old.get("step", 0))
                 else:  # whether the first one is done is all that matters
@@ -342,71 +337,6 @@ def _require_alike(found: Sequence[Found], what: str, why: str) -> None:
         raise ValueError(
             f"{what} {wanted}{why}: {first.name} is {facts[0]}, {of.name} is {facts[1]}"
         )
-
-
-def _check(p: Tensor, name: str) -> None:
-    """Refuse a parameter that cannot be stepped, or a gradient that is not for it."""
-    check(p, name)
-    if not _torch_tensors.is_dense(p):
-        raise ValueError(
-            f"{name} must fill its memory, got shape {tuple(p.shape)} with strides {p.stride()}"
-        )
-    if p.grad is None:
-        return
-    check(p.grad, f"the gradient of {name}")
-    if p.grad.device != p.device:
-        raise ValueError(
-            f"the gradient of {name} is on {p.grad.device}, the parameter on {p.device}"
-        )
-    if p.grad.shape != p.shape:
-        raise ValueError(
-            f"the gradient of {name} has shape {tuple(p.grad.shape)}, "
-            f"the parameter {tuple(p.shape)}"
-        )
-
-
-def _states(
-    p: Tensor,
-    name: str,
-    old: Mapping[str, Any],
-    shapes: Mapping[str, tuple[int, ...]],
-    rule: optimizers.Optimizer,
-) -> dict[str, Tensor]:
-    """Return a parameter's states: those there are, in its layout, and new ones for the others."""
-    states = {}
-    for key, shape in shapes.items():
-        known = old.get(key)
-        like = p if shape == p.shape else torch.empty(shape, device="meta")
-        how = {"dtype": state_type(p), "device": p.device}
-        if known is None:
-            states[key] = torch.zeros_like(like, **how).detach()
-            continue
-        if not isinstance(known, torch.Tensor) or known.shape != shape:
-            found = tuple(getattr(known, "shape", ()))
-            raise ValueError(
-                f"the state {key!r} of {name} must be a tensor of shape {shape}, "
-                f"got a {type(known).__name__} of shape {found}"
-            )
-        usable = known.dtype == state_type(p) and known.device == p.device
-        if not usable or known.stride() != like.stride() or known.is_neg():
-            known = torch.empty_like(like, **how).detach().copy_(known.detach())
-        states[key] = known
-    _start(p, old, states, rule)
-    return states
-
-
-def _start(
-    p: Tensor, old: Mapping[str, Any], states: Mapping[str, Tensor], rule: optimizers.Optimizer
-) -> None:
-    """Give new states their first values."""
-    if all(old.get(key) is not None for key in states) or rule.states_start_at_zero:
-        return
-    values = _torch_tensors.values_of(flat(p))
-    starts = [np.zeros(t.numel(), values.dtype) for t in states.values()]
-    rule.start_states(values, starts)
-    for (key, state), start in zip(states.items(), starts, strict=True):
-        if old.get(key) is None and start.any():
-            _torch_tensors.assign(flat(state), start)
 
 
 def _laid_out(g: Tensor, p: Tensor) -> Tensor:

@@ -11,7 +11,8 @@ from torch.optim import optimizer as torch_optimizer
 from onepass import _core, optimizers
 from onepass.optimizers._arguments import clip, number
 from onepass.optimizers._torch_tensors import flat
-from onepass.torch.binding import Binding, state_type
+from onepass.torch.binding import Binding
+from onepass.torch.states import state_type
 
 Tensor = Any
 Group = dict[str, Any]
@@ -179,6 +180,8 @@ class Optimizer(torch.optim.Optimizer):
         ------
         TypeError, ValueError
             If a parameter, gradient or state cannot be stepped; then nothing has changed.
+        RuntimeError
+            If parameters are on a GPU that onepass cannot use: it says what is missing.
         """
         if self._is_watched():  # hooks are told the arguments that were given
             return self._watched_step() if closure is None else self._watched_step(closure)

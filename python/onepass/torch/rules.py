@@ -11,8 +11,8 @@ from typing import Any, ClassVar
 import torch
 
 from onepass import _core, optimizers
-from onepass.torch.binding import state_type
 from onepass.torch.optimizer import Betas, Group, Number, Optimizer, Tensor
+from onepass.torch.states import state_type
 
 
 class SGD(Optimizer):
