@@ -8,7 +8,8 @@ those of models and optimizers, with the GPU's kernels as the instruction set ``
 compared between instruction sets is compared with the CPU's, elementwise kernels and reductions bit
 for bit. Arrays stay in the host's memory (``tests/cuda/pinned.cpp``). Between the two, models are
 trained on the device by ``onepass._cuda``, as users run it, and timed beside the CPU; optimizers
-step torch's arrays there beside torch's own (``bench.gpu_steps``). Last, where compute-sanitizer
+step torch's tensors there, compared with the CPU's (``tests/test_torch_gpu.py``) and timed beside
+torch's own (``bench.gpu_steps``). Last, where compute-sanitizer
 is installed, some kernels once more under its memory checker. ``--isa fibers`` rehearses all of
 this without a GPU. Ends with status 1 where anything failed or nothing ran.
 """
@@ -40,7 +41,10 @@ MODELS = [
 ]
 ON_DEVICE = [
     f"{ROOT}/tests/test_{name}.py"
-    for name in ("gpu_models", "training", "functional", "predict", "course", "normalization")
+    for name in (
+        *("gpu_models", "torch_gpu", "torch_gpu_states"),
+        *("training", "functional", "predict", "course", "normalization"),
+    )
 ]
 SANITIZED = [f"{ROOT}/tests/test_kernels_{name}.py" for name in ("rowwise", "reduce")]
 

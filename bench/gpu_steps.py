@@ -2,8 +2,9 @@
 
 ``python -m bench.gpu_steps`` prints one JSON: of each case microseconds a step (the least of some
 runs, the GPU's own clock), bytes over the measured rate of a copy, and torch's fused and foreach
-optimizers in turn with ours; how far parameters are from torch's and the CPU's after three
-steps. ``--played`` rehearses it without a GPU, on arrays that stand in for CuPy's, without rivals.
+optimizers and `onepass.torch`'s in turn with ours; how far parameters are from theirs and the CPU's
+after three steps. ``--played`` rehearses it without a GPU, on arrays that stand in for CuPy's,
+without rivals.
 """
 
 from __future__ import annotations
@@ -67,7 +68,14 @@ class OnGpu:
     def __init__(self) -> None:
         import torch
 
+        import onepass.torch
+
         self.torch = torch
+        self.kinds: dict[str, tuple[Any, dict[str, bool]]] = {
+            "torch fused": (torch.optim, {"fused": True}),
+            "torch foreach": (torch.optim, {"foreach": True}),
+            "onepass.torch": (onepass.torch, {}),
+        }
 
     def arrays(self, sizes: Sequence[int], seed: int) -> list[Any]:
         torch = self.torch
@@ -80,13 +88,12 @@ class OnGpu:
 
     def rivals(self, rule: Rule, sizes: Sequence[int], grads: list[Any]) -> Contenders:
         contenders: Contenders = {}
-        for kind in ("fused", "foreach"):
+        for name, (module, how) in self.kinds.items():
             parameters = [self.torch.nn.Parameter(p) for p in self.arrays(sizes, 0)]
             for p, g in zip(parameters, grads, strict=True):
                 p.grad = g
-            made = getattr(self.torch.optim, rule.torch)
-            optimizer = made(parameters, **rule.torch_arguments, **{kind: True})
-            contenders[f"torch {kind}"] = optimizer.step, parameters
+            optimizer = getattr(module, rule.torch)(parameters, **rule.torch_arguments, **how)
+            contenders[name] = optimizer.step, parameters
         return contenders
 
     def copy_bytes_a_second(self) -> float:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from onepass.optimizers import _torch_tensors
 from onepass.optimizers._torch_tensors import NUMBERS, check_kind, is_tensor
 
 Array = npt.NDArray[Any]
@@ -25,9 +26,12 @@ _NOWHERE = 64  # where arrays without elements lie: an address for every type
 
 
 class _Address:
-    """Where an array on the GPU lies, as NumPy asks for it."""
+    """Where an array on the GPU lies, as NumPy asks for it; keeps that array."""
 
-    def __init__(self, address: int, shape: tuple[int, ...], kind: np.dtype[Any]) -> None:
+    def __init__(
+        self, a: GpuArray, address: int, shape: tuple[int, ...], kind: np.dtype[Any]
+    ) -> None:
+        self.array = a
         self.__array_interface__ = {
             "data": (address, False),
             "shape": shape,
@@ -127,8 +131,8 @@ class _Torch(Library):
 
     def facts(self, a: GpuArray, name: str) -> tuple[int, tuple[int, ...], int, bool, int]:
         check_kind(a, name)
-        plain = a.is_contiguous() and not a.is_neg()
-        return a.data_ptr(), tuple(a.shape), NUMBERS[str(a.dtype)], plain, a.device.index
+        number, plain = NUMBERS[str(a.dtype)], _torch_tensors.is_plain(a)
+        return a.data_ptr(), tuple(a.shape), number, plain, a.device.index
 
     def zeros(self, shape: tuple[int, ...], double: bool) -> GpuArray:
         torch = sys.modules["torch"]
@@ -140,21 +144,16 @@ class _Torch(Library):
         return a.detach().resolve_neg().contiguous()
 
     def to_host(self, a: GpuArray) -> Array:
-        torch = sys.modules["torch"]
-        kind = torch.float64 if a.dtype == torch.float64 else torch.float32
-        host: Array = a.detach().to("cpu", kind, copy=True).numpy()
-        return host
+        return _torch_tensors.values_of(a)
 
     def write(self, a: GpuArray, values: object) -> None:
-        torch = sys.modules["torch"]
-        with torch.no_grad():
-            a.copy_(torch.from_numpy(values) if isinstance(values, np.ndarray) else values)
+        _torch_tensors.assign(a, values)
 
     def stream(self) -> int:
         return int(sys.modules["torch"].cuda.current_stream(_GPU).cuda_stream)
 
     def note_writes(self, arrays: list[GpuArray]) -> None:
-        sys.modules["torch"].autograd.graph.increment_version(arrays)
+        _torch_tensors.note_writes(arrays)
 
 
 _CUPY, _TORCH = _CuPy(), _Torch()
@@ -168,6 +167,17 @@ def library_of(value: object) -> Library | None:
     return _CUPY if kind is not None and isinstance(value, kind) else None
 
 
+def check_gpu(gpu: int, name: str) -> None:
+    """Refuse an array on a GPU that onepass does not use.
+
+    Raises
+    ------
+    ValueError
+    """
+    if gpu != _GPU:
+        raise ValueError(f"{name} must be on GPU {_GPU}, which onepass uses; it is on GPU {gpu}")
+
+
 def addressed(a: GpuArray, name: str, library: Library) -> Array:
     """Return the array's address, shape and type as an array of NumPy.
 
@@ -177,11 +187,10 @@ def addressed(a: GpuArray, name: str, library: Library) -> Array:
         If it is of another type, not contiguous or on another GPU.
     """
     address, shape, number, contiguous, gpu = library.facts(a, name)
-    if gpu != _GPU:
-        raise ValueError(f"{name} must be on GPU {_GPU}, which onepass uses; it is on GPU {gpu}")
+    check_gpu(gpu, name)
     if not contiguous:
         raise ValueError(f"{name} must be C-contiguous, got one of shape {shape} that is not")
-    return np.asarray(_Address(address or _NOWHERE, shape, _KINDS[number])).view(Untouchable)
+    return np.asarray(_Address(a, address or _NOWHERE, shape, _KINDS[number])).view(Untouchable)
 
 
 def number_of(place: Array) -> int:

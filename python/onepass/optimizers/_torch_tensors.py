@@ -1,4 +1,4 @@
-"""torch's CPU tensors as NumPy arrays over the same memory. Nothing here imports torch.
+"""torch's tensors, those of the CPU as NumPy arrays over their memory. Nothing here imports torch.
 
 Whoever has a tensor has imported torch; everyone else does not pay for it.
 """
@@ -75,6 +75,24 @@ def check_kind(t: Tensor, name: str) -> None:
         raise TypeError(f"{name} must have memory of its own, got a {type(t).__name__} without")
 
 
+def is_plain(t: Tensor) -> bool:
+    """Whether a tensor lies in memory as it reads."""
+    return bool(t.is_contiguous() and not t.is_neg())
+
+
+def require_plain(t: Tensor, name: str) -> None:
+    """Refuse a tensor that does not lie in memory as it reads.
+
+    Raises
+    ------
+    ValueError
+    """
+    if not is_plain(t):
+        raise ValueError(
+            f"{name} must be contiguous, got shape {tuple(t.shape)} with strides {t.stride()}"
+        )
+
+
 def is_dense(t: Tensor) -> bool:
     """Whether the elements fill their memory without gaps, in some order of the dimensions."""
     if t.is_neg():  # torch's mark that they stand there with the other sign
@@ -101,17 +119,14 @@ def array_over(t: Tensor) -> Array:
 def parameter_array(t: Tensor, name: str) -> Array:
     """Return an array over a parameter; refuse one that does not lie in memory as it reads."""
     check(t, name)
-    if not t.is_contiguous() or t.is_neg():
-        raise ValueError(
-            f"{name} must be contiguous, got shape {tuple(t.shape)} with strides {t.stride()}"
-        )
+    require_plain(t, name)
     return array_over(t)
 
 
 def gradient_array(g: Tensor, name: str, in_place: bool) -> Array:
     """Return an array over a gradient, or over a copy of one that is not contiguous."""
     check(g, name)
-    if not g.is_contiguous() or g.is_neg():
+    if not is_plain(g):
         if in_place:
             raise ValueError(f"{name} must be contiguous for zero_grads=True")
         g = g.detach().resolve_neg().contiguous()
@@ -159,18 +174,24 @@ class Ready:
         return (addresses, self._numbers) if any(addresses) else None
 
 
-def assign(t: Tensor, values: Array) -> None:
-    """Write values into a tensor."""
+def assign(t: Tensor, values: object) -> None:
+    """Write an array of NumPy or a tensor into a tensor, wherever that is."""
     torch = _torch()
+    if isinstance(values, np.ndarray):
+        # What torch takes without complaint.
+        values = torch.from_numpy(np.require(values, requirements=["C", "W"]))
     with torch.no_grad():
-        t.copy_(torch.from_numpy(values))
+        t.copy_(values)
 
 
 def values_of(t: Tensor) -> Array:
-    """Return the elements as float64, or float32 if a step computes in that; a copy."""
+    """Return the elements as float64, or float32 if a step computes in that; a copy.
+
+    Where they are on a GPU, it waits for what its current stream does.
+    """
     torch = _torch()
     kind = torch.float64 if t.dtype == torch.float64 else torch.float32
-    values: Array = t.detach().to(kind, copy=True).numpy()
+    values: Array = t.detach().to("cpu", kind, copy=True).numpy()
     return values
 
 

@@ -163,6 +163,11 @@ class Optimizer(LearningRates, ArraySteps):
         """Write what a parameter's new states, which are zero, start at instead."""
 
     @property
+    def states_start_at_zero(self) -> bool:
+        """Whether `start_states` has nothing to write."""
+        return type(self).start_states is Optimizer.start_states
+
+    @property
     def _decoupled_decay(self) -> bool:
         return self.convention == "keras"
 

@@ -2,11 +2,22 @@
 
 ``from onepass.torch import AdamW`` in place of ``from torch.optim import AdamW``. The classes have
 the arguments, defaults, parameter groups, hooks and state dictionaries of torch's classes of the
-same names, and step float32, float64, float16 and bfloat16 parameters on the CPU in one pass over
-memory. Rules that torch does not have follow the same manners.
+same names, and step float32, float64, float16 and bfloat16 parameters in one pass over memory, on
+the CPU or, where onepass was built with CUDA, on the first GPU; those of one optimizer may lie on
+both. Rules that torch does not have follow the same manners.
 
 Every class also takes ``max_grad_norm``: gradients are clipped by their global norm on the way, as
-`torch.nn.utils.clip_grad_norm_` would do before the step; ``grad_norm`` is then the norm.
+`torch.nn.utils.clip_grad_norm_` would do before the step; ``grad_norm`` is then the norm. The
+parameters must then be on one device and all float64 or none.
+
+On a GPU a step is put on torch's current stream, and nobody waits for it. What waits:
+
+- a step behind a change: of a group's numbers but for ``lr``, of which parameters have a gradient,
+  of parameters and states themselves; and a first step of a rule whose states do not start at 0;
+- the rules that look at whole tensors (`Lamb`, `LARS`, `Adafactor`, `Muon`, `SGDHD`, `AdamHD`),
+  which read sums;
+- whoever reads what is on the GPU: ``grad_norm``, `torch.amp.GradScaler`, which asks whether
+  gradients are finite, or a step whose ``lr`` or other number is a tensor there.
 """
 
 try:

@@ -16,23 +16,20 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import torch
 
-from onepass import _core, optimizers
 from onepass.optimizers import _torch_tensors
 from onepass.optimizers._arrays import Array, Memory
-from onepass.optimizers._torch_tensors import array_over, flat
+from onepass.optimizers._torch_tensors import flat
+from onepass.torch.sides import Side, array_over, check
+from onepass.torch.states import check_parameter, states_of
 
 if TYPE_CHECKING:
+    from onepass import _core
     from onepass.torch.optimizer import NativeRule, Optimizer
 
 Tensor = Any
 
 _NOTHING: dict[str, Tensor] = {}
 _NUMBERS = {getattr(torch, name[6:]): number for name, number in _torch_tensors.NUMBERS.items()}
-
-
-def state_type(p: Tensor) -> Any:
-    """Return the type in which a parameter's states are kept: float32 for one of 16 bits."""
-    return torch.float64 if p.dtype == torch.float64 else torch.float32
 
 
 class Found(NamedTuple):
@@ -47,7 +44,13 @@ class Found(NamedTuple):
 
 
 class Part:
-    """A native optimizer and its parameters: those computed in float64, or all others."""
+    """A native optimizer and its parameters: of one side, those computed in float64 or all others.
+
+    Raises
+    ------
+    RuntimeError
+        If they are on a GPU that onepass cannot use.
+    """
 
     def __init__(
         self,
@@ -57,9 +60,8 @@ class Part:
         learned: Array,
     ) -> None:
         double = found[0].p.dtype == torch.float64
-        self.native = _core.Optimizer(
-            double, global_clip_norm=optimizer.max_grad_norm or 0.0, clips_as_torch=True
-        )
+        self._side = Side(found[0].p)
+        self.native = self._side.native(optimizer.max_grad_norm)
         for i, rule in enumerate(rules):
             self.native.add_group(*rule)
             if optimizer.learns_rate:
@@ -110,7 +112,7 @@ class Part:
         self.numbers = self._numbers
         self.complete = True
         addresses, gradients = self.addresses, self.gradients
-        for p, address, size, dtype, contiguous, strides, kept in self._facts:
+        for p, address, size, dtype, device, contiguous, strides, kept in self._facts:
             g = p.grad
             gradients.append(g)
             if g is None:
@@ -125,6 +127,8 @@ class Part:
             if p.data_ptr() != address or p.dtype is not dtype:
                 return False
             if p.numel() != size or p.is_contiguous() is not contiguous or g.numel() != size:
+                return False
+            if g.get_device() != device:
                 return False
             if g.dtype is not dtype and not self._takes_type(len(addresses), g):
                 return False
@@ -154,7 +158,9 @@ class Part:
             stepped = [p for p, there in zip(stepped, present, strict=True) if there]
         if not stepped:
             return False
-        self.native.apply_addresses(self.addresses, self.numbers, rates, self.steps_done + 1)
+        self.native.apply_addresses(
+            self.addresses, self.numbers, rates, self.steps_done + 1, self._side.stream()
+        )
         self.steps_done += 1
         if self.counts is not None:
             self.counts += present
@@ -169,7 +175,7 @@ class Binding:
 
     Raises
     ------
-    TypeError, ValueError
+    TypeError, ValueError, RuntimeError
         If a parameter, gradient or state cannot be stepped; then nothing has changed.
     """
 
@@ -202,9 +208,9 @@ class Binding:
                     self._waiting.append(p)
                     continue
                 name = f"parameter {len(found) + len(self._waiting)}"
-                _check(p, name)
+                check_parameter(p, name)
                 shapes = optimizer.state_shapes(rule, tuple(p.shape))
-                states = _states(p, name, old, shapes, rule)
+                states = states_of(p, name, old, shapes, rule)
                 if optimizer.counts_steps:
                     steps = int(old.get("step", 0))
                 else:  # whether the first one is done is all that matters
@@ -222,23 +228,23 @@ class Binding:
             )
         ]
         Memory(arrays)  # refuses those that overlap
-        doubles = [of for of in found if of.p.dtype == torch.float64]
-        others = [of for of in found if of.p.dtype != torch.float64]
-        if optimizer.max_grad_norm is not None and doubles and others:
-            raise ValueError(
-                "max_grad_norm needs parameters that are all float64 or none: "
-                f"{doubles[0].name} is float64, {others[0].name} is {others[0].p.dtype}"
-            )
-        for i in {of.group for of in doubles} & {of.group for of in others}:
-            if optimizer.learns_rate:
-                raise ValueError(
-                    f"the parameters of group {i} must be all float64 or none: they learn one rate"
+        if optimizer.max_grad_norm is not None:
+            _require_alike(found, "max_grad_norm needs parameters that are", "")
+        if optimizer.learns_rate:
+            for i in range(len(self._lists)):
+                own = [of for of in found if of.group == i]
+                _require_alike(
+                    own, f"the parameters of group {i} must be", ", since they learn one rate"
                 )
         rules = [
             optimizer.native_rule(group, rule)
             for group, rule in zip(optimizer.param_groups, self._rules, strict=True)
         ]
-        return [Part(optimizer, rules, of, self._learned) for of in (doubles, others) if of]
+        parts: dict[tuple[bool, bool], list[Found]] = {}
+        for of in found:
+            parts.setdefault(_kind(of.p), []).append(of)
+        # The GPU's first: what it refuses, its driver for example, leaves the others unchanged.
+        return [Part(optimizer, rules, parts[kind], self._learned) for kind in sorted(parts)]
 
     def gather(self, optimizer: Optimizer) -> bool:
         """Take the gradients and learning rates; False if it must be made anew for them."""
@@ -275,12 +281,12 @@ class Binding:
             part.native.set_group(i, *optimizer.native_rule(group, rule))
         return True
 
-    def step(self) -> float | None:
-        """Step from what was gathered; return the norm of the gradients if they are clipped."""
-        norm = 0.0
+    def step(self) -> float | _core.Optimizer | None:
+        """Step from what was gathered; return who knows the norm of gradients that are clipped."""
+        norm: float | _core.Optimizer = 0.0
         for part in self._parts:
             if part.step(self._rates):
-                norm = part.native.global_norm
+                norm = part.native
         if self._learns:
             self._learn()
         return norm if self._clips else None  # with a clip there is one part
@@ -305,71 +311,35 @@ def _facts(p: Tensor, kept: Mapping[str, Tensor]) -> tuple[Any, ...]:
     """Return what a step compares a parameter with."""
     contiguous = p.is_contiguous()
     items = list(kept.items())
-    return p, p.data_ptr(), p.numel(), p.dtype, contiguous, p.stride(), items
+    return p, p.data_ptr(), p.numel(), p.dtype, p.get_device(), contiguous, p.stride(), items
 
 
-def _check(p: Tensor, name: str) -> None:
-    """Refuse a parameter that cannot be stepped, or a gradient that is not for it."""
-    _torch_tensors.check(p, name)
-    if not _torch_tensors.is_dense(p):
-        raise ValueError(
-            f"{name} must fill its memory, got shape {tuple(p.shape)} with strides {p.stride()}"
-        )
-    if p.grad is None:
-        return
-    _torch_tensors.check(p.grad, f"the gradient of {name}")
-    if p.grad.shape != p.shape:
-        raise ValueError(
-            f"the gradient of {name} has shape {tuple(p.grad.shape)}, "
-            f"the parameter {tuple(p.shape)}"
-        )
+def _kind(p: Tensor) -> tuple[bool, bool]:
+    """Return what all parameters of a native optimizer have in common."""
+    return not p.is_cuda, p.dtype != torch.float64
 
 
-def _states(
-    p: Tensor,
-    name: str,
-    old: Mapping[str, Any],
-    shapes: Mapping[str, tuple[int, ...]],
-    rule: optimizers.Optimizer,
-) -> dict[str, Tensor]:
-    """Return a parameter's states: those there are, in its layout, and new ones for the others."""
-    states = {}
-    for key, shape in shapes.items():
-        known = old.get(key)
-        like = p if shape == p.shape else torch.empty(shape, device="meta")
-        how = {"dtype": state_type(p), "device": "cpu"}
-        if known is None:
-            states[key] = torch.zeros_like(like, **how).detach()
+def _require_alike(found: Sequence[Found], what: str, why: str) -> None:
+    """Refuse parameters that one native optimizer cannot step.
+
+    Raises
+    ------
+    ValueError
+    """
+    for of in found:
+        first = found[0]
+        if of.p.device != first.p.device:
+            wanted, facts = "all on one device", (first.p.device, of.p.device)
+        elif _kind(of.p) != _kind(first.p):
+            wanted, facts = "all float64 or none", (first.p.dtype, of.p.dtype)
+        else:
             continue
-        if not isinstance(known, torch.Tensor) or known.shape != shape:
-            found = tuple(getattr(known, "shape", ()))
-            raise ValueError(
-                f"the state {key!r} of {name} must be a tensor of shape {shape}, "
-                f"got a {type(known).__name__} of shape {found}"
-            )
-        usable = known.dtype == state_type(p) and known.device.type == "cpu"
-        if not usable or known.stride() != like.stride() or known.is_neg():
-            known = torch.empty_like(like, **how).detach().copy_(known.detach())
-        states[key] = known
-    _start(p, old, states, rule)
-    return states
-
-
-def _start(
-    p: Tensor, old: Mapping[str, Any], states: Mapping[str, Tensor], rule: optimizers.Optimizer
-) -> None:
-    """Give new states their first values."""
-    if all(old.get(key) is not None for key in states):
-        return
-    values = _torch_tensors.values_of(flat(p))
-    starts = [np.zeros(t.numel(), values.dtype) for t in states.values()]
-    rule.start_states(values, starts)
-    for (key, state), start in zip(states.items(), starts, strict=True):
-        if old.get(key) is None:
-            array_over(flat(state))[...] = start
+        raise ValueError(
+            f"{what} {wanted}{why}: {first.name} is {facts[0]}, {of.name} is {facts[1]}"
+        )
 
 
 def _laid_out(g: Tensor, p: Tensor) -> Tensor:
     """Return a gradient in the memory layout of its parameter."""
-    _torch_tensors.check(g, "a gradient")
+    check(g, "a gradient")
     return torch.empty_like(p, dtype=g.dtype).detach().copy_(g.detach())

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from onepass import optimizers
-from onepass.optimizers._torch_tensors import parameter_array
+from onepass.optimizers._torch_tensors import require_plain
 from onepass.torch.optimizer import Group, Number, Optimizer, Tensor, plain
 
 _RMS_RATES = {None: None, "original": None, "match_rms_adamw": 0.2}
@@ -85,7 +85,7 @@ class Muon(Optimizer):
         ValueError
             If it is not contiguous.
         """
-        parameter_array(p, name)
+        require_plain(p, name)
         return p.detach(), states
 
     def add_param_group(self, param_group: Group) -> None:

@@ -8,10 +8,11 @@ from typing import Any, ClassVar
 import torch
 from torch.optim import optimizer as torch_optimizer
 
-from onepass import optimizers
+from onepass import _core, optimizers
 from onepass.optimizers._arguments import clip, number
 from onepass.optimizers._torch_tensors import flat
-from onepass.torch.binding import Binding, state_type
+from onepass.torch.binding import Binding
+from onepass.torch.states import state_type
 
 Tensor = Any
 Group = dict[str, Any]
@@ -55,7 +56,7 @@ class Optimizer(torch.optim.Optimizer):
     def __init__(self, params: Any, defaults: Mapping[str, Any]) -> None:
         self._binding: Binding | None = None
         self._max_grad_norm = clip("max_grad_norm", defaults.get("max_grad_norm"))
-        self.grad_norm: float | None = None
+        self._norm: float | _core.Optimizer | None = None
         known = {name: value for name, value in defaults.items() if name not in _NOT_DEFAULTS}
         self.watched = _watched(known)
         super().__init__(params, known)
@@ -155,6 +156,16 @@ class Optimizer(torch.optim.Optimizer):
         self._max_grad_norm = clip("max_grad_norm", value)
         self._binding = None
 
+    @property
+    def grad_norm(self) -> float | None:
+        """Norm of all gradients at the last step, before clipping; None without ``max_grad_norm``.
+
+        Of parameters on a GPU it waits for the step.
+        """
+        if isinstance(self._norm, _core.Optimizer):
+            self._norm = self._norm.global_norm
+        return self._norm
+
     # Steps.
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
@@ -169,6 +180,8 @@ class Optimizer(torch.optim.Optimizer):
         ------
         TypeError, ValueError
             If a parameter, gradient or state cannot be stepped; then nothing has changed.
+        RuntimeError
+            If parameters are on a GPU that onepass cannot use: it says what is missing.
         """
         if self._is_watched():  # hooks are told the arguments that were given
             return self._watched_step() if closure is None else self._watched_step(closure)
@@ -197,7 +210,7 @@ class Optimizer(torch.optim.Optimizer):
             binding = self._bind()
             if not binding.gather(self):
                 raise RuntimeError("parameters or states changed during a step")
-        self.grad_norm = binding.step()
+        self._norm = binding.step()
         return loss
 
     _watched_step = torch.optim.Optimizer.profile_hook_step(_step)
@@ -274,7 +287,7 @@ class Optimizer(torch.optim.Optimizer):
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         self._binding = None
-        self.__dict__.setdefault("grad_norm", None)
+        self.__dict__.setdefault("_norm", None)
         self.watched = _watched(self.defaults)
         for group in self.param_groups:
             for name, value in self.defaults.items():
@@ -296,12 +309,12 @@ def plain(value: Any) -> Any:
 
 
 def _copied(state: Mapping[str, Any], p: Tensor) -> dict[str, Any]:
-    """Return a copy of a parameter's state, in the type in which it is kept."""
+    """Return a copy of a parameter's state, of the type and at the place where it is kept."""
     copy: dict[str, Any] = {}
     for key, value in state.items():
         if isinstance(value, torch.Tensor):
             counts = value.dim() == 0 and key == "step"
             kind = value.dtype if counts else state_type(p)
-            value = value.detach().to("cpu", kind, copy=True)
+            value = value.detach().to("cpu" if counts else p.device, kind, copy=True)
         copy[key] = value
     return copy

@@ -11,8 +11,8 @@ from typing import Any, ClassVar
 import torch
 
 from onepass import _core, optimizers
-from onepass.torch.binding import state_type
 from onepass.torch.optimizer import Betas, Group, Number, Optimizer, Tensor
+from onepass.torch.states import state_type
 
 
 class SGD(Optimizer):
@@ -259,7 +259,7 @@ class ASGD(Optimizer):
         state.pop("mu", None)
         if "eta" in state:
             eta = float(state["eta"])
-            state["eta"] = torch.full_like(p, eta, dtype=state_type(p), device="cpu").detach()
+            state["eta"] = torch.full_like(p, eta, dtype=state_type(p)).detach()
         return state
 
 
