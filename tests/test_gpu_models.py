@@ -380,7 +380,8 @@ def test_kernels_in_graphs_know_place_count_and_rate(monkeypatch, optimizer, kep
                 layers.Dropout(0.3),
                 layers.BatchNormalization(),
                 layers.GaussianNoise(0.1),
-                layers.Dense(8, activation=layers.RReLU() if hasattr(layers, "RReLU") else "relu"),
+                layers.Dense(8),
+                layers.RReLU(),
                 layers.AlphaDropout(0.1),
                 layers.Dense(10),
             ]
@@ -396,9 +397,7 @@ def test_kernels_in_graphs_know_place_count_and_rate(monkeypatch, optimizer, kep
     assert graphs()[1] - before[1] >= 6
     for one, other in zip(weights["cpu"][0], weights["cuda"][0], strict=True):
         np.testing.assert_allclose(other, one, rtol=1e-3, atol=1e-5)
-    np.testing.assert_allclose(
-        weights["cuda"][1]["loss"], weights["cpu"][1]["loss"], rtol=1e-4
-    )
+    np.testing.assert_allclose(weights["cuda"][1]["loss"], weights["cpu"][1]["loss"], rtol=1e-4)
     assert weights["cuda"][1]["accuracy"] == weights["cpu"][1]["accuracy"]
 
 

@@ -1,7 +1,7 @@
 # The GPU's kernels as a module of their own, which nvcc compiles. Included by the package's
 # CMakeLists.txt.
-# OFF by default as long as nothing has run on a GPU: they compile for ten minutes.
-set(ONEPASS_CUDA OFF CACHE STRING "Build the GPU's kernels: AUTO (where nvcc 13 is found), ON or OFF")
+# They compile for a minute each and architecture.
+set(ONEPASS_CUDA AUTO CACHE STRING "Build the GPU's kernels: AUTO (where nvcc 13 is found), ON or OFF")
 set_property(CACHE ONEPASS_CUDA PROPERTY STRINGS AUTO ON OFF)
 # Real code for these, and for later ones what the driver compiles.
 set(ONEPASS_CUDA_ARCHITECTURES "80-real;86-real;89-real;90-real;100-real;120"

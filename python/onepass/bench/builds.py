@@ -45,7 +45,11 @@ def _compile(root: Path, folder: Path) -> None:
     """Build the sources in a folder and link the extension beside them."""
     pybind11 = _run(sys.executable, "-m", "pybind11", "--cmakedir")
     generator = ["-G", "Ninja"] if shutil.which("ninja") else []
-    defines = ("-DCMAKE_BUILD_TYPE=Release", f"-DPython_EXECUTABLE={sys.executable}")
+    defines = (
+        "-DCMAKE_BUILD_TYPE=Release",
+        "-DONEPASS_CUDA=OFF",
+        f"-DPython_EXECUTABLE={sys.executable}",
+    )
     place = ("-S", root, "-B", folder)
     _run("cmake", *generator, *place, *defines, f"-Dpybind11_DIR={pybind11}")
     _run("cmake", "--build", folder, "--target", "_core", "--parallel", str(os.cpu_count() or 1))
