@@ -47,7 +47,7 @@ def compiled(folder: Path, architecture: str) -> Path:
 
 
 def library() -> str:
-    """Return where cuBLASLt is: beside Python's packages, where NVIDIA's finder says, or its name."""
+    """Return where cuBLASLt is: among the packages, where NVIDIA's finder says, or its name."""
     for package in ("nvidia", "cuda"):
         spec = importlib.util.find_spec(package)
         for folder in (spec and spec.submodule_search_locations) or ():
@@ -64,9 +64,7 @@ def asked(program: Path, name: str, seconds: float = SECONDS) -> dict[str, Any]:
     """Return what a probe found, what it misses, or how it failed."""
     command = [str(program), name, library()]
     try:
-        told = subprocess.run(
-            command, capture_output=True, text=True, timeout=seconds, check=False
-        )
+        told = subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=False)
         found: dict[str, Any] = json.loads(told.stdout)
     except subprocess.TimeoutExpired:
         return {"failed": f"it did not end within {seconds} s"}
