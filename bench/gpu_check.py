@@ -37,6 +37,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -73,16 +74,16 @@ SANITIZERS: dict[str, tuple[list[str], list[str]]] = {
 }
 # Seconds of each where all of 480 are needed and there is a wheel.
 STAGES = {
-    "probes": 45,
+    "probes": 40,
     "install": 15,
-    "kernels": 100,
-    "models on the device": 70,
-    "models and optimizers": 50,
+    "kernels": 95,
+    "models on the device": 65,
+    "models and optimizers": 45,
     "memcheck": 35,
     "racecheck": 30,
     "initcheck": 25,
-    "training": 75,
-    "optimizers": 35,
+    "training": 85,
+    "optimizers": 45,
 }
 BUILDING = 240  # seconds of "install" without a wheel: the others then have less
 MUST_RUN = ("kernels", "models on the device")
@@ -192,6 +193,8 @@ def sanitized(
     tool: str, around: Mapping[str | None, Mapping[str, str]], plan: Plan, seconds: float
 ) -> Stage:
     """Run tests under one of compute-sanitizer's tools."""
+    if plan.played:
+        return Stage("skipped", "without a GPU it has nothing to look at")
     program = sanitizer()
     if program is None:
         return Stage("skipped", "compute-sanitizer is not installed")
@@ -206,6 +209,11 @@ def copy_rate(probes: Mapping[str, Any]) -> list[str]:
     """Return the rate of a copy that a probe measured, as an option; nothing where none did."""
     rate = probes.get("rates", {}).get("copy GB/s, read and written")
     return [] if rate is None else ["--copy-rate", str(rate)]
+
+
+def time_for_rivals(seconds: float) -> list[str]:
+    """Return until when a script begins rivals that take long, of so many seconds, as an option."""
+    return ["--seconds", f"{0.75 * seconds:.1f}"]
 
 
 Run = Callable[[float], Stage]
@@ -228,13 +236,13 @@ def stages(plan: Plan, installed: Path, done: Mapping[str, Stage]) -> dict[str, 
         return with_tests(name, tests, around[None], seconds)
 
     def training(seconds: float) -> Stage:
-        how = ["--seconds", str(0.8 * seconds), *copy_rate(done["probes"].found)]
+        how = [*time_for_rivals(seconds), *copy_rate(done["probes"].found)]
         if plan.played:
             how += ["--played", "--rivals-on", "nowhere"]
         return scripted(["-m", "bench.gpu_models", *how], around[None], seconds)
 
     def optimizers(seconds: float) -> Stage:
-        how = ["--played"] if plan.played else []
+        how = [*time_for_rivals(seconds), *(["--played"] if plan.played else [])]
         return scripted(["-m", "bench.gpu_steps", *how], around[None], seconds)
 
     def probes(seconds: float) -> Stage:
@@ -354,6 +362,7 @@ def main() -> int:
     def keep(found: Mapping[str, Any]) -> None:
         path.write_text(json.dumps(found, indent=2) + "\n")
 
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # stages end with us
     result = check(plan, keep)
     return 0 if result["good"] else 1
 

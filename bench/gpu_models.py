@@ -53,11 +53,29 @@ SMALL = replace(Sizes(), m1=(12, 9, 7, 5), m4=(8, 6, 1))
 COMPILE_THREADS = "8"
 
 
-class TorchCompiled(TorchTraining):
+class TorchOnGpu(TorchTraining):
+    """Training with the fused optimizer, which counts its steps on the GPU, as graphs need it."""
+
+    def __init__(
+        self,
+        network: Network,
+        x: Array,
+        y: Array,
+        optimizer: str,
+        batch: int,
+        initial: Sequence[Array],
+        *,
+        device: str,
+    ) -> None:
+        how = {} if optimizer == "sgd" else {"capturable": True}
+        super().__init__(network, x, y, optimizer, batch, initial, fused=True, device=device, **how)
+
+
+class TorchCompiled(TorchOnGpu):
     """Forward with its backward, and the fused optimizer, by torch.compile with CUDA's graphs."""
 
-    def __init__(self, network: Network, *given: Any, device: str) -> None:
-        super().__init__(network, *given, fused=True, device=device, **for_graphs(given[2]))
+    def __init__(self, *given: Any, device: str) -> None:
+        super().__init__(*given, device=device)
         self._compiled = rivals.torch_compiled(self.loss, "max-autotune")
         self._update = rivals.torch_compiled(self._optimizer.step, "max-autotune")
 
@@ -68,11 +86,11 @@ class TorchCompiled(TorchTraining):
         self._update()
 
 
-class TorchGraph(TorchTraining):
+class TorchGraph(TorchOnGpu):
     """A step recorded once as a graph of CUDA, eager or compiled, which gathers its own rows."""
 
-    def __init__(self, network: Network, *given: Any, device: str, compiled: bool) -> None:
-        super().__init__(network, *given, fused=True, device=device, **for_graphs(given[2]))
+    def __init__(self, *given: Any, device: str, compiled: bool) -> None:
+        super().__init__(*given, device=device)
         torch = rivals.torch()
         if not torch.cuda.is_available():
             raise RuntimeError("graphs want a GPU of NVIDIA's")
@@ -106,11 +124,6 @@ class TorchGraph(TorchTraining):
     def step(self, rows: Any) -> None:
         self._rows.copy_(rows)
         self._graph.replay()
-
-
-def for_graphs(optimizer: str) -> dict[str, bool]:
-    """Return what torch's optimizer needs to count its steps on the GPU."""
-    return {} if optimizer == "sgd" else {"capturable": True}
 
 
 Make = Callable[..., Training]

@@ -15,7 +15,7 @@ import importlib
 import json
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -31,6 +31,7 @@ ROOT = Path(__file__).resolve().parents[1]
 Stepping = tuple[Callable[[], object], list[Any]]  # a step, and what it steps
 Makers = dict[str, Callable[[], Stepping]]
 TOLERANCE = 1e-5  # of parameters: three steps change them by some 1e-3
+COMPILED = "torch compiled"
 MANY = 64  # tensors: torch compiles a step of thousands for minutes
 
 
@@ -92,7 +93,7 @@ class OnGpu:
         return {
             "torch fused": partial(made, fused=True),
             "torch foreach": partial(made, foreach=True),
-            "torch compiled": partial(made, foreach=True, compiled=True),
+            COMPILED: partial(made, foreach=True, compiled=True),
             "CuPy fused": partial(self._by_cupy, rule, sizes, grads),
         }
 
@@ -218,8 +219,20 @@ def largest_difference(some: Sequence[Any], others: Sequence[Any]) -> float:
     return max(float(np.abs(a - b).max()) for a, b in zip(some, others, strict=True))
 
 
-def measure(side: OnGpu | Played, rule: Rule, sizes: Sequence[int], rate: float) -> dict[str, Any]:
-    """Compare a case with its rivals, then time all that are equal in turn."""
+def measure(
+    side: OnGpu | Played,
+    rule: Rule,
+    sizes: Sequence[int],
+    rate: float,
+    compiled: bool = False,
+) -> dict[str, Any]:
+    """Compare a case with its rivals, then time all that are equal in turn.
+
+    Parameters
+    ----------
+    rate : bytes a second of a copy
+    compiled : beside what torch compiles, else beside the others
+    """
     parameters, grads = side.arrays(sizes, 0), side.arrays(sizes, 1)
     ours, on_cpu = rule.ours(), rule.ours()
     ours.build(parameters)
@@ -233,6 +246,8 @@ def measure(side: OnGpu | Played, rule: Rule, sizes: Sequence[int], rate: float)
     errors = {"onepass on the CPU": largest_difference(after, here)}
     missing: dict[str, str] = {}
     for name, make in side.rivals(rule, sizes, grads).items():
+        if (name == COMPILED) != compiled:
+            continue
         try:
             step, theirs = make()
             three_steps(step)
@@ -258,20 +273,37 @@ def measure(side: OnGpu | Played, rule: Rule, sizes: Sequence[int], rate: float)
     }
 
 
+def cases(side: OnGpu | Played, small: bool, until: float) -> Iterator[dict[str, Any]]:
+    """Yield a copy's rate, each case beside quick rivals, then beside what torch compiles."""
+    rate = side.copy_bytes_a_second()
+    yield {"copy GB/s": rate / 1e9}
+    for compiled in (False, True):
+        for label, sizes in (SMALL if small else WHOLE).items():
+            for name, rule in RULES.items():
+                if compiled and COMPILED not in side.rivals(rule, sizes, []):
+                    continue
+                key = f"{name} {label}" + " beside torch compiled" * compiled
+                if compiled and time.monotonic() > until:
+                    yield {key: {"missing": {COMPILED: "no time was left for it"}}}
+                else:
+                    yield {key: measure(side, rule, sizes, rate, compiled)}
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--played", action="store_true", help="without a GPU")
     parser.add_argument("--tiny", action="store_true", help="small cases without rivals")
+    parser.add_argument(
+        "--seconds", type=float, default=60.0, help="nothing is compiled after them"
+    )
     options = parser.parse_args()
+    until = time.monotonic() + options.seconds
     side: OnGpu | Played = Played() if options.played else OnGpu(options.tiny)
-    rate = side.copy_bytes_a_second()
-    print(json.dumps({"copy GB/s": rate / 1e9}), flush=True)
     equal = True
-    for label, sizes in (SMALL if options.played or options.tiny else WHOLE).items():
-        for name, rule in RULES.items():
-            found = measure(side, rule, sizes, rate)
-            print(json.dumps({f"{name} {label}": found}), flush=True)
-            equal = equal and "onepass on the CPU" not in found["unequal"]
+    for found in cases(side, options.played or options.tiny, until):
+        print(json.dumps(found), flush=True)
+        unequal = [one.get("unequal", []) for one in found.values() if isinstance(one, dict)]
+        equal = equal and not any("onepass on the CPU" in names for names in unequal)
     return 0 if equal else 1
 
 

@@ -199,6 +199,11 @@ def test_a_wheel_that_is_not_there(capsys):
 AROUND = {None: ENVIRONMENT, "cuda": ENVIRONMENT}
 
 
+def test_sanitizers_have_nothing_to_look_at_without_a_gpu():
+    stage = gpu_check.sanitized("memcheck", AROUND, Plan(isa="fibers"), 60.0)
+    assert (stage.outcome, stage.found) == ("skipped", {})
+
+
 def test_without_sanitizers_they_are_left_out_by_name(monkeypatch):
     monkeypatch.setattr(gpu_check, "sanitizer", lambda: None)
     stage = gpu_check.sanitized("racecheck", AROUND, Plan(), 60.0)
@@ -354,12 +359,29 @@ class OnCpu(gpu_steps.Played):
         return {"still": lambda: (lambda: None, still), "torch compiled": fails}
 
 
-@played_on_fibers
-def test_steps_that_fail_or_differ_are_named(monkeypatch):
+@pytest.fixture
+def on_fibers(monkeypatch):
     monkeypatch.setattr(onepass._gpu, "MODULE", "onepass._cuda_fibers")
     monkeypatch.setitem(sys.modules, "cupy", fake_cupy)
-    found = gpu_steps.measure(OnCpu(), gpu_steps.RULES["adam"], (100, 20), 1e9)
-    assert found["missing"] == {"torch compiled": "RuntimeError: no graphs today"}
+    return OnCpu()
+
+
+@played_on_fibers
+def test_steps_that_fail_or_differ_are_named(on_fibers):
+    found = gpu_steps.measure(on_fibers, gpu_steps.RULES["adam"], (100, 20), 1e9)
     assert found["unequal"] == ["still"]
     assert set(found["us"]) == {"onepass"}
     assert found["largest difference"]["onepass on the CPU"] == 0.0
+    found = gpu_steps.measure(on_fibers, gpu_steps.RULES["adam"], (100, 20), 1e9, compiled=True)
+    assert found["missing"] == {"torch compiled": "RuntimeError: no graphs today"}
+
+
+@played_on_fibers
+def test_what_torch_compiles_comes_last_and_only_in_time(on_fibers):
+    found = list(gpu_steps.cases(on_fibers, True, until=0.0))
+    rules = list(gpu_steps.RULES)
+    assert list(found[0]) == ["copy GB/s"]
+    assert [next(iter(one)).split()[0] for one in found[1:]] == 4 * rules
+    late = {"missing": {"torch compiled": "no time was left for it"}}
+    assert found[-1] == {"adamw 16x100 beside torch compiled": late}
+    assert found[-9].keys() == {"adamw 16x100"}
