@@ -73,6 +73,13 @@ def asked(program: Path, name: str, seconds: float = SECONDS) -> dict[str, Any]:
     return found
 
 
+def failures(answer: object) -> bool:
+    """Whether a probe, or one of its questions, failed."""
+    if not isinstance(answer, dict):
+        return False
+    return "failed" in answer or any(failures(part) for part in answer.values())
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--architecture", default="native", help="as nvcc's -arch (default native)")
@@ -89,7 +96,7 @@ def main() -> int:
         for name in names.split():
             answers.append(asked(program, name))
             print(json.dumps({name: answers[-1]}), flush=True)
-    if any("failed" in answer for answer in answers):
+    if failures(dict(enumerate(answers))):
         return 1
     return 2 if all("missing" in answer for answer in answers) else 0
 

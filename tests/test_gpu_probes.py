@@ -81,6 +81,13 @@ def test_a_probe_that_fails_is_told(tmp_path):
     assert asked == {"a": 1}
 
 
+def test_a_question_that_fails_is_a_failure():
+    assert gpu_probes.failures({"rates": {"failed": "it did not end"}})
+    assert gpu_probes.failures({"products": {"version": 1, "RELU": {"failed": "status 7"}}})
+    assert not gpu_probes.failures({"products": {"RELU": {"keeps NaN": False, "list": []}}})
+    assert not gpu_probes.failures({"rates": {"missing": "no driver"}})
+
+
 JUDGES = """
 #include <vector>
 #include "flush.h"

@@ -85,12 +85,13 @@ inline Json of_a_cluster(const Stream& stream, unsigned blocks) {
 inline Json barriers() {
   const Stream stream;
   const int blocks = attribute(cudaDevAttrMultiProcessorCount);
-  Json found = Json().put("blocks of the grid", blocks).put("ns, grid", of_a_grid(stream, blocks));
+  Json found = Json().put("blocks of the grid", blocks);
+  answer(found, "ns, grid", [&] { return of_a_grid(stream, blocks); });
   if (attribute(cudaDevAttrComputeCapabilityMajor) < 9) {
     return found.put("clusters", "missing: they begin with sm_90");
   }
   for (const unsigned size : {8u, 16u}) {
-    found.put("cluster of " + std::to_string(size), of_a_cluster(stream, size));
+    answer(found, "cluster of " + std::to_string(size), [&] { return of_a_cluster(stream, size); });
   }
   return found;
 }

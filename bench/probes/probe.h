@@ -67,6 +67,16 @@ class Json {
   std::string inside_;
 };
 
+// Puts the answer to one question of a probe; where it fails, how, and others are still asked.
+template <class Question>
+void answer(Json& found, const std::string& key, Question question) {
+  try {
+    found.put(key, question());
+  } catch (const std::exception& error) {
+    found.put(key, Json().put("failed", error.what()));
+  }
+}
+
 // Elements in the GPU's memory, zero at first.
 template <class T>
 class Memory {

@@ -203,16 +203,6 @@ inline Json time_of(Desk& desk, const Shape& shape) {
   return Json().put("us", us).put("TFLOP/s", 1e-6 * operations / us);
 }
 
-// A question that fails is told as such; those behind it are still asked.
-template <class Question>
-void answer(Json& found, const std::string& key, Question question) {
-  try {
-    found.put(key, question());
-  } catch (const std::exception& error) {
-    found.put(key, std::string("failed: ") + error.what());
-  }
-}
-
 inline Json products(const std::string& path) {
   Desk desk(path);
   Json found = Json().put("version", desk.library.version());
