@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import re
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
+WORKERS = 4
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,16 @@ class Outcome:
         return self.passed > 0 and self.failed == 0
 
 
+def counted(words: str, output: str) -> int:
+    """Return how many tests came to one of these words, as pytest says it with xdist or without."""
+    return len(re.findall(rf"(?: (?:{words}) +\[|^\[gw\d+\] \[.*\] (?:{words}) )", output, re.M))
+
+
+def side_by_side() -> list[str]:
+    """Return pytest's options for several processes, where pytest-xdist is installed."""
+    return ["-n", str(WORKERS)] if importlib.util.find_spec("xdist") is not None else []
+
+
 def run_tests(
     name: str,
     tests: Sequence[str],
@@ -78,11 +90,16 @@ def run_tests(
     seconds: float,
     before: Sequence[str] = (),
 ) -> Outcome:
-    """Run tests for at most so long; what has not run by then is not counted."""
+    """Run tests for at most so long; what has not run by then is not counted.
+
+    In some processes side by side where pytest-xdist is installed, unless a tool looks at them.
+    """
     pytest = [sys.executable, "-m", "pytest", "-v", "-p", "no:cacheprovider"]
+    if not before:
+        pytest += side_by_side()
     told = ran([*before, *pytest, *tests], environment, seconds)
     text = told.output
-    failed = len(re.findall(r" (?:FAILED|ERROR) +\[", text))
+    failed = counted("FAILED|ERROR", text)
     # 1: a test failed, which was counted; else the process ended with the test that it was in, or
     # what ran it found something.
     if told.status not in (None, 0) and not (told.status == 1 and failed):
@@ -91,7 +108,7 @@ def run_tests(
     found = [x for x in lines if "FAILED" in x or x.startswith(("cuda:", "E ", "========= "))]
     return Outcome(
         name,
-        passed=len(re.findall(r" PASSED +\[", text)),
+        passed=counted("PASSED", text),
         failed=failed,
         seconds=told.seconds,
         in_time=told.status is not None,

@@ -30,6 +30,11 @@ def test_bad(): assert False, "so wrong"
 """
 
 
+@pytest.fixture(autouse=True)
+def one_process(monkeypatch):
+    monkeypatch.setattr(gpu_processes, "side_by_side", list)
+
+
 def outcome_of(tmp_path, text, seconds=60.0):
     path = tmp_path / "test_given.py"
     path.write_text(text)
@@ -43,6 +48,18 @@ def test_what_passed_and_failed_is_counted(tmp_path):
     assert any("so wrong" in line for line in outcome.last_lines)
     good = outcome_of(tmp_path, MIXED.replace("assert False", "assert True"))
     assert (good.passed, good.failed, good.good) == (2, 0, True)
+
+
+def test_tests_side_by_side_are_counted():
+    output = """
+[gw1] [ 25%] PASSED tests/test_given.py::test_good
+[gw0] [ 50%] FAILED tests/test_given.py::test_bad
+[gw0] [ 75%] ERROR tests/test_given.py::test_worse
+[gw0] [100%] SKIPPED tests/test_given.py::test_other
+FAILED tests/test_given.py::test_bad - assert False
+"""
+    assert gpu_processes.counted("PASSED", output) == 1
+    assert gpu_processes.counted("FAILED|ERROR", output) == 2
 
 
 def test_a_process_that_dies_is_a_failure(tmp_path):
