@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import sys
 import time
 import zipfile
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,7 +21,9 @@ import fake_cupy
 import onepass
 from bench import gpu_check, gpu_models, gpu_processes, gpu_steps
 from bench.gpu_check import STAGES, Plan, Stage
+from onepass.bench.cases import error_between
 from onepass.bench.families.models import networks_of
+from onepass.bench.families.networks import OurTraining
 from strategies import LINUX
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(onepass.__file__).parents[1])}
@@ -328,6 +333,46 @@ def test_torch_trains_beside_us(monkeypatch):
     assert "torch eager" in found["us a step"]
     assert found["unequal"] == []
     assert "graphs want a GPU" in found["missing"]["torch graph"]
+
+
+class Recorded:
+    """A graph of CUDA's on the CPU: what is recorded changes nothing, what is played is done."""
+
+    made: gpu_models.TorchGraph
+
+    def replay(self) -> None:
+        gpu_models.TorchTraining.step(self.made, self.made._rows)
+
+
+@contextmanager
+def recording(graph):
+    made = sys._getframe(2).f_locals["self"]
+    graph.made = made
+    before = copy.deepcopy((made._module.state_dict(), made._optimizer.state_dict()))
+    yield
+    made._module.load_state_dict(before[0])
+    made._optimizer.load_state_dict(before[1])
+
+
+def test_a_step_in_a_graph_starts_from_our_weights(monkeypatch):
+    torch = pytest.importorskip("torch")
+    stream = SimpleNamespace(wait_stream=lambda other: None)
+    for name, stand_in in (
+        ("is_available", lambda: True),
+        ("Stream", lambda: stream),
+        ("current_stream", lambda: stream),
+        ("stream", lambda of: nullcontext()),
+        ("CUDAGraph", Recorded),
+        ("graph", recording),
+    ):
+        monkeypatch.setattr(torch.cuda, name, stand_in)
+    network = networks_of(gpu_models.SMALL)["M4"]
+    x, y = network.data(24)
+    ours = OurTraining(network, x, y, "adam", 8)
+    given = network, x, y, "adam", 8, ours.initial
+    graph = gpu_models.TorchGraph(*given, device="cpu", compiled=False)
+    theirs = gpu_models.result_of(graph, ours.orders[0])
+    assert error_between(ours.result(), theirs) < gpu_models.TOLERANCE
 
 
 def test_limits_of_a_step():
