@@ -26,6 +26,7 @@ from onepass.bench.families.models import networks_of
 from onepass.bench.families.networks import OurTraining
 from strategies import LINUX
 
+fibers = pytest.mark.skipif(not fake_cupy.BUILT, reason="built without the GPU's kernels as fibers")
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(onepass.__file__).parents[1])}
 
 MIXED = """
@@ -188,6 +189,22 @@ def test_nothing_runs_that_was_not_installed(played):
     assert result["stages"]["kernels"]["outcome"] == "skipped"
 
 
+def test_facts_that_cannot_be_found_out_say_why(tmp_path):
+    found = gpu_check.facts(tmp_path, Plan(commit="abc"))
+    assert (found["device"], found["commit"]) == ("unknown", "abc")
+    assert "onepass" in found["why unknown"]
+    assert gpu_check.told(["no-such-program"]) == "unknown: no-such-program is not installed"
+
+
+@fibers
+def test_facts(monkeypatch):
+    monkeypatch.delenv("ONEPASS_TEST_GPU", raising=False)
+    found = gpu_check.facts(Path(onepass.__file__).parents[1], Plan(isa="fibers"))
+    assert found["device"] == "fibers on the CPU"
+    assert found["CUDA"] == "13.0"
+    assert "onepass " in found["info"]
+
+
 def a_wheel(folder):
     path = folder / "given-1.0-py3-none-any.whl"
     about = "given-1.0.dist-info"
@@ -275,10 +292,6 @@ def test_scripts_that_cannot_run_here_are_left_out():
 
 # What bench.gpu_models and bench.gpu_steps do with rivals.
 
-played_on_fibers = pytest.mark.skipif(
-    not fake_cupy.BUILT, reason="built without the GPU's kernels as fibers"
-)
-
 
 def a_case(monkeypatch, makers, until=1e18):
     monkeypatch.setattr(onepass._gpu, "MODULE", "onepass._cuda_fibers")
@@ -307,7 +320,7 @@ def fails(*_):
     raise RuntimeError("no graphs today")
 
 
-@played_on_fibers
+@fibers
 def test_rivals_that_fail_or_differ_are_named(monkeypatch):
     monkeypatch.setattr(gpu_models.rivals, "torch", lambda: object())
     found = a_case(monkeypatch, {"torch graph": fails, "torch wrong": Still})
@@ -317,7 +330,7 @@ def test_rivals_that_fail_or_differ_are_named(monkeypatch):
     assert found["error"]["onepass on the CPU"] <= gpu_models.TOLERANCE
 
 
-@played_on_fibers
+@fibers
 def test_rivals_that_are_not_there_or_too_late_are_named(monkeypatch):
     monkeypatch.setattr(gpu_models.rivals, "jax", lambda: None)
     found = a_case(monkeypatch, {"JAX jit": Still})
@@ -326,7 +339,7 @@ def test_rivals_that_are_not_there_or_too_late_are_named(monkeypatch):
     assert found["missing"] == {"JAX jit": "TimeoutError: no time was left for it"}
 
 
-@played_on_fibers
+@fibers
 def test_torch_trains_beside_us(monkeypatch):
     pytest.importorskip("torch")
     found = a_case(monkeypatch, gpu_models.groups("cpu")["torch"])
@@ -373,6 +386,20 @@ def test_a_step_in_a_graph_starts_from_our_weights(monkeypatch):
     graph = gpu_models.TorchGraph(*given, device="cpu", compiled=False)
     theirs = gpu_models.result_of(graph, ours.orders[0])
     assert error_between(ours.result(), theirs) < gpu_models.TOLERANCE
+
+
+@fibers
+def test_the_timed_models_of_the_check():
+    told = gpu_processes.measured(
+        ["-m", "bench.gpu_models", "--played", "--rivals-on", "nowhere", "--copy-rate", "4000"],
+        ENVIRONMENT,
+        120.0,
+    )
+    assert told.status == 0, told.why
+    assert list(told.found) == ["M1 b4 sgd beside the CPU", "M4 b8 adam beside the CPU"]
+    for case in told.found.values():
+        assert set(case["us a step"]) == {"onepass", "onepass on the CPU"}
+        assert case["limits"]["us of the update at the copy's rate"] > 0
 
 
 def test_limits_of_a_step():
@@ -428,7 +455,7 @@ def on_fibers(monkeypatch):
     return OnCpu()
 
 
-@played_on_fibers
+@fibers
 def test_steps_that_fail_or_differ_are_named(on_fibers):
     found = gpu_steps.measure(on_fibers, gpu_steps.RULES["adam"], (100, 20), 1e9)
     assert found["unequal"] == ["still"]
@@ -438,7 +465,7 @@ def test_steps_that_fail_or_differ_are_named(on_fibers):
     assert found["missing"] == {"torch compiled": "RuntimeError: no graphs today"}
 
 
-@played_on_fibers
+@fibers
 def test_what_torch_compiles_comes_last_and_only_in_time(on_fibers):
     found = list(gpu_steps.cases(on_fibers, True, until=0.0))
     rules = list(gpu_steps.RULES)
