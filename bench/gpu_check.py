@@ -1,17 +1,35 @@
-"""The check on a machine with an NVIDIA GPU: whether every kernel is right there. One command:
+"""The check on a machine with an NVIDIA GPU: whether every kernel is right there, and how fast.
 
-``python -m bench.gpu_check --json FILE [--isa cuda] [--architectures native] [--seconds 420]``
+``python -m bench.gpu_check --json FILE [--wheel FILE] [--commit NAME] [--seconds 480]``
 
-It builds onepass for tests into a folder of its own (no network: NumPy, tqdm, pytest, hypothesis,
-pybind11, scikit-build-core, CMake and nvcc 13 must be there), then runs the tests of kernels, then
-those of models and optimizers, with the GPU's kernels as the instruction set ``cuda``: all that is
-compared between instruction sets is compared with the CPU's, elementwise kernels and reductions bit
-for bit. Arrays stay in the host's memory (``tests/cuda/pinned.cpp``). Between the two, models are
-trained on the device by ``onepass._cuda``, as users run it, and timed beside the CPU; optimizers
-step torch's tensors there, compared with the CPU's (``tests/test_torch_gpu.py``) and timed beside
-torch's own (``bench.gpu_steps``). Last, where compute-sanitizer
-is installed, some kernels once more under its memory checker. ``--isa fibers`` rehearses all of
-this without a GPU. Ends with status 1 where anything failed or nothing ran.
+Wanted there (no network): Python with NumPy, tqdm, pytest and hypothesis, nvcc 13, and as rivals,
+where there are any, torch, CuPy and JAX. Without ``--wheel`` onepass is built there, which takes
+minutes and wants pybind11, scikit-build-core and CMake, too. So build it beforehand, on a machine
+with nvcc, the same Python (3.12, say) and no newer glibc:
+
+    SKBUILD_CMAKE_DEFINE="ONEPASS_CUDA=ON;ONEPASS_DEVICE_TESTS=ON;ONEPASS_CUDA_ARCHITECTURES=90-real"
+    export SKBUILD_CMAKE_DEFINE
+    pip wheel --no-deps -w dist .
+
+The stages, in this order, each with a limit (`STAGES`); together they take ``--seconds`` at most:
+
+- probes: what the design of kernels rests on (`bench.gpu_probes`)
+- install: onepass into a folder of its own
+- kernels: their tests with the GPU's kernels as the instruction set ``cuda``: compared with the
+  CPU's, elementwise kernels and reductions bit for bit, on arrays in pinned memory of the host
+  (``tests/cuda/pinned.cpp``)
+- models on the device: models by ``onepass._cuda`` and optimizers on the arrays of CuPy and torch,
+  as users run them
+- models and optimizers: more tests with the instruction set ``cuda``
+- memcheck, racecheck, initcheck: some of these under compute-sanitizer. The pinned memory is one
+  block, in which no overrun is seen, so memcheck and initcheck look at models and optimizers, whose
+  arrays are blocks of their own; racecheck looks at shared memory, which is the kernels'
+- training: models' steps beside torch's and JAX's there and ours on the CPU (`bench.gpu_models`)
+- optimizers: their steps beside torch's and CuPy's, and a copy's rate (`bench.gpu_steps`)
+
+What a stage does not need goes to those behind it. A stage that is stopped by its limit is told as
+such, and what it had found by then counts; the file is written after every stage. ``--isa fibers``
+rehearses all of this without a GPU. Ends with status 1 where anything failed or nothing ran.
 """
 
 from __future__ import annotations
@@ -19,70 +37,116 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import re
-import shutil
-import subprocess
+import signal
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
+from bench.gpu_processes import ROOT, measured, ran, run_tests, sanitizer
+
 KERNELS = sorted(str(path) for path in ROOT.glob("tests/test_kernels_*.py"))
-MODELS = [
-    f"{ROOT}/tests/test_{name}.py"
-    for name in (
-        *("rules", "dropout", "normalization", "noise", "regularizers", "circle", "constraints"),
-        *("functional", "training", "optimizers", "around_the_rule", "muon", "plan"),
-    )
-]
-ON_DEVICE = [
-    f"{ROOT}/tests/test_{name}.py"
-    for name in (
-        *("gpu_models", "torch_gpu", "torch_gpu_states"),
-        *("training", "functional", "predict", "course", "normalization"),
-    )
-]
-SANITIZED = [f"{ROOT}/tests/test_kernels_{name}.py" for name in ("rowwise", "reduce")]
+
+
+def files(*names: str) -> list[str]:
+    return [f"{ROOT}/tests/test_{name}.py" for name in names]
+
+
+MODELS = files(
+    *("rules", "dropout", "normalization", "noise", "regularizers", "circle", "constraints"),
+    *("functional", "training", "optimizers", "around_the_rule", "muon", "plan"),
+)
+ON_DEVICE = files(
+    *("gpu_models", "gpu_library_arrays", "torch_gpu", "torch_gpu_states"),
+    *("training", "functional", "predict", "course", "normalization"),
+)
+# Tiny ones, on memory that lies in no pool; and kernels that use shared memory.
+SANITIZED = [*files("gpu_library_arrays", "gpu_models"), "-k", "rule_has or as_on_the_cpu"]
+RACING = [*files("kernels_rowwise", "kernels_reduce"), "-k", "not large"]
+SANITIZERS: dict[str, tuple[list[str], list[str]]] = {
+    "memcheck": (["--padding", "256"], SANITIZED),
+    "racecheck": ([], RACING),
+    "initcheck": ([], SANITIZED),
+}
+# Seconds of each where all of 480 are needed and there is a wheel.
+STAGES = {
+    "probes": 40,
+    "install": 15,
+    "kernels": 95,
+    "models on the device": 65,
+    "models and optimizers": 45,
+    "memcheck": 35,
+    "racecheck": 30,
+    "initcheck": 25,
+    "training": 85,
+    "optimizers": 45,
+}
+BUILDING = 240  # seconds of "install" without a wheel: the others then have less
+MUST_RUN = ("kernels", "models on the device")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How the check is run.
+
+    Attributes
+    ----------
+    isa : "cuda", or "fibers" to rehearse
+    architectures : for which kernels are built, as CMake's
+    wheel : to install instead of building
+    seconds : for all stages
+    commit : which is checked, where git does not know
+    """
+
+    isa: str = "cuda"
+    architectures: str = "native"
+    wheel: Path | None = None
+    seconds: float = 480.0
+    commit: str | None = None
+
+    @property
+    def played(self) -> bool:
+        return self.isa == "fibers"
 
 
 @dataclass
-class Outcome:
-    """What one run of tests came to."""
+class Stage:
+    """What one stage came to.
 
-    name: str
-    passed: int
-    failed: int
-    seconds: float
-    in_time: bool
-    last_lines: list[str]
+    Attributes
+    ----------
+    outcome : "passed", "failed", "out of time" or "skipped"
+    why : of the last two or of a failure
+    found : what it measured or which tests ran
+    """
 
-    @property
-    def good(self) -> bool:
-        return self.passed > 0 and self.failed == 0
+    outcome: str
+    why: str = ""
+    found: Mapping[str, Any] = field(default_factory=dict)
+    limit: float = 0.0
+    seconds: float = 0.0
 
 
-def build(folder: Path, isa: str, architectures: str) -> Path:
-    """Install onepass for tests into a folder; return it."""
-    defines = {"fibers": ["ONEPASS_FIBERS=ON"]}.get(
-        isa,
-        [
+def build(plan: Plan, installed: Path, seconds: float) -> Stage:
+    """Install onepass for tests into a folder, from the wheel or by building it."""
+    defines = ["ONEPASS_FIBERS=ON", "ONEPASS_CUDA=OFF"]
+    if not plan.played:
+        defines = [
             "ONEPASS_CUDA=ON",
             "ONEPASS_DEVICE_TESTS=ON",
-            f"ONEPASS_CUDA_ARCHITECTURES={architectures}",
-        ],
-    )
-    installed = folder / "site"
-    command = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-build-isolation"]
-    subprocess.run(
-        [*command, "--target", str(installed), str(ROOT)],
-        env={**os.environ, "SKBUILD_CMAKE_DEFINE": ";".join(defines)},
-        check=True,
-    )
-    return installed
+            f"ONEPASS_CUDA_ARCHITECTURES={plan.architectures}",
+        ]
+    pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-index"]
+    source = [str(plan.wheel)] if plan.wheel else ["--no-build-isolation", str(ROOT)]
+    environment = {**os.environ, "SKBUILD_CMAKE_DEFINE": ";".join(defines)}
+    told = ran([*pip, "--target", str(installed), *source], environment, seconds)
+    if told.status is None:
+        return Stage("out of time", f"pip did not end within {seconds:.0f} s")
+    return Stage("failed", told.end) if told.status else Stage("passed")
 
 
 def surroundings(installed: Path, isa: str | None, played: bool = False) -> dict[str, str]:
@@ -96,174 +160,211 @@ def surroundings(installed: Path, isa: str | None, played: bool = False) -> dict
     return made | ({"LD_PRELOAD": str(pinned)} if pinned else {})
 
 
-def run_tests(
+def with_tests(
     name: str,
     tests: Sequence[str],
     environment: Mapping[str, str],
     seconds: float,
     before: Sequence[str] = (),
-) -> Outcome:
-    """Run tests for at most so long; what has not run by then is not counted."""
-    command = [*before, sys.executable, "-m", "pytest", "-v", "-p", "no:cacheprovider", *tests]
-    start = time.monotonic()
-    with tempfile.TemporaryFile("w+") as output:
-        process = subprocess.Popen(
-            command, env=environment, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT
-        )
-        try:
-            process.wait(seconds)
-            in_time = True
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-            in_time = False
-        output.seek(0)
-        text = output.read()
-    failed = len(re.findall(r" (?:FAILED|ERROR) +\[", text))
-    if in_time and process.returncode not in (0, 1):
-        failed += 1  # the process ended with the test that it was in
-    lines = text.splitlines()
-    told = [line for line in lines if "FAILED" in line or line.startswith(("cuda:", "E "))]
-    return Outcome(
-        name,
-        passed=len(re.findall(r" PASSED +\[", text)),
-        failed=failed,
-        seconds=round(time.monotonic() - start, 1),
-        in_time=in_time,
-        last_lines=[*told[:40], *lines[-5:]],
-    )
+) -> Stage:
+    """Run tests; those that ended before the limit count."""
+    outcome = run_tests(name, tests, environment, seconds, before)
+    print(f"{name}: {outcome.passed} passed, {outcome.failed} failed", flush=True)
+    if not outcome.in_time and not outcome.failed:
+        return Stage("out of time", f"{outcome.passed} tests ran", asdict(outcome))
+    why = "" if outcome.good else "no test ran" if not outcome.failed else "see last_lines"
+    return Stage("passed" if outcome.good else "failed", why, asdict(outcome))
 
 
-def facts(installed: Path) -> dict[str, str]:
-    """Return which machine and build this is."""
-    info = [sys.executable, "-m", "onepass.cli", "info"]
-    shown = subprocess.run(
-        info,
-        env={**os.environ, "PYTHONPATH": str(installed)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    commit = subprocess.run(
-        ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--exclude=*"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return {"info": shown.stdout + shown.stderr, "commit": commit.stdout.strip()}
+def scripted(
+    arguments: Sequence[str], environment: Mapping[str, str], seconds: float, missing: int = 0
+) -> Stage:
+    """Run a script that prints lines of JSON; it ends with `missing` where it cannot run here."""
+    result = measured(arguments, environment, seconds)
+    if result.status is None:
+        return Stage("out of time", result.why, result.found)
+    if missing and result.status == missing:
+        return Stage("skipped", "see what it misses", result.found)
+    good = result.status == 0 and result.found
+    return Stage("passed" if good else "failed", "" if good else result.why, result.found)
 
 
-STEPS = """
-import json, os, sys, time
-import numpy as np
-import onepass
-from onepass import Sequential, config, layers
+def sanitized(
+    tool: str, around: Mapping[str | None, Mapping[str, str]], plan: Plan, seconds: float
+) -> Stage:
+    """Run tests under one of compute-sanitizer's tools."""
+    if plan.played:
+        return Stage("skipped", "without a GPU it has nothing to look at")
+    program = sanitizer()
+    if program is None:
+        return Stage("skipped", "compute-sanitizer is not installed")
+    options, tests = SANITIZERS[tool]
+    environment = around[plan.isa if tests is RACING else None]
+    environment = {**environment, "PYTORCH_NO_CUDA_MEMORY_CACHING": "1"}
+    before = [program, "--tool", tool, *options, "--error-exitcode", "9"]
+    return with_tests(tool, tests, environment, seconds, before)
 
-if module := os.environ["ONEPASS_TEST_GPU"]:
-    onepass._gpu.MODULE = module
-SHAPES = {"M1": (784, [300, 100], 10, 32), "M5": (1024, [4096, 4096], 1024, 512)}
-small = sys.argv[1] == "small"
-result = {}
-for name, (inputs, hidden, outputs, batch) in SHAPES.items():
-    if small and name != "M1":
-        continue
-    steps = 4 if small else 400 if name == "M1" else 40
-    rng = np.random.default_rng(0)
-    x = rng.normal(size=(steps * batch, inputs)).astype("f4")
-    y = rng.integers(0, outputs, steps * batch)
-    for device in ("cpu", "cuda"):
-        config.set_device(device)
-        sizes = [layers.Dense(units, activation="relu") for units in hidden]
-        model = Sequential([onepass.Input([inputs]), *sizes, layers.Dense(outputs)])
-        loss = onepass.losses.SparseCategoricalCrossentropy(from_logits=True)
-        model.compile(loss=loss, optimizer="adam")
-        times = []
-        for _ in range(2 if small else 5):
-            begun = time.perf_counter()
-            model.fit(x, y, batch_size=batch, verbose=0)
-            times.append(1e6 * (time.perf_counter() - begun) / steps)
-        result[f"{name} adam b{batch} {device}"] = min(times)
-print(json.dumps(result))
+
+def copy_rate(probes: Mapping[str, Any]) -> list[str]:
+    """Return the rate of a copy that a probe measured, as an option; nothing where none did."""
+    rate = probes.get("rates", {}).get("copy GB/s, read and written")
+    return [] if rate is None else ["--copy-rate", str(rate)]
+
+
+def time_for_rivals(seconds: float) -> list[str]:
+    """Return until when a script begins rivals that take long, of so many seconds, as an option."""
+    return ["--seconds", f"{0.75 * seconds:.1f}"]
+
+
+Run = Callable[[float], Stage]
+
+
+def stages(plan: Plan, installed: Path, done: Mapping[str, Stage]) -> dict[str, Run]:
+    """Return what runs each stage, given its limit, in order."""
+    around: dict[str | None, dict[str, str]] = {}
+
+    def install(seconds: float) -> Stage:
+        stage = build(plan, installed, seconds)
+        around[plan.isa] = surroundings(installed, plan.isa)
+        around[None] = surroundings(installed, None, plan.played)
+        return stage
+
+    def on_cuda(name: str, tests: Sequence[str], seconds: float) -> Stage:
+        return with_tests(name, tests, around[plan.isa], seconds)
+
+    def on_device(name: str, tests: Sequence[str], seconds: float) -> Stage:
+        return with_tests(name, tests, around[None], seconds)
+
+    def training(seconds: float) -> Stage:
+        how = [*time_for_rivals(seconds), *copy_rate(done["probes"].found)]
+        if plan.played:
+            how += ["--played", "--rivals-on", "nowhere"]
+        return scripted(["-m", "bench.gpu_models", *how], around[None], seconds)
+
+    def optimizers(seconds: float) -> Stage:
+        how = [*time_for_rivals(seconds), *(["--played"] if plan.played else [])]
+        return scripted(["-m", "bench.gpu_steps", *how], around[None], seconds)
+
+    def probes(seconds: float) -> Stage:
+        return scripted(["-m", "bench.gpu_probes"], os.environ, seconds, missing=2)
+
+    return {
+        "probes": probes,
+        "install": install,
+        "kernels": partial(on_cuda, "kernels", KERNELS),
+        "models on the device": partial(on_device, "models on the device", ON_DEVICE),
+        "models and optimizers": partial(on_cuda, "models and optimizers", MODELS),
+        **{tool: partial(sanitized, tool, around, plan) for tool in SANITIZERS},
+        "training": training,
+        "optimizers": optimizers,
+    }
+
+
+FACTS = """
+import json, os
+from onepass import _gpu
+_gpu.MODULE = os.environ["ONEPASS_TEST_GPU"]
+cuda = _gpu._module()
+versions = {"driver's CUDA": cuda.driver_version(), "CUDA": cuda.runtime_version()}
+versions = {name: _gpu._version(number) for name, number in versions.items()}
+print(json.dumps(versions | {"device": _gpu.devices()[0]["name"]}))
 """
 
 
-def measured(
-    arguments: Sequence[str], environment: Mapping[str, str], seconds: float
-) -> dict[str, Any] | str:
-    """Return what a Python process of these arguments printed as JSON; or what failed."""
+def facts(installed: Path, plan: Plan) -> dict[str, Any]:
+    """Return which GPU, driver, CUDA and commit this is; what cannot be found out says why."""
+    environment = surroundings(installed, None, plan.played)
+    asked = measured(["-c", FACTS], environment, 30)
+    info = ran([sys.executable, "-m", "onepass.cli", "info"], environment, 30)
+    query = ["nvidia-smi", "--query-gpu=name,driver_version,memory.total", "--format=csv,noheader"]
+    describe = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--exclude=*"]
+    return {
+        "device": "unknown",
+        "commit": plan.commit or told(describe),
+        "driver": told(query),
+        **asked.found,
+        **({"why unknown": asked.why} if asked.why else {}),
+        "info": info.output + info.errors,
+    }
+
+
+def told(command: Sequence[str]) -> str:
+    """Return what a program says, or that it cannot."""
     try:
-        ran = subprocess.run(
-            [sys.executable, *arguments],
-            env=environment,
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            timeout=seconds,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        return f"it did not end within {seconds} s"
-    if ran.returncode:
-        return ran.stderr[-2000:]
-    result: dict[str, Any] = json.loads(ran.stdout)
+        said = ran(command, os.environ, 30)
+    except FileNotFoundError:
+        return f"unknown: {command[0]} is not installed"
+    return said.output.strip() if said.status == 0 else f"unknown: {said.end.strip()}"
+
+
+def limit_of(name: str, left: float, shares: Mapping[str, float]) -> float:
+    """Return the seconds of a stage: its share of what is left to it and those behind it."""
+    names = list(shares)
+    behind = sum(shares[other] for other in names[names.index(name) :])
+    return max(1.0, left * shares[name] / behind)
+
+
+def check(plan: Plan, keep: Callable[[Mapping[str, Any]], None]) -> dict[str, Any]:
+    """Run all stages; hand what is to be kept to ``keep`` after each, and return it."""
+    begun = time.monotonic()
+    done: dict[str, Stage] = {}
+    shares = STAGES if plan.wheel else {**STAGES, "install": BUILDING}
+    result: dict[str, Any] = {"isa": plan.isa, "wheel": str(plan.wheel or "built here")}
+    with tempfile.TemporaryDirectory() as folder:
+        installed = Path(folder) / "site"
+        for name, run in stages(plan, installed, done).items():
+            start = time.monotonic()
+            limit = limit_of(name, plan.seconds - (start - begun), shares)
+            missing = "install" in done and done["install"].outcome != "passed"
+            stage = Stage("skipped", "onepass is not installed") if missing else run(limit)
+            stage.limit, stage.seconds = round(limit, 1), round(time.monotonic() - start, 1)
+            done[name] = stage
+            print(f"{name}: {stage.outcome} in {stage.seconds} s. {stage.why}", flush=True)
+            if name == "install":
+                result |= facts(installed, plan)
+            result |= summary(done) | {"seconds": round(time.monotonic() - begun, 1)}
+            keep(result)
     return result
 
 
-def step_times(environment: Mapping[str, str], small: bool) -> dict[str, float] | str:
-    """Return the time of a training step, feeding included, on CPU and device; or what failed."""
-    return measured(["-c", STEPS, "small" if small else "whole"], environment, 120)
+def summary(done: Mapping[str, Stage]) -> dict[str, Any]:
+    """Return what the stages found and whether all is well; ``complete`` if none was cut short."""
+    passed = [done[name].found.get("passed", 0) for name in MUST_RUN if name in done]
+    outcomes = [stage.outcome for stage in done.values()]
+    return {
+        "good": "failed" not in outcomes and len(passed) == len(MUST_RUN) and all(passed),
+        "complete": len(done) == len(STAGES) and "out of time" not in outcomes,
+        "stages": {
+            name: {k: v for k, v in asdict(stage).items() if k != "found"}
+            for name, stage in done.items()
+        },
+        **{name: dict(stage.found) for name, stage in done.items() if stage.found},
+    }
 
 
-def optimizer_steps(environment: Mapping[str, str], played: bool) -> dict[str, object] | str:
-    """Return what `bench.gpu_steps` measures of optimizers on the GPU's arrays; or what failed."""
-    how = ["--played"] if played else []
-    return measured(["-m", "bench.gpu_steps", *how], environment, 150)
-
-
-def check(isa: str, architectures: str, seconds: float) -> dict[str, object]:
-    """Build and run everything; return what is to be kept."""
-    begun = time.monotonic()
-    outcomes: list[Outcome] = []
-    with tempfile.TemporaryDirectory() as folder:
-        installed = build(Path(folder), isa, architectures)
-        environment = surroundings(installed, isa)
-        device = surroundings(installed, None, isa == "fibers")
-        stages: list[tuple[str, list[str], dict[str, str], Sequence[str]]] = [
-            ("kernels", KERNELS, environment, ()),
-            ("models on the device", ON_DEVICE, device, ()),
-            ("models and optimizers", MODELS, environment, ()),
-        ]
-        if isa == "cuda" and (sanitizer := shutil.which("compute-sanitizer")):
-            checker = (sanitizer, "--error-exitcode", "9")
-            stages.append(("memory checker", SANITIZED, environment, checker))
-        for name, tests, made, before in stages:
-            left = max(1.0, seconds - (time.monotonic() - begun))
-            outcomes.append(run_tests(name, tests, made, left, before))
-            print(f"{name}: {outcomes[-1].passed} passed, {outcomes[-1].failed} failed", flush=True)
-        steps = step_times(device, small=isa == "fibers")
-        arrays = optimizer_steps(device, played=isa == "fibers")
-        return {
-            **facts(installed),
-            "steps_us": steps,
-            "optimizers": arrays,
-            "isa": isa,
-            "seconds": round(time.monotonic() - begun, 1),
-            "outcomes": [asdict(outcome) for outcome in outcomes],
-            "good": isinstance(steps, dict)
-            and isinstance(arrays, dict)
-            and all(outcome.good for outcome in outcomes),
-        }
+def parsed(arguments: Sequence[str] | None = None) -> tuple[Plan, Path]:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--isa", choices=("cuda", "fibers"), default="cuda")
+    parser.add_argument("--architectures", default="native", help="to build for, as CMake's")
+    parser.add_argument("--wheel", type=Path, help="to install instead of building")
+    parser.add_argument("--seconds", type=float, default=480.0, help="for all stages together")
+    parser.add_argument("--commit", help="which is checked, where git does not know")
+    parser.add_argument("--json", type=Path, required=True)
+    options = parser.parse_args(arguments)
+    if options.wheel is not None and not options.wheel.is_file():
+        parser.error(f"--wheel: there is no file {options.wheel}")
+    plan = Plan(options.isa, options.architectures, options.wheel, options.seconds, options.commit)
+    return plan, options.json
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--isa", choices=("cuda", "fibers"), default="cuda")
-    parser.add_argument("--architectures", default="native")
-    parser.add_argument("--seconds", type=float, default=420.0)
-    parser.add_argument("--json", type=Path, required=True)
-    options = parser.parse_args()
-    result = check(options.isa, options.architectures, options.seconds)
-    options.json.write_text(json.dumps(result, indent=2) + "\n")
+    plan, path = parsed()
+
+    def keep(found: Mapping[str, Any]) -> None:
+        path.write_text(json.dumps(found, indent=2) + "\n")
+
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # stages end with us
+    result = check(plan, keep)
     return 0 if result["good"] else 1
 
 

@@ -1,20 +1,23 @@
 """Steps of optimizers on arrays that lie on a GPU, beside torch's, and the rate of a copy.
 
-``python -m bench.gpu_steps`` prints one JSON: of each case microseconds a step (the least of some
-runs, the GPU's own clock), bytes over the measured rate of a copy, and torch's fused and foreach
-optimizers and `onepass.torch`'s in turn with ours; how far parameters are from theirs and the CPU's
-after three steps. ``--played`` rehearses it without a GPU, on arrays that stand in for CuPy's,
-without rivals.
+``python -m bench.gpu_steps`` prints one line of JSON a case: microseconds a step (the least of some
+runs, the GPU's own clock), bytes over the measured rate of a copy, and in turn with ours torch's
+fused, foreach and compiled optimizers, `onepass.torch` and a function that CuPy fuses; how far
+parameters are from theirs and the CPU's after three steps; which are missing or differ, and why.
+``--played`` rehearses it without a GPU, on arrays that stand in for CuPy's, without rivals;
+``--tiny`` does small cases on the GPU, without rivals, for tools that slow it down.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +25,14 @@ import numpy as np
 
 import onepass
 from onepass import optimizers
+from onepass.bench import rivals
 
 ROOT = Path(__file__).resolve().parents[1]
-Contenders = dict[str, tuple[Callable[[], object], list[Any]]]  # a step, and what it steps
+Stepping = tuple[Callable[[], object], list[Any]]  # a step, and what it steps
+Makers = dict[str, Callable[[], Stepping]]
+TOLERANCE = 1e-5  # of parameters: three steps change them by some 1e-3
+COMPILED = "torch compiled"
+MANY = 64  # tensors: torch compiles a step of thousands for minutes
 
 
 @dataclass(frozen=True)
@@ -59,23 +67,15 @@ RULES = {
     ),
 }
 WHOLE = {"64M": (64 << 20,), "16x1M": (1 << 20,) * 16, "4096x100": (100,) * 4096}
-PLAYED = {"2000": (2000,), "16x100": (100,) * 16}
+SMALL = {"2000": (2000,), "16x100": (100,) * 16}
 
 
 class OnGpu:
     """torch's tensors on the GPU, timed by its events."""
 
-    def __init__(self) -> None:
-        import torch
-
-        import onepass.torch
-
-        self.torch = torch
-        self.kinds: dict[str, tuple[Any, dict[str, bool]]] = {
-            "torch fused": (torch.optim, {"fused": True}),
-            "torch foreach": (torch.optim, {"foreach": True}),
-            "onepass.torch": (onepass.torch, {}),
-        }
+    def __init__(self, tiny: bool = False) -> None:
+        self.torch: Any = importlib.import_module("torch")
+        self.tiny = tiny
 
     def arrays(self, sizes: Sequence[int], seed: int) -> list[Any]:
         torch = self.torch
@@ -86,19 +86,52 @@ class OnGpu:
         values: np.ndarray[Any, Any] = a.detach().cpu().numpy()
         return values
 
-    def rivals(self, rule: Rule, sizes: Sequence[int], grads: list[Any]) -> Contenders:
-        contenders: Contenders = {}
-        for name, (module, how) in self.kinds.items():
-            parameters = [self.torch.nn.Parameter(p) for p in self.arrays(sizes, 0)]
-            for p, g in zip(parameters, grads, strict=True):
-                p.grad = g
-            optimizer = getattr(module, rule.torch)(parameters, **rule.torch_arguments, **how)
-            contenders[name] = optimizer.step, parameters
-        return contenders
+    def rivals(self, rule: Rule, sizes: Sequence[int], grads: list[Any]) -> Makers:
+        if self.tiny:
+            return {}
+        made = partial(self._by_torch, rule, sizes, grads)
+        return {
+            "onepass.torch": partial(made, module="onepass.torch"),
+            "torch fused": partial(made, fused=True),
+            "torch foreach": partial(made, foreach=True),
+            COMPILED: partial(made, foreach=True, compiled=True),
+            "CuPy fused": partial(self._by_cupy, rule, sizes, grads),
+        }
+
+    def _by_torch(
+        self,
+        rule: Rule,
+        sizes: Sequence[int],
+        grads: list[Any],
+        *,
+        module: str = "torch.optim",
+        compiled: bool = False,
+        **how: bool,
+    ) -> Stepping:
+        if compiled and len(sizes) > MANY:
+            raise ValueError(f"{len(sizes)} tensors: torch compiles their step for minutes")
+        parameters = [self.torch.nn.Parameter(p) for p in self.arrays(sizes, 0)]
+        for p, g in zip(parameters, grads, strict=True):
+            p.grad = g
+        if compiled and rule.torch != "SGD":
+            how["capturable"] = True  # or it compiles anew for each number of steps
+        made = getattr(importlib.import_module(module), rule.torch)
+        step = made(parameters, **rule.torch_arguments, **how).step
+        if compiled:
+            rivals.torch_forget_compiled()
+            step = rivals.torch_compiled(step)
+        return step, parameters
+
+    def _by_cupy(self, rule: Rule, sizes: Sequence[int], grads: list[Any]) -> Stepping:
+        cupy = importlib.import_module("cupy")
+        parameters = self.arrays(sizes, 0)
+        there = [[cupy.asarray(a) for a in arrays] for arrays in (parameters, grads)]
+        return cupy_step(cupy, rule, *there), parameters
 
     def copy_bytes_a_second(self) -> float:
-        (a,), (b,) = self.arrays((64 << 20,), 0), self.arrays((64 << 20,), 1)
-        return 2 * 4 * (64 << 20) / (1e-6 * self.microseconds(lambda: b.copy_(a), 20))
+        n = (1 if self.tiny else 64) << 20
+        (a,), (b,) = self.arrays((n,), 0), self.arrays((n,), 1)
+        return 2 * 4 * n / (1e-6 * self.microseconds(lambda: b.copy_(a), 20))
 
     def microseconds(self, step: Callable[[], object], repeats: int) -> float:
         begin, end = (self.torch.cuda.Event(enable_timing=True) for _ in range(2))
@@ -128,7 +161,7 @@ class Played:
         values: np.ndarray[Any, Any] = self.cupy.asnumpy(a)
         return values
 
-    def rivals(self, rule: Rule, sizes: Sequence[int], grads: list[Any]) -> Contenders:
+    def rivals(self, rule: Rule, sizes: Sequence[int], grads: list[Any]) -> Makers:
         return {}
 
     def copy_bytes_a_second(self) -> float:
@@ -141,55 +174,140 @@ class Played:
         return 1e6 * (time.perf_counter() - begun) / repeats
 
 
-def measure(side: OnGpu | Played, rule: Rule, sizes: Sequence[int], rate: float) -> dict[str, Any]:
-    """Compare a case with its rivals, then time all in turn."""
+def cupy_step(
+    cupy: Any, rule: Rule, parameters: Sequence[Any], grads: Sequence[Any]
+) -> Callable[[], object]:
+    """Return a step of one elementwise function a tensor, as users of CuPy write it."""
+    if set(rule.torch_arguments) - {"lr", "eps"}:
+        raise ValueError("only written for plain sgd and adam")
+    one = parameters[0].dtype.type
+    rate = one(rule.torch_arguments["lr"])
+
+    def sgd(p: Any, g: Any, rate: Any) -> None:
+        p -= rate * g
+
+    def adam(p: Any, g: Any, m: Any, v: Any, rate: Any, correction: Any, epsilon: Any) -> None:
+        m += one(0.1) * (g - m)
+        v += one(0.001) * (g * g - v)
+        p -= rate * m / (cupy.sqrt(v) * correction + epsilon)
+
+    if rule.torch == "SGD":
+        fused_sgd = cupy.fuse()(sgd)
+        pairs = list(zip(parameters, grads, strict=True))
+        return lambda: [fused_sgd(p, g, rate) for p, g in pairs]
+    fused_adam = cupy.fuse()(adam)
+    epsilon, done = one(rule.torch_arguments["eps"]), 0
+    tensors = [
+        (p, g, cupy.zeros_like(p), cupy.zeros_like(p))
+        for p, g in zip(parameters, grads, strict=True)
+    ]
+
+    def step() -> None:
+        nonlocal done
+        done += 1
+        now = one(rate / (1 - 0.9**done)), one((1 - 0.999**done) ** -0.5), epsilon
+        for tensor in tensors:
+            fused_adam(*tensor, *now)
+
+    return step
+
+
+def three_steps(step: Callable[[], object]) -> None:
+    for _ in range(3):
+        step()
+
+
+def largest_difference(some: Sequence[Any], others: Sequence[Any]) -> float:
+    return max(float(np.abs(a - b).max()) for a, b in zip(some, others, strict=True))
+
+
+def measure(
+    side: OnGpu | Played,
+    rule: Rule,
+    sizes: Sequence[int],
+    rate: float,
+    compiled: bool = False,
+) -> dict[str, Any]:
+    """Compare a case with its rivals, then time all that are equal in turn.
+
+    Parameters
+    ----------
+    rate : bytes a second of a copy
+    compiled : beside what torch compiles, else beside the others
+    """
     parameters, grads = side.arrays(sizes, 0), side.arrays(sizes, 1)
-    ours = rule.ours()
+    ours, on_cpu = rule.ours(), rule.ours()
     ours.build(parameters)
     here = [side.host(p).copy() for p in parameters]
-    on_cpu, host_grads = rule.ours(), [side.host(g) for g in grads]
+    host_grads = [side.host(g) for g in grads]
     on_cpu.build(here)
-    rivals = side.rivals(rule, sizes, grads)
-    contenders: Contenders = {"onepass": (lambda: ours.apply(grads), parameters), **rivals}
-    for _ in range(3):
-        on_cpu.apply(host_grads)
-    for step, _ in contenders.values():
-        for _ in range(3):
-            step()
-    result: dict[str, Any] = {}
-    others = {"the CPU": here}
-    others |= {name: [side.host(p) for p in theirs] for name, (_, theirs) in rivals.items()}
-    for name, arrays in others.items():
-        result[f"largest difference from {name}"] = max(
-            float(np.abs(side.host(p) - other).max())
-            for p, other in zip(parameters, arrays, strict=True)
-        )
+    three_steps(lambda: on_cpu.apply(host_grads))
+    three_steps(lambda: ours.apply(grads))
+    steps: dict[str, Callable[[], object]] = {"onepass": lambda: ours.apply(grads)}
+    after = [side.host(p).copy() for p in parameters]
+    errors = {"onepass on the CPU": largest_difference(after, here)}
+    missing: dict[str, str] = {}
+    for name, make in side.rivals(rule, sizes, grads).items():
+        if (name == COMPILED) != compiled:
+            continue
+        try:
+            step, theirs = make()
+            three_steps(step)
+            errors[name] = largest_difference(after, [side.host(p) for p in theirs])
+        except Exception as error:
+            missing[name] = f"{type(error).__name__}: {error}"
+            continue
+        if errors[name] <= TOLERANCE:
+            steps[name] = step
     repeats = 20 if isinstance(side, OnGpu) else 1
-    times: dict[str, list[float]] = {name: [] for name in contenders}
+    times: dict[str, list[float]] = {name: [] for name in steps}
     for _ in range(5):
-        for name, (step, _) in contenders.items():
+        for name, step in steps.items():
             times[name].append(side.microseconds(step, repeats))
     least = {name: min(of) for name, of in times.items()}
     moved = 4 * rule.moved * sum(sizes)
-    return result | {
-        "microseconds": least,
+    return {
+        "us": least,
+        "largest difference": errors,
+        "unequal": sorted(name for name, error in errors.items() if not error <= TOLERANCE),
+        "missing": missing,
         "of the copy's rate": moved / rate / (1e-6 * least["onepass"]),
     }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--played", action="store_true")
-    side: OnGpu | Played = Played() if parser.parse_args().played else OnGpu()
+def cases(side: OnGpu | Played, small: bool, until: float) -> Iterator[dict[str, Any]]:
+    """Yield a copy's rate, each case beside quick rivals, then beside what torch compiles."""
     rate = side.copy_bytes_a_second()
-    cases = PLAYED if isinstance(side, Played) else WHOLE
-    steps = {
-        f"{name} {label}": measure(side, rule, sizes, rate)
-        for label, sizes in cases.items()
-        for name, rule in RULES.items()
-    }
-    print(json.dumps({"copy GB/s": rate / 1e9, "steps": steps}))
+    yield {"copy GB/s": rate / 1e9}
+    for compiled in (False, True):
+        for label, sizes in (SMALL if small else WHOLE).items():
+            for name, rule in RULES.items():
+                if compiled and COMPILED not in side.rivals(rule, sizes, []):
+                    continue
+                key = f"{name} {label}" + " beside torch compiled" * compiled
+                if compiled and time.monotonic() > until:
+                    yield {key: {"missing": {COMPILED: "no time was left for it"}}}
+                else:
+                    yield {key: measure(side, rule, sizes, rate, compiled)}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--played", action="store_true", help="without a GPU")
+    parser.add_argument("--tiny", action="store_true", help="small cases without rivals")
+    parser.add_argument(
+        "--seconds", type=float, default=60.0, help="nothing is compiled after them"
+    )
+    options = parser.parse_args()
+    until = time.monotonic() + options.seconds
+    side: OnGpu | Played = Played() if options.played else OnGpu(options.tiny)
+    equal = True
+    for found in cases(side, options.played or options.tiny, until):
+        print(json.dumps(found), flush=True)
+        unequal = [one.get("unequal", []) for one in found.values() if isinstance(one, dict)]
+        equal = equal and not any("onepass on the CPU" in names for names in unequal)
+    return 0 if equal else 1
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

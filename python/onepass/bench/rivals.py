@@ -109,12 +109,20 @@ def keras() -> Any:
     return library
 
 
-def torch_compiled(function: Any) -> Any:
+def torch_compiled(function: Any, mode: str = "default") -> Any:
     """Return torch's compiled function; its first call compiles, or raises."""
     os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")  # no pool of processes
     library = torch()
     library._logging.set_logs(dynamo=logging.ERROR)  # that records for its profiler are ignored
-    return library.compile(function)
+    return library.compile(function, mode=mode)
+
+
+def torch_forget_compiled() -> None:
+    """Let torch forget what it compiled: it gives up on lines of code that it compiled often."""
+    if torch() is not None:
+        dynamo = importlib.import_module("torch._dynamo")
+        dynamo.reset()
+        dynamo.config.fail_on_recompile_limit_hit = True  # else it would go on uncompiled
 
 
 def sklearn_networks() -> Any:

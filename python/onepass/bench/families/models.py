@@ -15,11 +15,14 @@ from onepass.bench.limits import READ, Stream
 from onepass.bench.sizes import Sizes
 
 _STATES = {"sgd": 0, "adam": 2, "adamw": 2}
-_TOLERANCE = 2e-3  # of what the first steps change
+TOLERANCE = 2e-3  # of what the first steps change
 
 
-def _training_work(sizes: Sizes, network: Network, batch: int, optimizer: str) -> tuple[Work, ...]:
-    """Products at peak, then the update at bandwidth; activations and feeding are not counted."""
+def training_work(sizes: Sizes, network: Network, batch: int, optimizer: str) -> tuple[Work, ...]:
+    """Return products at peak, then the update at bandwidth.
+
+    Activations and feeding are not counted.
+    """
     stream = Stream(1, 1 + _STATES[optimizer], 0)
     update = sizes.itemsize * network.parameters
     return (
@@ -75,7 +78,8 @@ def _epoch(network: Network, samples: int, batch: int) -> Prepared:
     return Prepared(Contender("onepass", run, result), others)
 
 
-def _networks(sizes: Sizes) -> dict[str, Network]:
+def networks_of(sizes: Sizes) -> dict[str, Network]:
+    """Return the models by name."""
     made = partial(Network, dtype=sizes.dtype)
     return {
         "M1": made(sizes.m1),
@@ -100,13 +104,13 @@ def _epochs(sizes: Sizes, network: Network, batch: int) -> Iterator[Case]:
                 Work(0.0, 3.0 * update * steps, 2 * update, Stream(1, 1, 0)),
             ),
             partial(_epoch, network, samples, batch),
-            tolerance=sizes.rounding(_TOLERANCE),
+            tolerance=sizes.rounding(TOLERANCE),
         )
 
 
 def cases(sizes: Sizes) -> Iterator[Case]:
     """Training steps, predictions, the epoch."""
-    networks = _networks(sizes)
+    networks = networks_of(sizes)
     for name, batch, optimizer, steps in sizes.training:
         network = networks[name]
         if network.normalizes and batch < 2:
@@ -115,9 +119,9 @@ def cases(sizes: Sizes) -> Iterator[Case]:
             f"{name} train b{batch} {optimizer}",
             "training",
             (f"train:{name}",),
-            _training_work(sizes, network, batch, optimizer),
+            training_work(sizes, network, batch, optimizer),
             partial(_training, network, batch, optimizer, steps),
-            tolerance=sizes.rounding(_TOLERANCE),
+            tolerance=sizes.rounding(TOLERANCE),
             units=max(steps, CHECKED_STEPS),
             series=f"{name} train {optimizer}",
             size=batch,

@@ -39,7 +39,10 @@ def torch_module(network: Network, weights: Sequence[Array]) -> Any:
 
 
 class TorchTraining:
-    """The usual eager loop; its optimizer is torch's default one or the fused one."""
+    """The usual eager loop; its optimizer is torch's default one or the fused one.
+
+    ``device`` is torch's name of where all lies; ``how`` goes to the optimizer.
+    """
 
     def __init__(
         self,
@@ -51,33 +54,46 @@ class TorchTraining:
         initial: Sequence[Array],
         *,
         fused: bool,
+        device: str = "cpu",
+        **how: bool,
     ) -> None:
         torch = rivals.torch()
-        self._initial = initial
-        self._module = torch_module(network, initial)
-        self._x = torch.from_numpy(x)
-        self._y = torch.from_numpy(y.astype(np.int64) if network.classifies else y)
+        self._initial, self._device = initial, device
+        self._module = torch_module(network, initial).to(device)
+        self._x = torch.from_numpy(x).to(device)
+        self._y = torch.from_numpy(y.astype(np.int64) if network.classifies else y).to(device)
         self._loss = torch.nn.CrossEntropyLoss() if network.classifies else torch.nn.MSELoss()
         self._batch = batch
         cls = getattr(torch.optim, CLASSES[optimizer].__name__)
         options = {_TORCH_OPTIONS.get(k, k): v for k, v in OPTIONS[optimizer].items()}
-        how = {"fused": True} if fused else {}
+        if fused:
+            how["fused"] = True
         self._optimizer = cls(self._module.parameters(), lr=RATES[optimizer], **options, **how)
 
     def given(self, order: Array) -> Any:
         """Return an order as `train` wants it."""
-        return rivals.torch().from_numpy(order)
+        return rivals.torch().from_numpy(order).to(self._device)
+
+    def loss(self, rows: Any) -> Any:
+        """Return the loss of a batch."""
+        return self._loss(self._module(self._x[rows]), self._y[rows])
+
+    def step(self, rows: Any) -> None:
+        """Train on a batch."""
+        self._optimizer.zero_grad()
+        self.loss(rows).backward()
+        self._optimizer.step()
 
     def train(self, order: Any) -> None:
-        """Train on the rows of an order, batch by batch."""
+        """Train on the rows of an order, batch by batch, and wait for the result."""
         for rows in order.split(self._batch):
-            self._optimizer.zero_grad()
-            self._loss(self._module(self._x[rows]), self._y[rows]).backward()
-            self._optimizer.step()
+            self.step(rows)
+        if self._device != "cpu":
+            rivals.torch().cuda.synchronize()
 
     def changed(self) -> list[Array]:
         """Return what training has changed, in our layout."""
-        after = [p.detach().numpy() for p in self._module.parameters()]
+        after = [p.detach().cpu().numpy() for p in self._module.parameters()]
         return changes([a.T if a.ndim == 2 else a for a in after], self._initial)
 
 
@@ -235,14 +251,14 @@ def trainings(
     found = []
     for name, make in _installed(network, optimizer):
         training = make(network, x, y, optimizer, batch, initial)
-        run = _epochs(training, len(x)) if orders is None else _passes(training, orders)
+        run = _epochs(training, len(x)) if orders is None else passes(training, orders)
         own_loop = isinstance(training, KerasTraining | SklearnTraining)
-        result = partial(_result, training, checked)
+        result = partial(result_of, training, checked)
         found.append(Contender(name, run, result, keras_result if own_loop else None))
     return found
 
 
-def _passes(training: Training, orders: Sequence[Array]) -> Callable[[], None]:
+def passes(training: Training, orders: Sequence[Array]) -> Callable[[], None]:
     """Return a call that trains on the rows of the next order, which lie ready."""
     following = cycle([training.given(order) for order in orders]).__next__
     return lambda: training.train(following())
@@ -256,6 +272,7 @@ def _epochs(training: Training, samples: int) -> Callable[[], None]:
     return lambda: training.train(training.given(draw.order(samples)))
 
 
-def _result(training: Training, checked: Array) -> list[Array]:
+def result_of(training: Training, checked: Array) -> list[Array]:
+    """Return what training on these rows changes."""
     training.train(training.given(checked))
     return training.changed()
