@@ -12,6 +12,7 @@ namespace onepass {
 
 struct Device {
   std::size_t size;  // of this struct: both modules must mean the same one
+  double patience;   // seconds of work that the host may be ahead
   Kernels kernels;   // they are started on a team's stream, and not waited for
 
   // Memory that the host may touch whenever no kernel is at work on it; nullptr: there is none
@@ -20,7 +21,8 @@ struct Device {
   void (*release)(void* memory);
   bool (*reaches)(const void* memory);  // whether kernels can read there
 
-  // Makes the GPU the calling thread's own; returns which one that was, for `leave`.
+  // Makes the GPU the calling thread's own, and lets it allocate although somebody captures a
+  // stream; returns what was before, for `leave`.
   int (*enter)();
   void (*leave)(int before);
   void* (*open_stream)();  // nullptr: it failed
@@ -29,8 +31,9 @@ struct Device {
   const char* (*wait)(void* stream);
   // Until all streams are done. Null, or what went wrong.
   const char* (*finish)();
-  // Whether what is started on the stream becomes a graph of the caller's.
-  bool (*captures)(void* stream);
+  // Whether what is started on the stream becomes a graph of the caller's. Null, or why nobody can
+  // say.
+  const char* (*captures)(void* stream, bool* does);
   // Null, or why the calling thread could not start something; does not wait.
   const char* (*started)();
   // Behind what was started before, as kernels are: rows to anywhere, and zeros.

@@ -109,7 +109,9 @@ class Graph:
 
 
 def end_capture() -> Graph:
-    return Graph(_fibers.onepass_fibers_end_capture(ctypes.c_void_p(_stream)))
+    made = _fibers.onepass_fibers_end_capture(ctypes.c_void_p(_stream))
+    assert made, "the capture was spoilt"
+    return Graph(made)
 
 
 cuda = SimpleNamespace(get_current_stream=lambda: SimpleNamespace(ptr=_stream))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 import sys
+import weakref
 from contextlib import contextmanager
 
 import numpy as np
@@ -312,6 +313,108 @@ def test_rates_that_are_no_numbers() -> None:
     with pytest.raises(TypeError, match=r"learning_rate must be a number.*captured in a CUDA"):
         both.there.learning_rate = schedule
     both.launch(graph)
+    both.check()
+
+
+def test_nobody_misses_a_step_beside_a_graph() -> None:
+    """Captured steps count one for all, so in torch's convention all must have done as many."""
+    both = Both(lambda: optimizers.Adam(0.05, convention="torch"))
+    missing = [None, *both.g_there[1:]]
+    graph = captured(both.there, both.g_there)
+    both.launch(graph)
+    with pytest.raises(RuntimeError, match="no parameter may miss a step once steps were captured"):
+        both.there.apply(missing)
+    both.check()
+    state = both.there.state_dict()
+    state["missed"] = [1, *state["missed"][1:]]
+    with pytest.raises(RuntimeError, match="no parameter may miss a step"):
+        both.there.load_state_dict(state)
+    both.launch(graph)
+    both.check()
+    both = Both(lambda: optimizers.Adam(0.05, convention="torch"))
+    both.there.apply([None, *both.g_there[1:]])
+    both.here.apply([None, *both.new_gradients()[1:]])
+    with refused(RuntimeError, "a parameter has missed a step"):
+        both.there.apply(both.g_there)
+
+
+@pytest.mark.parametrize(
+    ("act", "what"),
+    [
+        (lambda opt: setattr(opt, "learning_rate", 0.5), "given another learning rate"),
+        (lambda opt: opt.iterations, "asked how many steps"),
+        (lambda opt: setattr(opt, "iterations", 3), "asked how many steps"),
+        (lambda opt: opt.state_dict(), "asked how many steps"),
+        (lambda opt: opt.global_norm, "asked for a norm"),
+        (copy.deepcopy, "asked how many steps"),
+    ],
+)
+def test_what_would_spoil_a_capture_is_refused(act, what) -> None:
+    both = Both(lambda: optimizers.SGD(0.1, global_clipnorm=0.5))
+    graph = captured(both.there, both.g_there)
+    both.launch(graph)
+    cupy.capture()
+    with pytest.raises(RuntimeError, match=f"SGD cannot be {what}.*while its stream is captured"):
+        act(both.there)
+    both.there.apply(both.g_there)
+    second = cupy.end_capture()  # which the refusal left as it was
+    both.launch(second)
+    assert both.there.learning_rate == both.here.learning_rate
+    both.check()
+
+
+def test_copies_of_gradients_stay_for_the_graph() -> None:
+    opt, p = optimizers.SGD(0.5), on_gpu([np.ones(4, np.float32)])
+    opt.build(p)
+    apart = cupy.ndarray((4,), "float32", step=2)
+    apart[...] = cupy.asarray(np.ones(4, np.float32))
+    copies = []
+    contiguous = cupy.ascontiguousarray
+
+    def kept(a):
+        made = contiguous(a)
+        copies.append(weakref.ref(made))
+        return made
+
+    cupy.ascontiguousarray = kept
+    try:
+        opt.apply([apart])
+        assert copies[0]() is None
+        cupy.zeros((1,), "float32")  # what was copied on the stream by now
+        made = cupy.asarray(np.ones(4, np.float32))
+        cupy.ascontiguousarray = lambda a: kept(made)
+        captured(opt, [apart]).launch()
+    finally:
+        cupy.ascontiguousarray = contiguous
+    del made
+    assert copies[1]() is not None
+    assert (p[0].host() == 0).all()
+
+
+def test_a_parameter_that_does_not_decay() -> None:
+    def make():
+        opt = optimizers.AdamW(0.05, weight_decay=0.3)
+        opt.exclude_from_weight_decay(var_list=[1, 3])
+        return opt
+
+    for shapes in (SHAPES, SHAPES[:2]):
+        both = Both(make, shapes=shapes)
+        graph = captured(both.there, both.g_there)
+        both.launch(graph)
+        both.launch(graph)
+        both.check()
+
+
+def test_norms_of_graphs_and_of_other_steps() -> None:
+    both = Both(lambda: optimizers.SGD(0.1, global_clipnorm=0.5))
+    graph = captured(both.there, both.g_there)
+    assert both.there.global_norm is None
+    for step in (both.step, lambda: both.launch(graph), both.step, lambda: both.launch(graph)):
+        step()
+        assert both.there.global_norm == both.here.global_norm
+    both.there.iterations = both.here.iterations = 0
+    assert both.there.global_norm == both.here.global_norm
+    both.step()
     both.check()
 
 

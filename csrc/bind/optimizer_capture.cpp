@@ -7,7 +7,9 @@ namespace onepass::bind {
 bool OptimizerObject::captures(std::uintptr_t stream) const {
   if (device_ == nullptr) return false;
   const OnDevice on_device(device_);
-  return device_->captures(reinterpret_cast<void*>(stream));
+  bool does = false;
+  onepass::check(device_->captures(reinterpret_cast<void*>(stream), &does));
+  return does;
 }
 
 std::vector<double> OptimizerObject::one_a_group(const std::vector<double>& learning_rates) const {
@@ -26,8 +28,8 @@ void OptimizerObject::capture(const std::vector<std::uintptr_t>& addresses,
   const std::vector<double> rates = one_a_group(learning_rates);
   plan_addresses(addresses, numbers);
   const OnDevice on_device(device_);
+  if (!captured()) last_step_ = t - 1;  // whoever has done it
   captured_.capture(*native_, rates, t - 1, reinterpret_cast<void*>(stream));
-  onepass::check(device_->started());
 }
 
 int64_t OptimizerObject::steps_done() {
@@ -41,7 +43,15 @@ void OptimizerObject::set_steps_done(int64_t steps) {
   const auto lock = claim();
   if (!captured()) return;
   onepass::check(finish());
+  if (captured_.done() == last_step_) last_step_ = steps;
   captured_.set_done(steps);
+}
+
+bool OptimizerObject::graph_stepped() {
+  const auto lock = claim();
+  if (!captured()) return false;
+  onepass::check(finish());
+  return captured_.done() != last_step_;
 }
 
 void OptimizerObject::set_rates(const std::vector<double>& learning_rates, std::uintptr_t stream) {

@@ -52,11 +52,11 @@ OptimizerObject::OptimizerObject(bool float64, const OptimizerSettings& settings
               py::dtype::of<uint16_t>()} {}
 
 OptimizerObject::~OptimizerObject() {
-  if (device_ != nullptr) finish();  // what went wrong, nobody asks any more
+  if (started_) finish();  // what went wrong, nobody asks any more
 }
 
 const char* OptimizerObject::finish() {
-  if (!started_ && !captured()) return nullptr;  // nobody tells it of launches
+  if (!started_ && !captured()) return nullptr;  // nobody tells of a graph's launches
   started_ = false;
   const py::gil_scoped_release release;  // what the stream waits for may need Python
   const OnDevice on_device(device_);
@@ -184,6 +184,8 @@ std::vector<int64_t> OptimizerObject::missed() const {
 void OptimizerObject::set_missed(const std::vector<int64_t>& steps) {
   const auto lock = claim();
   if (steps.size() != tensors_.size()) throw py::value_error("set_missed: one number a parameter");
+  const auto some = std::any_of(steps.begin(), steps.end(), [](int64_t of) { return of != 0; });
+  if (captured() && some) refuse_to_miss();
   for (std::size_t i = 0; i < steps.size(); ++i) {
     native_->set_missed(static_cast<int64_t>(i), steps[i]);
   }
@@ -206,6 +208,12 @@ bool OptimizerObject::overlaps(const void* data, int64_t size, Gap& gap) const {
   if (free > begin) return true;
   gap = {free, after == memory_.end() ? std::numeric_limits<Address>::max() : after->first};
   return false;
+}
+
+void OptimizerObject::refuse_to_miss() {
+  throw std::runtime_error(
+      "no parameter may miss a step once steps were captured in a CUDA graph, which counts one for "
+      "all");
 }
 
 std::unique_lock<std::mutex> OptimizerObject::claim() {
@@ -382,7 +390,7 @@ void OptimizerObject::apply_addresses(const std::vector<std::uintptr_t>& address
 void OptimizerObject::plan_addresses(const std::vector<std::uintptr_t>& addresses,
                                      const std::vector<int>& numbers) {
   if (addresses.size() != tensors_.size() || numbers.size() != tensors_.size()) {
-    throw py::value_error("apply_addresses: expected one address and type a parameter");
+    throw py::value_error("gradients: expected one address and type a parameter");
   }
   for (std::size_t i = 0; i < addresses.size(); ++i) {
     Tensor& tensor = tensors_[i];
@@ -425,9 +433,13 @@ void OptimizerObject::run(const std::vector<double>& learning_rates, int64_t t) 
 
 void OptimizerObject::start(const std::vector<double>& learning_rates, int64_t t) {
   const OnDevice on_device(device_);
-  if (device_->captures(stream_)) {
-    throw std::runtime_error("this step cannot be captured in a CUDA graph");
+  if (captures(reinterpret_cast<std::uintptr_t>(stream_))) {
+    throw std::runtime_error(
+        "a step of this optimizer cannot be captured in a CUDA graph, whose launches would all be "
+        "step " +
+        std::to_string(t) + "; those of onepass.optimizers can");
   }
+  if (captured() && native_->misses()) refuse_to_miss();
   // What is at work there may read what changes here.
   if (!native_->prepared()) onepass::check(finish());
   native_->prepare_step();
@@ -450,8 +462,7 @@ void OptimizerObject::start(const std::vector<double>& learning_rates, int64_t t
 double OptimizerObject::global_norm() {
   const auto lock = claim();
   if (device_ != nullptr) onepass::check(finish());
-  if (captured() && captured_.done() != last_step_) return captured_.norm();
-  return native_->global_norm();
+  return captured() && captured_.done() != last_step_ ? captured_.norm() : native_->global_norm();
 }
 
 }  // namespace onepass::bind

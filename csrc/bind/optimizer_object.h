@@ -52,7 +52,9 @@ class OptimizerObject {
   // themselves, from `t` on.
   void capture(const std::vector<std::uintptr_t>& addresses, const std::vector<int>& numbers,
                const std::vector<double>& learning_rates, int64_t t, std::uintptr_t stream);
-  bool captured() const { return !captured_.empty(); }
+  bool captured() const { return captured_.any(); }
+  // Whether a graph has done the last step, for which it waits.
+  bool graph_stepped();
   // With captured steps: how many were done, for which it waits; others may be put in its place.
   int64_t steps_done();
   void set_steps_done(int64_t steps);
@@ -104,6 +106,7 @@ class OptimizerObject {
   void plan_gradients(const py::sequence& gradients);
   void run(const std::vector<double>& learning_rates, int64_t t);
   void run(double learning_rate, int64_t t);
+  [[noreturn]] static void refuse_to_miss();
   void plan_addresses(const std::vector<std::uintptr_t>& addresses,
                       const std::vector<int>& numbers);
   std::vector<double> one_a_group(const std::vector<double>& learning_rates) const;

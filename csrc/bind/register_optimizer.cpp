@@ -88,6 +88,8 @@ void register_optimizer(py::module_& m) {
       .def("captures", &Self::captures, arg("stream"))
       .def("capture", &Self::capture, arg("addresses"), arg("numbers"), arg("learning_rates"),
            arg("t"), arg("stream"))
+      .def_property_readonly("captured", &Self::captured)
+      .def_property_readonly("graph_stepped", &Self::graph_stepped)
       .def("steps_done", &Self::steps_done)
       .def("set_steps_done", &Self::set_steps_done, arg("steps"))
       .def("set_rates", &Self::set_rates, arg("learning_rates"), arg("stream"))

@@ -86,8 +86,10 @@ if(ONEPASS_FIBERS)
   pybind11_add_module(_cuda_fibers NO_EXTRAS csrc/bind/cuda_module.cpp csrc/cuda/device.cpp
                       $<TARGET_OBJECTS:onepass_fibers>)
   target_include_directories(_cuda_fibers PRIVATE tests/cuda)
+  # Fibers take so much longer.
   target_compile_definitions(_cuda_fibers PRIVATE "ONEPASS_ARCHITECTURES=\"90\""
-                                                  "ONEPASS_MODULE=_cuda_fibers")
+                                                  "ONEPASS_MODULE=_cuda_fibers"
+                                                  "ONEPASS_PATIENCE=0.3")
   target_link_libraries(_cuda_fibers PRIVATE onepass_flags)
   install(TARGETS _cuda_fibers LIBRARY DESTINATION onepass)
 endif()

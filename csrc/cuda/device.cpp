@@ -12,45 +12,44 @@ namespace {
 cudaStream_t of(void* stream) { return static_cast<cudaStream_t>(stream); }
 
 constexpr int kGpu = 0;
+#if !defined(ONEPASS_PATIENCE)
+#define ONEPASS_PATIENCE 0.01
+#endif
 
+// CUDA forbids all threads to allocate while one captures a stream, unless they say that they know.
+// Both, as one number: the GPU and the mode.
+constexpr int kModes = 4;
 int enter() {
   int before = kGpu;
   cudaGetDevice(&before);
   cudaSetDevice(kGpu);
-  return before;
+  cudaStreamCaptureMode mode = cudaStreamCaptureModeRelaxed;
+  cudaThreadExchangeStreamCaptureMode(&mode);
+  return kModes * before + static_cast<int>(mode);
 }
-void leave(int before) { cudaSetDevice(before); }
-
-// For as long as it lives, the calling thread may allocate although somebody captures a stream,
-// which CUDA forbids all threads unless they say that they know.
-class WhileCaptured {
- public:
-  WhileCaptured() { cudaThreadExchangeStreamCaptureMode(&mode_); }
-  ~WhileCaptured() { cudaThreadExchangeStreamCaptureMode(&mode_); }
-  WhileCaptured(const WhileCaptured&) = delete;
-  WhileCaptured& operator=(const WhileCaptured&) = delete;
-
- private:
-  cudaStreamCaptureMode mode_ = cudaStreamCaptureModeRelaxed;  // then the one before
-};
+void leave(int before) {
+  auto mode = static_cast<cudaStreamCaptureMode>(before % kModes);
+  cudaThreadExchangeStreamCaptureMode(&mode);
+  cudaSetDevice(before / kModes);
+}
 
 // Managed memory: pages move to where they are used, so that weights are NumPy arrays to the host.
 // CUDA would put there what the GPU has no room for, too, at the speed of the bus.
 void* allocate_managed(std::size_t bytes) {
-  const WhileCaptured allowed;
   const int before = enter();
   std::size_t left = 0, all = 0;
   void* memory = nullptr;
   const bool fits = cudaMemGetInfo(&left, &all) == cudaSuccess && bytes <= left;
   const bool given = fits && cudaMallocManaged(&memory, bytes, cudaMemAttachGlobal) == cudaSuccess;
-  cudaGetLastError();  // it would be taken for that of a kernel
+  if (!given) cudaGetLastError();  // it would be taken for that of a kernel
   leave(before);
   return given ? memory : nullptr;
 }
 
 void release(void* memory) {
-  const WhileCaptured allowed;
+  const int before = enter();
   cudaFree(memory);
+  leave(before);
 }
 
 bool reaches(const void* memory) {
@@ -84,11 +83,13 @@ const char* finish() {
   return wrong == cudaSuccess ? nullptr : cudaGetErrorString(wrong);
 }
 
-bool captures(void* stream) {
+const char* captures(void* stream, bool* does) {
   cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
   const cudaError_t asked = cudaStreamIsCapturing(of(stream), &status);
-  if (asked != cudaSuccess) cudaGetLastError();
-  return asked != cudaSuccess || status != cudaStreamCaptureStatusNone;
+  *does = status != cudaStreamCaptureStatusNone;
+  if (asked == cudaSuccess) return nullptr;
+  cudaGetLastError();
+  return cudaGetErrorString(asked);
 }
 
 const char* started() {
@@ -176,6 +177,7 @@ const char* launch(void* graph, void* stream) {
 const Device& cuda_device() {
   static const Device device = {
       .size = sizeof(Device),
+      .patience = ONEPASS_PATIENCE,
       .kernels = {"cuda", cuda_kernels_of_float32(), cuda_kernels_of_float64()},
       .allocate = allocate_managed,
       .release = release,

@@ -24,7 +24,8 @@ class CapturedSteps {
         rates_(Reachable<double>(device)),
         norm_(Reachable<double>(device)) {}
 
-  bool empty() const { return steps_.empty(); }
+  // Whether there is one.
+  bool any() const { return any_; }
 
   // Puts a step of the optimizer, with its present gradients, on a stream that is captured. The
   // first one says where they begin: behind so many steps, at these learning rates.
@@ -35,22 +36,23 @@ class CapturedSteps {
     // Its own, as other gradients and settings may come later.
     std::unique_ptr<Optimizer> step = optimizer.subset(all);
     step->prepare_step();
-    const char* why = step->cannot_repeat();
-    if (why == nullptr && !step->complete()) why = "a parameter has no gradient";
-    if (why != nullptr) {
+    if (const char* why = cannot_capture(*step)) {
       throw std::runtime_error(
           std::string("a step of this optimizer cannot be captured in a CUDA graph: ") + why);
     }
-    if (empty()) {
+    if (!any_) {
       done_.assign(1, done);
       rates_.assign(rates.begin(), rates.end());
       norm_.assign(1, std::numeric_limits<double>::quiet_NaN());
     }
     Team host{0, 1, nullptr, nullptr};
     host.device = device_, host.stream = stream;
-    step->start_repeated({done_.data(), done_.data(), rates_.data(), false, norm_.data()},
-                         device_->kernels, host);
+    Optimizer& started = *step;
     steps_.push_back(std::move(step));
+    started.start_repeated({done_.data(), done_.data(), rates_.data(), false, norm_.data()},
+                           device_->kernels, host);
+    check(device_->started());
+    any_ = true;
   }
 
   // The caller has waited for the GPU.
@@ -63,11 +65,22 @@ class CapturedSteps {
   }
 
  private:
+  static const char* cannot_capture(const Optimizer& step) {
+    if (const char* why = step.cannot_repeat()) return why;
+    if (!step.complete()) return "a parameter has no gradient";
+    for (int64_t i = 0; i < step.tensors(); ++i) {
+      // Its own count could not follow when the optimizer's is set.
+      if (step.missed(i) != 0) return "a parameter has missed a step";
+    }
+    return nullptr;
+  }
+
   const Device* device_;
   ReachableVector<int64_t> done_;
   ReachableVector<double> rates_;
   ReachableVector<double> norm_;
-  std::vector<std::unique_ptr<Optimizer>> steps_;
+  std::vector<std::unique_ptr<Optimizer>> steps_;  // the graph of one that failed may go on, too
+  bool any_ = false;
 };
 
 }  // namespace onepass

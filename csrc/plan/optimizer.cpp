@@ -230,6 +230,11 @@ class OptimizerOf final : public Optimizer {
     return nullptr;
   }
   bool complete() const override { return !incomplete_; }
+  bool misses() const override {
+    return std::any_of(tensors_.begin(), tensors_.end(), [&](const Tensor& tensor) {
+      return !tensor.present() && groups_[tensor.group].torch_convention;
+    });
+  }
 
   void start_repeated(const Repeats& at, const Kernels& kernels, Team& team) override {
     const KernelTable<T>& table = kernels.of<T>();

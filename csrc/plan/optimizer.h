@@ -128,8 +128,9 @@ class Optimizer {
   // Null, or why a graph cannot launch this step again and again: of an optimizer whose step was
   // prepared.
   virtual const char* cannot_repeat() const = 0;
-  // Whether no tensor lacks a gradient.
+  // Whether no tensor lacks a gradient; whether one does that would miss the step.
   virtual bool complete() const = 0;
+  virtual bool misses() const = 0;
   // Starts such a step. What its launches read belongs to this optimizer, as it is now.
   virtual void start_repeated(const Repeats& at, const Kernels& kernels, Team& team) = 0;
   // The same for `dense_step`s: makes the record that they read.

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <bit>
 #include <chrono>
+#include <stdexcept>
 
 #include "program.h"
 #include "reached.h"
@@ -29,13 +30,13 @@ class Pace {
     if (since_ < every_) return;
     const auto begun = Clock::now();
     await(team_);
-    every_ = Clock::now() - begun > kBehind ? std::max<int64_t>(1, every_ / 2)
-                                            : std::min<int64_t>(2 * every_, kMost);
+    const std::chrono::duration<double> waited = Clock::now() - begun;
+    every_ = waited.count() > team_.device->patience ? std::max<int64_t>(1, every_ / 2)
+                                                     : std::min<int64_t>(2 * every_, kMost);
     since_ = 0;
   }
 
  private:
-  static constexpr auto kBehind = std::chrono::milliseconds(10);
   static constexpr int64_t kMost = 256;
 
   const Team& team_;
@@ -91,25 +92,28 @@ class GraphOfSteps {
         team_(team),
         steps_(steps_a_graph(calls, frame.replay.n_steps)) {}
 
-  // How many; 0: there is no graph.
-  int64_t steps() const { return steps_; }
   // Whether it can do those behind so many: there are enough, and of one size.
-  bool can_do(int64_t done) const {
+  bool can_do(int64_t done, int64_t most) const {
     const Replay& replay = frame_.replay;
-    if (steps_ == 0 || done + steps_ > replay.n_steps) return false;
+    if (steps_ == 0 || steps_ > std::min(most, replay.n_steps - done)) return false;
     const int64_t rows = made_ ? rows_ : replay.steps[done].rows;
     return std::all_of(replay.steps + done, replay.steps + done + steps_,
                        [&](const Step& step) { return step.rows == rows; });
   }
-  // Starts them. False: the GPU records nothing, and nothing was started.
-  bool launch(int64_t done) {
-    if (!made_ && !make(done)) return false;
-    if (at_ != done) {
-      team_.device->write(next_.number, &done, sizeof done, team_.stream);
+  // Starts some steps and returns how many. The first one of a workspace goes without a graph, so
+  // that no kernel must be loaded while a stream is captured.
+  int64_t start(int64_t done) {
+    if (!made_ && graph_ == nullptr && !warm_) {
+      find_step(done);
+      run(done, 1);
+      warm_ = true;
+      return at_ = done + 1, 1;
     }
+    if (!made_) make(done);
+    find_step(done);
     check(team_.device->launch(graph_, team_.stream));
     at_ = done + steps_;
-    return true;
+    return steps_;
   }
 
  private:
@@ -117,33 +121,42 @@ class GraphOfSteps {
     const auto repeats = [](const Program::Entry& entry) { return entry.call->repeats(); };
     if (!std::all_of(calls.begin(), calls.end(), repeats)) return 0;
     const auto n = std::max<int64_t>(1, static_cast<int64_t>(calls.size()));
-    // To make a graph costs what its steps cost without one: it must be launched twice at least.
-    const int64_t most = std::min(kCallsAGraph / n, n_steps / 2);
+    // To make a graph costs as much as its steps without one: it should be launched several times.
+    const int64_t most = std::min(kCallsAGraph / n, n_steps / 4);
     return most < 2 ? 0 : static_cast<int64_t>(std::bit_floor(static_cast<uint64_t>(most)));
   }
 
-  bool make(int64_t done) {
+  // Tells kernels which step is next, where they have not counted so far themselves.
+  void find_step(int64_t done) {
+    if (at_ != done) team_.device->write(next_.number, &done, sizeof done, team_.stream);
+  }
+
+  // Starts steps as kernels that look up what changes.
+  void run(int64_t done, int64_t steps) {
+    Frame frame = frame_;
+    frame.at = next_.at;
+    for (int64_t s = 0; s < steps; ++s) {
+      frame.step = frame.replay.steps[done + s];
+      frame.numbers.optimizer = nullptr;  // each step makes its own
+      frame.kernels.f32.next_step(next_, team_);
+      for (const Program::Entry& entry : calls_) entry.call->run(frame, team_);
+    }
+    frame.numbers = {};
+  }
+
+  void make(int64_t done) {
     if (!team_.device->record(team_.stream)) {
-      steps_ = 0;
-      return false;
+      throw std::runtime_error("the GPU failed: it captures no stream");
     }
     try {
-      Frame frame = frame_;
-      frame.at = next_.at;
-      for (int64_t s = 0; s < steps_; ++s) {
-        frame.step = frame.replay.steps[done + s];
-        frame.numbers.optimizer = nullptr;  // each step makes its own
-        frame.kernels.f32.next_step(next_, team_);
-        for (const Program::Entry& entry : calls_) entry.call->run(frame, team_);
-      }
-      frame.numbers = {};
+      run(done, steps_);
     } catch (...) {
       team_.device->abandon(team_.stream);
       throw;
     }
     check(team_.device->keep(team_.stream, &graph_));
     rows_ = frame_.replay.steps[done].rows;
-    return made_ = true;
+    made_ = true;
   }
 
   const Calls& calls_;
@@ -151,10 +164,10 @@ class GraphOfSteps {
   const NextStep next_;
   void*& graph_;
   Team& team_;
-  int64_t steps_;
+  int64_t steps_;  // 0: there is none
   int64_t rows_ = 0;
-  int64_t at_ = 0;  // where the kernels are
-  bool made_ = false;
+  int64_t at_ = 0;  // the step that kernels know as the next
+  bool made_ = false, warm_ = false;
 };
 
 }  // namespace
@@ -175,8 +188,8 @@ int64_t Program::run_on_device(const Replay& replay, Workspace& workspace) const
   while (goes_on && done < replay.n_steps) {
     if (interrupts.any()) break;
     int64_t steps = 0;
-    if (graph.steps() <= pace.left() && graph.can_do(done) && graph.launch(done)) {
-      steps = graph.steps();
+    if (graph.can_do(done, pace.left())) {
+      steps = graph.start(done);
     } else {
       frame.step = replay.steps[done];
       goes_on = run_step(calls_, frame, interrupts, host);

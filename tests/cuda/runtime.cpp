@@ -68,6 +68,7 @@ struct GraphExec {
 class Stream {
  public:
   std::unique_ptr<Graph> captured;  // in the making
+  bool spoilt = false;              // by what a capture does not allow
 
   Stream() {
     const std::lock_guard lock(streams().mutex);
@@ -137,8 +138,13 @@ thread_local cudaStreamCaptureMode capture_mode = cudaStreamCaptureModeGlobal;
 bool forbidden() { return captures > 0 && capture_mode != cudaStreamCaptureModeRelaxed; }
 
 cudaError_t failed(cudaError_t error) { return last_error = error; }
-// What a capture does not allow.
-cudaError_t refused() { return failed(cudaErrorStreamCaptureUnsupported); }
+// Streams of this thread that are captured.
+thread_local std::set<Stream*> capturing;
+// What a capture does not allow, and does not survive.
+cudaError_t refused() {
+  for (Stream* stream : capturing) stream->spoilt = true;
+  return failed(cudaErrorStreamCaptureUnsupported);
+}
 
 }  // namespace
 }  // namespace onepass::fibers
@@ -262,6 +268,8 @@ cudaError_t cudaThreadExchangeStreamCaptureMode(cudaStreamCaptureMode* mode) {
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
   if (stream == nullptr || stream->captured != nullptr) return refused();
   stream->captured = std::make_unique<Graph>();
+  stream->spoilt = false;
+  capturing.insert(stream);
   ++captures;
   return cudaSuccess;
 }
@@ -273,8 +281,11 @@ cudaError_t cudaStreamIsCapturing(cudaStream_t stream, cudaStreamCaptureStatus* 
 cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
   if (stream->captured == nullptr) return failed(cudaErrorInvalidValue);
   *graph = stream->captured.release();
+  capturing.erase(stream);
   --captures;
-  return cudaSuccess;
+  if (!stream->spoilt) return cudaSuccess;
+  delete std::exchange(*graph, nullptr);
+  return failed(cudaErrorStreamCaptureUnsupported);
 }
 cudaError_t cudaGraphDestroy(cudaGraph_t graph) { return delete graph, cudaSuccess; }
 std::atomic<long> graphs_made = 0, graphs_launched = 0;
@@ -323,7 +334,7 @@ ONEPASS_EXPORT void onepass_fibers_capture(cudaStream_t stream) {
 // What was captured, to be launched.
 ONEPASS_EXPORT cudaGraphExec_t onepass_fibers_end_capture(cudaStream_t stream) {
   cudaGraph_t graph = nullptr;
-  cudaStreamEndCapture(stream, &graph);
+  if (cudaStreamEndCapture(stream, &graph) != cudaSuccess) return cudaGetLastError(), nullptr;
   cudaGraphExec_t made = nullptr;
   cudaGraphInstantiate(&made, graph, 0);
   cudaGraphDestroy(graph);

@@ -38,7 +38,6 @@ class GpuSteps(ABC):
     _learning_rate: float | Callable[..., float]
     _calls: int
     _stepped: bool  # with norms, since it was bound
-    _captured: bool = False  # whether a graph may do steps
     _native: _core.Optimizer | None
     _memory: Memory
     _place: Host
@@ -57,8 +56,9 @@ class GpuSteps(ABC):
         """Start a step, or put it into the graph that is captured."""
         native = self._native
         assert native is not None
-        known = self._learning_rate
-        if not native.captures(place.stream()):
+        known, stream = self._learning_rate, place.stream()
+        captured = native.captures(stream)
+        if not captured:
             self._catch_up()
         elif callable(known):
             raise RuntimeError(
@@ -67,27 +67,48 @@ class GpuSteps(ABC):
             )
         rate = self._learning_rate_at(self._calls)
         pairs = list(zip(self._given, self._parameters, strict=True))
-        if place.step(native, pairs, grads, self._memory, rate, self._calls + 1, self.zero_grads):
-            self._captured, self._stepped = True, self._reports
+        taken = place.taken(pairs, grads, self._memory, self.zero_grads)
+        place.put(native, taken, rate, self._calls + 1, stream, captured)
+        place.note_writes(self._given, taken, self.zero_grads)
+        if captured:
             return STEPPED
         self._calls += 1
         return self._result() if self._reports else STEPPED
 
+    @property
+    def _captured(self) -> bool:
+        """Whether graphs may do steps."""
+        return self._native is not None and self._native.captured
+
     def _catch_up(self) -> None:
         """Count the steps that graphs have done."""
         if self._captured:
+            self._refuse_within_capture("asked how many steps were done")
             assert self._native is not None
             self._calls = self._native.steps_done()
 
     def _check_rate(self, rate: float | Callable[..., float]) -> None:
-        if self._captured and callable(rate):
+        if not self._captured:
+            return
+        if callable(rate):
             raise TypeError(
                 "learning_rate must be a number, as steps were captured in a CUDA graph, which "
                 f"cannot ask a callable; got {rate!r}"
             )
+        self._refuse_within_capture("given another learning rate")
+
+    def _refuse_within_capture(self, what: str) -> None:
+        """Refuse what would spoil a capture, or be repeated by each launch of the graph."""
+        assert self._native is not None
+        assert isinstance(self._place, OnGpu)
+        if self._native.captures(self._place.stream()):
+            raise RuntimeError(
+                f"{type(self).__name__} cannot be {what} while its stream is captured in a CUDA "
+                "graph"
+            )
 
     def _pass_rate_on(self) -> None:
-        """Tell captured steps a new learning rate, behind the launches so far."""
+        """Tell captured steps a new learning rate, behind the launches so far on this stream."""
         if self._captured:
             assert self._native is not None
             assert isinstance(self._place, OnGpu)

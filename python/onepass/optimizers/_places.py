@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -60,6 +60,13 @@ class Host:
         return array
 
 
+class Taken(NamedTuple):
+    """A gradient on the GPU, or a copy of it, and what `addressed` makes of that."""
+
+    g: Any
+    place: Array
+
+
 class OnGpu(Host):
     """Arrays of one library on a GPU.
 
@@ -74,6 +81,7 @@ class OnGpu(Host):
     def __init__(self, library: Library) -> None:
         _gpu.bring()
         self._library = library
+        self._in_graphs: list[Sequence[Taken | None]] = []
 
     def zeros(self, wanted: Wanted) -> list[Any]:
         double = computes_in_double([p for p, _ in wanted])
@@ -104,31 +112,22 @@ class OnGpu(Host):
     def as_array(self, a: Any) -> Array:
         return addressed(a, "a state", self._library)
 
-    def step(
+    def taken(
         self,
-        native: _core.Optimizer,
         parameters: Sequence[tuple[Any, Array]],
         grads: Sequence[Any],
         memory: Memory,
-        rate: float,
-        call: int,
         in_place: bool,
-    ) -> bool:
-        """Put a step on the library's current stream; return whether it is captured there.
-
-        Then nothing is done yet: each launch of the graph does a step.
+    ) -> list[Taken | None]:
+        """Return gradients as a step takes them.
 
         Parameters
         ----------
-        native : Optimizer
         parameters : sequence of pairs
             An array on the GPU, and what `addressed` made of it before.
         grads : sequence
         memory : Memory
             That no gradient may overlap.
-        rate : float
-        call : int
-            Its number, from 1.
         in_place : bool
             Whether gradients are cleared.
         """
@@ -141,30 +140,56 @@ class OnGpu(Host):
             for i, g in enumerate(grads)
         ]
         for i, one in enumerate(taken):
-            owner = None if one is None else memory.owner(one[1])
+            owner = None if one is None else memory.owner(one.place)
             if owner is not None:
                 raise ValueError(f"gradients[{i}] overlaps {owner} in memory")
         if in_place:
-            Memory([(f"gradients[{i}]", one[1]) for i, one in enumerate(taken) if one is not None])
-        addresses = [0 if one is None else one[1].ctypes.data for one in taken]
-        numbers = [0 if one is None else one[2] for one in taken]
-        stream = self.stream()
-        captured = native.captures(stream)
+            Memory([(f"gradients[{i}]", one.place) for i, one in enumerate(taken) if one])
+        return taken
+
+    def put(
+        self,
+        native: _core.Optimizer,
+        taken: Sequence[Taken | None],
+        rate: float,
+        call: int,
+        stream: int,
+        captured: bool,
+    ) -> None:
+        """Put a step on a stream; where that is captured, each launch of the graph does one.
+
+        Parameters
+        ----------
+        native : Optimizer
+        taken : sequence
+        rate : float
+        call : int
+            Its number, from 1.
+        stream : int
+        captured : bool
+        """
+        addresses = [0 if one is None else one.place.ctypes.data for one in taken]
+        numbers = [0 if one is None else number_of(one.place) for one in taken]
         put = native.capture if captured else native.apply_addresses
         put(addresses, numbers, [rate], call, stream)
-        written = [p for (p, _), one in zip(parameters, taken, strict=True) if one is not None]
-        cleared = [one[0] for one in taken if one is not None] if in_place else []
-        self._library.note_writes(written + cleared)
-        return captured
+        if captured:  # a copy of a gradient is written again at each launch
+            self._in_graphs.append(taken)
+
+    def note_writes(
+        self, parameters: Sequence[Any], taken: Sequence[Taken | None], in_place: bool
+    ) -> None:
+        """Tell the library what a step has changed."""
+        pairs = [(p, one) for p, one in zip(parameters, taken, strict=True) if one]
+        self._library.note_writes([p for p, _ in pairs])
+        if in_place:
+            self._library.note_writes([one.g for _, one in pairs])
 
     def stream(self) -> int:
         """Return the address of the library's current stream."""
         return self._library.stream()
 
-    def _gradient(
-        self, name: str, g: Any, p: Any, planned: Array, in_place: bool
-    ) -> tuple[Any, Array, int]:
-        """Return a gradient that a sweep can read, its place, and the type of its numbers."""
+    def _gradient(self, name: str, g: Any, p: Any, planned: Array, in_place: bool) -> Taken:
+        """Return a gradient that a sweep can read, and its place."""
         if library_of(g) is not self._library:
             raise TypeError(
                 f"{name} must be an array of {self._library.name} on the GPU, as its parameter "
@@ -179,7 +204,7 @@ class OnGpu(Host):
         place = addressed(g, name, self._library)
         if place.shape != planned.shape:
             raise ValueError(f"{name} has shape {place.shape}, its parameter {planned.shape}")
-        return g, place, number_of(place)
+        return Taken(g, place)
 
 
 def place_of(given: Sequence[Any]) -> Host:

@@ -165,7 +165,7 @@ class ArraySteps(GpuSteps):
         self._direct = None if on_gpu or any(map(is_tensor, self._given)) else native
         only_tensors = not on_gpu and self._direct is None and all(map(is_tensor, self._given))
         self._ready = _torch_tensors.Ready(self._given) if only_tensors else None
-        self._stepped = self._captured = False
+        self._stepped = False
         self._reports = bool(self.clipnorm or self.global_clipnorm or self.skip_nonfinite)
 
     @property
@@ -279,6 +279,10 @@ class ArraySteps(GpuSteps):
         rules that look at whole tensors (Lamb, Lars, Adafactor, Muon and those that learn their
         rate), wait for sums; and a step waits for earlier ones where other parameters have a
         gradient than before.
+
+        Where that stream is captured in a CUDA graph, nothing is done yet: each launch of the graph
+        does the next step, at the learning rate that was set by then on the stream of the launch,
+        which must be a number. The optimizer must live as long as the graph.
         """
         native = self._direct
         if native is None and isinstance(self._place, OnGpu):
@@ -363,6 +367,10 @@ class ArraySteps(GpuSteps):
     @property
     def global_norm(self) -> float | None:
         """The norm of all gradients at the last step, or None; on a GPU it waits for the step."""
+        if self._captured:
+            self._refuse_within_capture("asked for a norm")
+            if self._reports and self._native is not None and self._native.graph_stepped:
+                return self._native.global_norm
         if self._native is None or not self._stepped or self._waits(self._native.skipped):
             return None
         return self._native.global_norm

@@ -197,6 +197,7 @@ class Optimizer(LearningRates, ArraySteps):
             raise TypeError(f"iterations must be an integer, got {value!r}")
         if value < 0:
             raise ValueError(f"iterations must be >= 0, got {value}")
+        self._catch_up()
         if self._native is not None:  # no tensor can have missed more
             self._native.missed = [min(steps, int(value)) for steps in self._native.missed]
         self._calls = int(value) * self._calls_a_step
