@@ -4,6 +4,7 @@
 
 #include <utility>
 
+#include "cublaslt.h"
 #include "kernels_cuda.h"
 
 namespace onepass {
@@ -52,13 +53,24 @@ void* open_stream() {
   return nullptr;
 }
 
-void close_stream(void* stream) { cudaStreamDestroy(of(stream)); }
+void close_stream(void* stream) {
+  cuda::forget_cublaslt_workspace(stream);
+  cudaStreamDestroy(of(stream));
+}
+
+// Of what could not be started by this thread. A failure of cuBLASLt says more than the one that
+// it leaves with CUDA.
+const char* started() {
+  const cudaError_t wrong = cudaGetLastError();
+  const char* const in_cublaslt = cuda::cublaslt_error();
+  if (in_cublaslt != nullptr) return in_cublaslt;
+  return wrong == cudaSuccess ? nullptr : cudaGetErrorString(wrong);
+}
 
 const char* wait(void* stream) {
   const cudaError_t ran = cudaStreamSynchronize(of(stream));
-  const cudaError_t started = cudaGetLastError();  // of a launch that could not begin
-  const cudaError_t wrong = ran != cudaSuccess ? ran : started;
-  return wrong == cudaSuccess ? nullptr : cudaGetErrorString(wrong);
+  const char* const not_started = started();
+  return ran == cudaSuccess ? not_started : cudaGetErrorString(ran);
 }
 
 const char* finish() {
@@ -72,11 +84,6 @@ bool captures(void* stream) {
   const cudaError_t asked = cudaStreamIsCapturing(of(stream), &status);
   if (asked != cudaSuccess) cudaGetLastError();
   return asked != cudaSuccess || status != cudaStreamCaptureStatusNone;
-}
-
-const char* started() {
-  const cudaError_t wrong = cudaGetLastError();
-  return wrong == cudaSuccess ? nullptr : cudaGetErrorString(wrong);
 }
 
 void copy_rows(void* to, int64_t to_stride, const void* from, int64_t from_stride,
@@ -104,7 +111,7 @@ void abandon(void* stream) {
   cudaGraph_t graph = nullptr;
   cudaStreamEndCapture(of(stream), &graph);
   if (graph != nullptr) cudaGraphDestroy(graph);
-  cudaGetLastError();
+  started();  // nobody wants to know any more
 }
 
 cudaGraphExec_t executable(void* recording) { return static_cast<cudaGraphExec_t>(recording); }
@@ -132,10 +139,11 @@ cudaError_t prepare(cudaGraph_t graph, void** recording) {
 const char* play(void* stream, void** recording) {
   cudaGraph_t graph = nullptr;
   const cudaError_t ended = cudaStreamEndCapture(of(stream), &graph);
-  const cudaError_t started = cudaGetLastError();  // of a launch that is missing in the graph
-  cudaError_t status = ended != cudaSuccess ? ended : started;
-  if (status == cudaSuccess) status = prepare(graph, recording);
+  const char* const missing = started();  // in the graph
+  cudaError_t status = ended;
+  if (status == cudaSuccess && missing == nullptr) status = prepare(graph, recording);
   if (graph != nullptr) cudaGraphDestroy(graph);
+  if (missing != nullptr) return missing;
   if (status == cudaSuccess) status = cudaGraphLaunch(executable(*recording), of(stream));
   if (status == cudaSuccess) return nullptr;
   cudaGetLastError();

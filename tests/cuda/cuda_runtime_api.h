@@ -35,7 +35,7 @@ void start(Stream* stream, std::function<void()> work);
 using cudaStream_t = onepass::fibers::Stream*;
 using cudaGraph_t = struct onepass::fibers::Graph*;
 using cudaGraphExec_t = struct onepass::fibers::GraphExec*;
-enum cudaStreamCaptureMode { cudaStreamCaptureModeThreadLocal = 1 };
+enum cudaStreamCaptureMode { cudaStreamCaptureModeThreadLocal = 1, cudaStreamCaptureModeRelaxed };
 enum cudaStreamCaptureStatus { cudaStreamCaptureStatusNone, cudaStreamCaptureStatusActive };
 struct cudaGraphExecUpdateResultInfo {};
 
@@ -50,6 +50,7 @@ cudaError_t cudaGetLastError();
 const char* cudaGetErrorString(cudaError_t error);
 
 cudaError_t cudaMallocManaged(void** memory, std::size_t bytes, unsigned flags);
+cudaError_t cudaMalloc(void** memory, std::size_t bytes);  // the host cannot touch it
 cudaError_t cudaFree(void* memory);
 cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* found, const void* memory);
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags);
@@ -66,8 +67,10 @@ cudaError_t cudaMemcpy2DAsync(void* to, std::size_t to_stride, const void* from,
                               cudaMemcpyKind kind, cudaStream_t stream);
 cudaError_t cudaMemsetAsync(void* memory, int value, std::size_t bytes, cudaStream_t stream);
 
-// While a stream is captured, its thread may allocate nothing and wait for nothing.
+// While a stream is captured, its thread may allocate nothing and wait for nothing, but in relaxed
+// mode, which the second function exchanges for the present one.
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mode);
+cudaError_t cudaThreadExchangeStreamCaptureMode(cudaStreamCaptureMode* mode);
 cudaError_t cudaStreamIsCapturing(cudaStream_t stream, cudaStreamCaptureStatus* status);
 cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph);
 cudaError_t cudaGraphDestroy(cudaGraph_t graph);

@@ -32,10 +32,18 @@ class DeviceMemory {
     blocks_[at] = whole;
     return at;
   }
-  void release(void* at) {
+  // False: it is no such memory.
+  bool release(void* at) {
     const std::lock_guard lock(mutex_);
-    munmap(at, blocks_.at(at));
-    blocks_.erase(at);
+    const auto found = blocks_.find(at);
+    if (found == blocks_.end()) return false;
+    munmap(at, found->second);
+    blocks_.erase(found);
+    return true;
+  }
+  std::size_t blocks() {
+    const std::lock_guard lock(mutex_);
+    return blocks_.size();
   }
   void run(const Work& work) {
     protect(PROT_READ | PROT_WRITE);
@@ -133,6 +141,8 @@ std::size_t limit() {
 std::size_t in_use = 0;
 thread_local cudaError_t last_error = cudaSuccess;
 thread_local int captures = 0;  // of this thread
+thread_local cudaStreamCaptureMode capture_mode = cudaStreamCaptureModeThreadLocal;
+bool forbids() { return captures > 0 && capture_mode != cudaStreamCaptureModeRelaxed; }
 
 cudaError_t failed(cudaError_t error) { return last_error = error; }
 // What a capture does not allow.
@@ -167,7 +177,7 @@ const char* cudaGetErrorString(cudaError_t error) {
 }
 
 cudaError_t cudaMallocManaged(void** memory, std::size_t bytes, unsigned) {
-  if (captures > 0) return refused();
+  if (forbids()) return refused();
   const std::lock_guard lock(mutex);
   if (in_use + bytes > limit()) return failed(cudaErrorMemoryAllocation);
   *memory = std::aligned_alloc(256, (bytes + 255) / 256 * 256);
@@ -176,9 +186,16 @@ cudaError_t cudaMallocManaged(void** memory, std::size_t bytes, unsigned) {
   in_use += bytes;
   return cudaSuccess;
 }
+cudaError_t cudaMalloc(void** memory, std::size_t bytes) {
+  if (forbids()) return refused();
+  if (bytes > limit()) return failed(cudaErrorMemoryAllocation);
+  *memory = DeviceMemory::all().allocate(bytes);
+  return *memory != nullptr ? cudaSuccess : failed(cudaErrorMemoryAllocation);
+}
 cudaError_t cudaFree(void* memory) {
   if (memory == nullptr) return cudaSuccess;
-  if (captures > 0) return refused();
+  if (forbids()) return refused();
+  if (DeviceMemory::all().release(memory)) return cudaSuccess;
   const std::lock_guard lock(mutex);
   const auto found = blocks().find(static_cast<const char*>(memory));
   if (found == blocks().end()) return failed(cudaErrorInvalidValue);
@@ -206,18 +223,18 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
   return cudaSuccess;
 }
 cudaError_t cudaDeviceSynchronize() {
-  if (captures > 0) return refused();
+  if (forbids()) return refused();
   Stream::finish_all();
   return cudaSuccess;
 }
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
-  if (captures > 0) return refused();
+  if (forbids()) return refused();
   if (stream != nullptr) stream->finish();
   return std::getenv("ONEPASS_FIBERS_FAIL") == nullptr ? cudaSuccess : cudaErrorInvalidValue;
 }
 
 cudaError_t cudaMallocAsync(void** memory, std::size_t bytes, cudaStream_t) {
-  if (captures > 0) return refused();  // a graph's own memory, which onepass does not use
+  if (forbids()) return refused();  // a graph's own memory, which onepass does not use
   *memory = std::malloc(bytes);
   return cudaSuccess;
 }
@@ -228,7 +245,7 @@ cudaError_t cudaFreeAsync(void* memory, cudaStream_t stream) {
 // Of memory that CUDA does not know a copy is made at once; all else is read when its turn comes.
 cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind,
                             cudaStream_t stream) {
-  if (captures > 0) return refused();  // a graph would copy from there once more
+  if (forbids()) return refused();  // a graph would copy from there once more
   const auto* first = static_cast<const char*>(from);
   start(stream, [to, copy = std::vector<char>(first, first + bytes)] {
     std::memcpy(to, copy.data(), copy.size());
@@ -238,7 +255,7 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaM
 cudaError_t cudaMemcpy2DAsync(void* to, std::size_t to_stride, const void* from,
                               std::size_t from_stride, std::size_t bytes_a_row, std::size_t rows,
                               cudaMemcpyKind, cudaStream_t stream) {
-  if (captures > 0) return refused();
+  if (forbids()) return refused();
   if (to_stride < bytes_a_row || from_stride < bytes_a_row) return failed(cudaErrorInvalidValue);
   start(stream, [=] {
     for (std::size_t r = 0; r < rows; ++r) {
@@ -257,6 +274,10 @@ cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
   if (stream == nullptr || stream->captured != nullptr) return refused();
   stream->captured = std::make_unique<Graph>();
   ++captures;
+  return cudaSuccess;
+}
+cudaError_t cudaThreadExchangeStreamCaptureMode(cudaStreamCaptureMode* mode) {
+  std::swap(*mode, capture_mode);
   return cudaSuccess;
 }
 cudaError_t cudaStreamIsCapturing(cudaStream_t stream, cudaStreamCaptureStatus* status) {
@@ -297,9 +318,15 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t made, cudaStream_t stream) {
 ONEPASS_EXPORT void* onepass_fibers_allocate(std::size_t bytes) {
   return DeviceMemory::all().allocate(bytes);
 }
+ONEPASS_EXPORT std::size_t onepass_fibers_blocks() { return DeviceMemory::all().blocks(); }
 // Behind what was started before, as a library's pool gives memory to nobody else meanwhile.
 ONEPASS_EXPORT void onepass_fibers_release(void* memory, cudaStream_t stream) {
   start(stream, [memory] { DeviceMemory::all().release(memory); });
+}
+// For another library's kernels: work(own), later and maybe often; drop(own) once it never will.
+ONEPASS_EXPORT void onepass_fibers_start(cudaStream_t stream, void (*work)(void*), void* own,
+                                         void (*drop)(void*)) {
+  start(stream, [work, kept = std::shared_ptr<void>(own, drop)] { work(kept.get()); });
 }
 // Waits for the stream.
 ONEPASS_EXPORT void onepass_fibers_copy(void* to, const void* from, std::size_t bytes,
