@@ -299,7 +299,7 @@ def test_rows_that_lie_backwards_or_in_each_other_stay_ours(fibers) -> None:
     for given_rows in rows:
         y = np.zeros((len(given_rows), 7), np.float32)
         with Began(fibers, 0, 0, 0):
-            _core.dense_forward(given_rows, w, None, y, None, 0, [])
+            _core.dense_forward(given_rows, w, None, None, y, 0, [])
         assert_same_bits(y, fibers.own(lambda a=given_rows: kernels.dense_forward(a.copy(), w)))
 
 
@@ -329,6 +329,29 @@ def test_an_error_is_kept_and_the_product_is_ours(fibers) -> None:
     assert_same_bits(kernels.dense_forward(x, w, None, "relu"), expected)
     assert fibers.error() == "cuBLASLt could not start a product: CUBLAS_STATUS_OTHER (13)"
     assert fibers.error() is None
+
+
+def test_a_product_of_a_captured_stream(fibers) -> None:
+    """Preparing it and making the stream's work area is no part of the recording."""
+    fibers.begin()
+    module = fibers.module
+    for function in (module.onepass_fibers_stream, module.onepass_fibers_blocks):
+        function.restype = ctypes.c_size_t
+    module.onepass_cublaslt_multiply.restype = ctypes.c_bool
+    stream, blocks = ctypes.c_size_t(module.onepass_fibers_stream()), module.onepass_fibers_blocks()
+    x, w, y = (np.full((11, 11), value, np.float32) for value in (2, 3, 5))
+    pointers = [ctypes.c_void_p(a.ctypes.data) for a in (x, w, y)]
+    module.onepass_fibers_capture(stream)
+    assert module.onepass_cublaslt_multiply(*pointers, ctypes.c_int64(11), stream)
+    assert module.onepass_fibers_waiting(stream) == 0
+    module.onepass_fibers_end_capture(stream)
+    assert fibers.error() is None
+    assert (y == 5).all()
+    assert module.onepass_fibers_blocks() == blocks + 1
+    assert module.onepass_cublaslt_multiply(*pointers, ctypes.c_int64(11), stream)
+    module.onepass_cublaslt_forget(stream)  # waits for it
+    assert (y == 66).all()
+    assert module.onepass_fibers_blocks() == blocks
 
 
 # Models
@@ -388,7 +411,7 @@ def test_a_gain_and_single_rows(cuda) -> None:
 def test_recorded_steps(cuda, library) -> None:
     x, y = data()
     models = [network(device, optimizer="adam") for device in ("cpu", "cuda")]
-    options = {"batch_size": 10, "verbose": 0}
+    options = {"batch_size": 10, "shuffle": False, "verbose": 0}
     for model in models:
         model.fit(x, y, epochs=1, **options)
     asked, launched = library.asked(), graphs()[1]
@@ -399,27 +422,13 @@ def test_recorded_steps(cuda, library) -> None:
     weights_close(*models)
 
 
-def test_a_shape_that_is_first_met_while_steps_are_recorded(cuda) -> None:
+def test_a_shape_that_is_first_met_while_steps_are_recorded(cuda, library) -> None:
     models = [network(device, optimizer="adam") for device in ("cpu", "cuda")]
     x, y = data(samples=1000)
+    asked, launched = library.asked(), graphs()[1]
     for model in models:
-        model.fit(x[:64], y[:64], batch_size=8, verbose=0)
-        model.fit(x, y, batch_size=16, verbose=0)  # with a last batch of 8 and new shapes
-    weights_close(*models)
-
-
-def test_a_product_that_is_first_large_enough_while_steps_are_recorded(cuda) -> None:
-    """The work area of its stream is made then."""
-    x, y = data(samples=400)
-    cuda.set_cublaslt_size(8 * 20 * 30 + 1)  # of the first layer, in batches of more than 8
-    before, launched = cuda.cublaslt_products(), graphs()[1]
-    models = [network(device, optimizer="adam") for device in ("cpu", "cuda")]
-    sizes = [8] * 10 + [16] * 20
-    for model in models:
-        for first, size in zip(np.cumsum([0, *sizes]), sizes, strict=False):
-            model.train_on_batch(x[first : first + size], y[first : first + size])
-        model.fit(x, y, batch_size=16, verbose=0)
-    assert cuda.cublaslt_products() > before
+        model.fit(x, y, batch_size=16, shuffle=False, verbose=0)  # the last batch has 8
+    assert library.asked() > asked
     assert graphs()[1] > launched
     weights_close(*models)
 

@@ -16,3 +16,19 @@ ONEPASS_EXPORT void onepass_cublaslt_set_size(int64_t multiply_adds) {
 }
 ONEPASS_EXPORT const char* onepass_cublaslt_error() { return onepass::cuda::cublaslt_error(); }
 ONEPASS_EXPORT int64_t onepass_cublaslt_products() { return onepass::cuda::cublaslt_products(); }
+// y = x w of n x n numbers on a stream; whether it was started.
+ONEPASS_EXPORT bool onepass_cublaslt_multiply(const float* x, const float* w, float* y, int64_t n,
+                                              void* stream) {
+  onepass::Team team{0, 1, nullptr, nullptr};
+  team.stream = stream;
+  return onepass::cuda::start_cublaslt({.float64 = false,
+                                        .depth = n,
+                                        .left = {x, n, n, true},
+                                        .right = {w, n, n, false},
+                                        .to = y,
+                                        .stride = n},
+                                       team);
+}
+ONEPASS_EXPORT void onepass_cublaslt_forget(void* stream) {
+  onepass::cuda::forget_cublaslt_workspace(stream);
+}
