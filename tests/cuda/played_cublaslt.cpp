@@ -43,9 +43,12 @@ namespace {
 
 // What tests set and ask.
 using Start = void (*)(cudaStream_t, void (*work)(void*), void* own, void (*drop)(void*));
+using Captures = bool (*)(cudaStream_t);
 std::atomic<Start> start_on_stream{nullptr};
+std::atomic<Captures> captures{nullptr};
 std::atomic<uint32_t> offered{~0u};
 std::atomic<int> failure{0};
+std::atomic<bool> only_while_captured{false};
 std::atomic<long> asked{0};
 std::array<std::atomic<long>, 3> started;  // by epilogue
 std::mutex mutex;
@@ -172,12 +175,18 @@ bool put(T& value, const void* from, std::size_t bytes) {
 
 }  // namespace
 
-// The start of work on a stream (tests/cuda/runtime.cpp), of the module that is tested; which
-// epilogues there are algorithms for, as a mask of their numbers; the status with which products
-// fail, if not 0; and what happened so far.
-ONEPASS_EXPORT void onepass_played_cublaslt_on(Start start) { start_on_stream = start; }
+// Two functions of tests/cuda/runtime.cpp in the module that is tested; which epilogues there are
+// algorithms for, as a mask of their numbers; the status with which products fail, if not 0, and
+// whether only those that are recorded do; and what happened so far.
+ONEPASS_EXPORT void onepass_played_cublaslt_on(Start start, Captures asks) {
+  start_on_stream = start;
+  captures = asks;
+}
 ONEPASS_EXPORT void onepass_played_cublaslt_offers(uint32_t epilogues) { offered = epilogues; }
-ONEPASS_EXPORT void onepass_played_cublaslt_fails(int status) { failure = status; }
+ONEPASS_EXPORT void onepass_played_cublaslt_fails(int status, bool while_captured) {
+  failure = status;
+  only_while_captured = while_captured;
+}
 ONEPASS_EXPORT long onepass_played_cublaslt_asked() { return asked; }
 ONEPASS_EXPORT long onepass_played_cublaslt_started(uint32_t epilogue) {
   return started[place_of(static_cast<Epilogue>(epilogue))];
@@ -269,7 +278,8 @@ ONEPASS_EXPORT Status cublasLtMatmul(Context* context, OperationDesc* op, const 
                                      const void* beta, const void* c_data, Layout* c, void* d_data,
                                      Layout* d, const Algorithm* algorithm, void* workspace,
                                      std::size_t workspace_bytes, cudaStream_t stream) {
-  if (failure != 0) return static_cast<Status>(failure.load());
+  const bool fails = failure != 0 && (!only_while_captured || captures.load()(stream));
+  if (fails) return static_cast<Status>(failure.load());
   if (context->magic != Context{}.magic) return invalid("no context");
   if (const char* const why = wrong(*op, *a, *b, *c, *d)) return invalid(why);
   Choice choice;

@@ -27,7 +27,7 @@ class DeviceMemory {
   void* allocate(std::size_t bytes) {
     const std::lock_guard lock(mutex_);
     const std::size_t whole = (bytes / kPage + 1) * kPage;
-    void* const at = mmap(nullptr, whole, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void* const at = mmap(nullptr, whole, access(), MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (at == MAP_FAILED) return nullptr;
     blocks_[at] = whole;
     return at;
@@ -46,19 +46,26 @@ class DeviceMemory {
     return blocks_.size();
   }
   void run(const Work& work) {
-    protect(PROT_READ | PROT_WRITE);
+    count(1);
     work();
-    protect(PROT_NONE);
+    count(-1);
   }
 
  private:
   static constexpr std::size_t kPage = 4096;
 
-  void protect(int access) {
+  int access() const { return running_ > 0 ? PROT_READ | PROT_WRITE : PROT_NONE; }
+
+  // Threads run works at once: the memory is open for as long as any of them does.
+  void count(int more) {
     const std::lock_guard lock(mutex_);
-    for (const auto& [at, bytes] : blocks_) mprotect(at, bytes, access);
+    const int before = access();
+    running_ += more;
+    if (access() == before) return;
+    for (const auto& [at, bytes] : blocks_) mprotect(at, bytes, access());
   }
 
+  int running_ = 0;
   std::mutex mutex_;
   std::map<void*, std::size_t> blocks_;
 };
@@ -327,6 +334,9 @@ ONEPASS_EXPORT void onepass_fibers_release(void* memory, cudaStream_t stream) {
 ONEPASS_EXPORT void onepass_fibers_start(cudaStream_t stream, void (*work)(void*), void* own,
                                          void (*drop)(void*)) {
   start(stream, [work, kept = std::shared_ptr<void>(own, drop)] { work(kept.get()); });
+}
+ONEPASS_EXPORT bool onepass_fibers_captures(cudaStream_t stream) {
+  return stream != nullptr && stream->captured != nullptr;
 }
 // Waits for the stream.
 ONEPASS_EXPORT void onepass_fibers_copy(void* to, const void* from, std::size_t bytes,
