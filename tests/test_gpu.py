@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 
 import pytest
 
@@ -21,15 +21,23 @@ built = pytest.mark.skipif(BUILT is None, reason="built without nvcc's kernels")
 
 
 def module(monkeypatch, driver=13000, devices=({"name": "GPU one", "shares_memory": True},)):
-    """Stand in for the compiled module on a machine with this driver and these GPUs."""
-    stand_in = SimpleNamespace(
+    """Stand in for the compiled module on a machine with this driver and these GPUs.
+
+    Returns the list of what is opened as cuBLASLt.
+    """
+    opened = []
+    stand_in = ModuleType("stand_in")
+    vars(stand_in).update(
         driver_version=lambda: driver,
         runtime_version=lambda: 13000,
         architectures=lambda: [80, 90],
         devices=lambda: list(devices),
         device=lambda: "the GPU",
+        open_cublaslt=opened.append,
+        cublaslt_version=lambda: 130002,
     )
     monkeypatch.setattr(_gpu, "_module", lambda: stand_in)
+    return opened
 
 
 def cuda_line(capsys):
@@ -73,12 +81,57 @@ def test_without_a_gpu(monkeypatch, capsys, found, line, error):
 
 
 def test_with_a_gpu(monkeypatch, capsys):
-    module(monkeypatch)
-    assert cuda_line(capsys) == "built for sm_80, sm_90; GPU one"
+    opened = module(monkeypatch)
+    monkeypatch.setenv(_gpu.CUBLASLT_VARIABLE, "its path")
     brought = []
     monkeypatch.setattr(_core, "bring_gpu", brought.append)
     config.set_device("cuda")
-    assert (config.device(), brought) == ("cuda", ["the GPU"])
+    config.set_device("cuda")
+    assert (config.device(), brought) == ("cuda", ["the GPU"] * 2)
+    assert cuda_line(capsys) == "built for sm_80, sm_90; GPU one; cuBLASLt 13.0.2"
+    assert opened == ["its path"]
+
+
+def test_a_gpu_without_cublaslt(monkeypatch, capsys):
+    opened = module(monkeypatch)
+    monkeypatch.setenv(_gpu.CUBLASLT_VARIABLE, "none")
+    assert cuda_line(capsys).endswith("GPU one; no cuBLASLt: our own products")
+    assert opened == []
+
+
+def test_a_cublaslt_that_does_not_open(monkeypatch, capsys):
+    def fails(path):
+        raise RuntimeError(f"{path}: it is cuBLASLt 12.9.1, but 13 is wanted")
+
+    module(monkeypatch)
+    monkeypatch.setattr(_gpu._module(), "open_cublaslt", fails)
+    monkeypatch.setenv(_gpu.CUBLASLT_VARIABLE, "old.so")
+    assert "no cuBLASLt: our own products (old.so: it is cuBLASLt 12.9.1" in cuda_line(capsys)
+
+
+def pathfinder(monkeypatch, load):
+    """Let cuda-pathfinder be installed, or not where there is no ``load``."""
+    monkeypatch.delenv(_gpu.CUBLASLT_VARIABLE, raising=False)
+    monkeypatch.setattr(_gpu, "MODULE", "onepass._cuda")
+    found = None if load is None else SimpleNamespace(load_nvidia_dynamic_lib=load)
+    monkeypatch.setitem(sys.modules, "cuda", found)
+    monkeypatch.setitem(sys.modules, "cuda.pathfinder", found)
+
+
+def test_where_cublaslt_is_looked_for(monkeypatch):
+    def not_found(name):
+        raise RuntimeError("not found")
+
+    pathfinder(monkeypatch, lambda name: SimpleNamespace(abs_path=f"/of/{name}"))
+    assert _gpu.cublaslt_path() == "/of/cublasLt"
+    for load in (None, not_found, lambda name: SimpleNamespace(abs_path=None)):
+        pathfinder(monkeypatch, load)
+        assert _gpu.cublaslt_path() == "libcublasLt.so.13"
+    monkeypatch.setenv(_gpu.CUBLASLT_VARIABLE, "/elsewhere.so")
+    assert _gpu.cublaslt_path() == "/elsewhere.so"
+    monkeypatch.delenv(_gpu.CUBLASLT_VARIABLE)
+    monkeypatch.setattr(_gpu, "MODULE", "onepass._cuda_fibers")
+    assert _gpu.cublaslt_path() == "none"
 
 
 @pytest.mark.parametrize("name", ["gpu", "", "CUDA", None, 0])

@@ -382,7 +382,7 @@ def test_copies_of_gradients_stay_for_the_graph() -> None:
         assert copies[0]() is None
         cupy.zeros((1,), "float32")  # what was copied on the stream by now
         made = cupy.asarray(np.ones(4, np.float32))
-        cupy.ascontiguousarray = lambda a: kept(made)
+        cupy.ascontiguousarray = lambda a, made=made: kept(made)
         captured(opt, [apart]).launch()
     finally:
         cupy.ascontiguousarray = contiguous
@@ -394,7 +394,7 @@ def test_copies_of_gradients_stay_for_the_graph() -> None:
 def test_a_parameter_that_does_not_decay() -> None:
     def make():
         opt = optimizers.AdamW(0.05, weight_decay=0.3)
-        opt.exclude_from_weight_decay(var_list=[1, 3])
+        opt.exclude_from_weight_decay(var_list=[1])
         return opt
 
     for shapes in (SHAPES, SHAPES[:2]):

@@ -6,6 +6,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "../cuda/cublaslt.h"
 #include "../cuda/device.h"
 
 namespace py = pybind11;
@@ -52,6 +53,17 @@ py::list architectures() {
   return numbers;
 }
 
+void open_cublaslt(const std::string& path) {
+  const OnDevice on_device(&cuda_device());
+  const std::string wrong = cuda::open_cublaslt(path.c_str());
+  if (!wrong.empty()) throw std::runtime_error(wrong);
+}
+
+std::size_t cublaslt_version() {
+  const cuda::CublasLt* const library = cuda::found_cublaslt();
+  return library == nullptr ? 0 : library->version;
+}
+
 }  // namespace
 }  // namespace onepass::bind
 
@@ -66,6 +78,11 @@ PYBIND11_MODULE(ONEPASS_MODULE, m) {
   m.def("driver_version",
         [] { return bind::version_of(cudaDriverGetVersion, "asking the driver"); });
   m.def("runtime_version", [] { return bind::version_of(cudaRuntimeGetVersion, "asking cudart"); });
+  m.def("open_cublaslt", &bind::open_cublaslt, py::arg("path"));
+  m.def("cublaslt_version", &bind::cublaslt_version);
+  m.def("cublaslt_products", &cuda::cublaslt_products);
+  m.def(
+      "set_cublaslt_size", [](int64_t n) { cuda::cublaslt_size() = n; }, py::arg("multiply_adds"));
   // For _core.bring_gpu.
   m.def("device",
         [] { return py::capsule(const_cast<Device*>(&cuda_device()), "onepass.device"); });

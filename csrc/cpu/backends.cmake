@@ -71,9 +71,11 @@ endforeach()
 # The same kernels as on a GPU, each of their threads a fiber; and what of CUDA starts them.
 if(ONEPASS_FIBERS)
   set(tests ${CMAKE_CURRENT_LIST_DIR}/../../tests/cuda)
-  add_library(onepass_fibers OBJECT ${tests}/tables.cpp ${tests}/fibers.cpp
-                                    ${tests}/runtime.cpp)
-  target_include_directories(onepass_fibers PRIVATE ${CMAKE_CURRENT_LIST_DIR}/../cuda ${tests})
+  set(cuda ${CMAKE_CURRENT_LIST_DIR}/../cuda)
+  add_library(onepass_fibers OBJECT ${tests}/tables.cpp ${tests}/fibers.cpp ${tests}/runtime.cpp
+                                    ${cuda}/cublaslt.cpp ${cuda}/cublaslt_library.cpp
+                                    ${tests}/cublaslt_exported.cpp)
+  target_include_directories(onepass_fibers PRIVATE ${cuda} ${tests})
   target_compile_definitions(onepass_fibers PRIVATE ONEPASS_ISA=cuda)
   target_compile_options(onepass_fibers PRIVATE ${ONEPASS_KERNEL_FLAGS} -O1)
   target_link_libraries(onepass_fibers PRIVATE onepass_flags)

@@ -66,18 +66,23 @@ if(ONEPASS_HAS_CUDA)
     target_sources(onepass_cuda PRIVATE tests/cuda/device.cu)
     set_property(SOURCE csrc/cpu/dispatch.cpp APPEND PROPERTY COMPILE_DEFINITIONS
                                                             ONEPASS_DEVICE_TESTS)
-    target_sources(_core PRIVATE $<TARGET_OBJECTS:onepass_cuda>)
-    target_link_libraries(_core PRIVATE CUDA::cudart_static)
+    target_sources(_core PRIVATE csrc/cuda/cublaslt.cpp csrc/cuda/cublaslt_library.cpp
+                                 tests/cuda/cublaslt_exported.cpp $<TARGET_OBJECTS:onepass_cuda>)
+    set_source_files_properties(csrc/cuda/cublaslt.cpp csrc/cuda/cublaslt_library.cpp
+                                tests/cuda/cublaslt_exported.cpp
+                                PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
+    target_link_libraries(_core PRIVATE CUDA::cudart_static ${CMAKE_DL_LIBS})
     add_library(pinned SHARED tests/cuda/pinned.cpp)
     set_target_properties(pinned PROPERTIES CXX_VISIBILITY_PRESET default)
     target_link_libraries(pinned PRIVATE onepass_flags ${CMAKE_DL_LIBS})
     install(TARGETS pinned LIBRARY DESTINATION onepass)
   endif()
   pybind11_add_module(_cuda NO_EXTRAS csrc/bind/cuda_module.cpp csrc/cuda/device.cpp
+                      csrc/cuda/cublaslt.cpp csrc/cuda/cublaslt_library.cpp
                       $<TARGET_OBJECTS:onepass_cuda>)
   string(REPLACE ";" "," architectures "${ONEPASS_CUDA_ARCHITECTURES}")
   target_compile_definitions(_cuda PRIVATE "ONEPASS_ARCHITECTURES=\"${architectures}\"")
-  target_link_libraries(_cuda PRIVATE onepass_flags CUDA::cudart_static)
+  target_link_libraries(_cuda PRIVATE onepass_flags CUDA::cudart_static ${CMAKE_DL_LIBS})
   install(TARGETS _cuda LIBRARY DESTINATION onepass)
 endif()
 
@@ -90,6 +95,10 @@ if(ONEPASS_FIBERS)
   target_compile_definitions(_cuda_fibers PRIVATE "ONEPASS_ARCHITECTURES=\"90\""
                                                   "ONEPASS_MODULE=_cuda_fibers"
                                                   "ONEPASS_PATIENCE=0.3")
-  target_link_libraries(_cuda_fibers PRIVATE onepass_flags)
-  install(TARGETS _cuda_fibers LIBRARY DESTINATION onepass)
+  target_link_libraries(_cuda_fibers PRIVATE onepass_flags ${CMAKE_DL_LIBS})
+  # What plays cuBLASLt there.
+  add_library(played_cublaslt SHARED tests/cuda/played_cublaslt.cpp)
+  target_include_directories(played_cublaslt PRIVATE tests/cuda)
+  target_link_libraries(played_cublaslt PRIVATE onepass_flags)
+  install(TARGETS _cuda_fibers played_cublaslt LIBRARY DESTINATION onepass)
 endif()

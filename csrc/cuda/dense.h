@@ -1,9 +1,10 @@
-// The three products of a dense layer, with bias, activation and dropout in the tile's epilogue.
+// The three products of a dense layer, with bias, activation and dropout in the tile's epilogue;
+// large ones by cuBLASLt, with what it lacks of that behind it.
 #pragma once
 
 #include "../loops/dropout.h"
 #include "../math/activations.h"
-#include "product.h"
+#include "cublaslt_product.h"
 
 namespace onepass::cuda {
 namespace {
@@ -198,7 +199,27 @@ void start_product(const P& p, const onepass::Team& team) {
 }
 
 template <class T>
+bool forward_by_cublaslt(const DenseForward<T>& a, const onepass::Team& team) {
+  const ForwardProduct<T> p{a};
+  if (!left_to_cublaslt(p)) return false;
+  const Matrix<T> to = a.z ? a.z : a.y;
+  CublasLtProduct product = cublaslt_product(p, to);
+  if (a.b != nullptr) {
+    product.end = CublasLtEnd::kBias;
+    product.bias = const_cast<T*>(a.b);  // which is only read
+  }
+  if (!multiplied_by_cublaslt(product, team)) return false;
+  if (a.z || a.activation.id != 0 || a.dropout.rate != 0.0) {
+    ForwardProduct<T> end{a};
+    end.a.z = {};  // it is there
+    start_end(end, to, team);
+  }
+  return true;
+}
+
+template <class T>
 void start_dense_forward(const DenseForward<T>& a, onepass::Team& team) {
+  if (team.rank != 0 || forward_by_cublaslt(a, team)) return;
   start_product(ForwardProduct<T>{a}, team);
 }
 
@@ -209,15 +230,26 @@ inline bool derives_from_input(const ActivationSpec& spec) {
 }
 
 template <class T>
-void start_dense_backward_input(const DenseBackwardInput<T>& a, onepass::Team& team) {
-  start_product(InputProduct<T>{a, derives_from_input(a.activation) ? a.z : a.y}, team);
+bool input_gradient_by_cublaslt(const InputProduct<T>& p, const onepass::Team& team) {
+  if (!left_to_cublaslt(p)) return false;
+  CublasLtProduct product = cublaslt_product(p, p.a.dx);
+  product.accumulate = p.a.accumulate;
+  if (!multiplied_by_cublaslt(product, team)) return false;
+  if (p.a.activation.id != 0 || p.a.gain != 1.0) start_end(p, p.a.dx, team);
+  return true;
 }
 
 template <class T>
-void start_dense_backward_weights(const DenseBackwardWeights<T>& a, onepass::Team& team) {
+void start_dense_backward_input(const DenseBackwardInput<T>& a, onepass::Team& team) {
+  const InputProduct<T> p{a, derives_from_input(a.activation) ? a.z : a.y};
+  if (team.rank != 0 || input_gradient_by_cublaslt(p, team)) return;
+  start_product(p, team);
+}
+
+template <class T>
+void start_own_gradients(const DenseBackwardWeights<T>& a, const onepass::Team& team) {
   using P = WeightsProduct<T>;
   const P p{a};
-  if (team.rank != 0) return;
   const bool large = fill_large_tiles<T>(p.rows(), p.cols());
   const int64_t tiles = large ? tiles_of<LargeTile<T>>(p.rows(), p.cols())
                               : tiles_of<SmallTile<T>>(p.rows(), p.cols());
@@ -225,6 +257,32 @@ void start_dense_backward_weights(const DenseBackwardWeights<T>& a, onepass::Tea
   if (blocks == 0) return;
   launch(large ? run_gradients<LargeTile<T>, P> : run_gradients<SmallTile<T>, P>, {blocks},
          {kProductThreads}, team, p);
+}
+
+template <class T>
+bool gradients_by_cublaslt(const DenseBackwardWeights<T>& a, const onepass::Team& team) {
+  const WeightsProduct<T> p{a};
+  if (!a.dw || !left_to_cublaslt(p)) return false;
+  CublasLtProduct product = cublaslt_product(p, a.dw);
+  product.accumulate = a.accumulate;
+  if (a.db != nullptr && !a.accumulate) {  // the library's sums are not added to others
+    CublasLtProduct both = product;
+    both.end = CublasLtEnd::kBiasGradient;
+    both.bias = a.db;
+    if (multiplied_by_cublaslt(both, team)) return true;
+  }
+  if (!multiplied_by_cublaslt(product, team)) return false;
+  if (a.db == nullptr) return true;
+  DenseBackwardWeights<T> sums = a;
+  sums.dw = {};
+  start_own_gradients(sums, team);
+  return true;
+}
+
+template <class T>
+void start_dense_backward_weights(const DenseBackwardWeights<T>& a, onepass::Team& team) {
+  if (team.rank != 0 || gradients_by_cublaslt(a, team)) return;
+  start_own_gradients(a, team);
 }
 
 }  // namespace

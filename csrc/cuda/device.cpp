@@ -4,6 +4,7 @@
 
 #include <utility>
 
+#include "cublaslt.h"
 #include "kernels_cuda.h"
 
 namespace onepass {
@@ -68,13 +69,24 @@ void* open_stream() {
   return nullptr;
 }
 
-void close_stream(void* stream) { cudaStreamDestroy(of(stream)); }
+void close_stream(void* stream) {
+  cuda::forget_cublaslt_workspace(stream);
+  cudaStreamDestroy(of(stream));
+}
+
+// Of what could not be started by this thread. A failure of cuBLASLt says more than the one that
+// it leaves with CUDA.
+const char* started() {
+  const cudaError_t wrong = cudaGetLastError();
+  const char* const in_cublaslt = cuda::cublaslt_error();
+  if (in_cublaslt != nullptr) return in_cublaslt;
+  return wrong == cudaSuccess ? nullptr : cudaGetErrorString(wrong);
+}
 
 const char* wait(void* stream) {
   const cudaError_t ran = cudaStreamSynchronize(of(stream));
-  const cudaError_t started = cudaGetLastError();  // of a launch that could not begin
-  const cudaError_t wrong = ran != cudaSuccess ? ran : started;
-  return wrong == cudaSuccess ? nullptr : cudaGetErrorString(wrong);
+  const char* const not_started = started();
+  return ran == cudaSuccess ? not_started : cudaGetErrorString(ran);
 }
 
 const char* finish() {
@@ -90,11 +102,6 @@ const char* captures(void* stream, bool* does) {
   if (asked == cudaSuccess) return nullptr;
   cudaGetLastError();
   return cudaGetErrorString(asked);
-}
-
-const char* started() {
-  const cudaError_t wrong = cudaGetLastError();
-  return wrong == cudaSuccess ? nullptr : cudaGetErrorString(wrong);
 }
 
 void copy_rows(void* to, int64_t to_stride, const void* from, int64_t from_stride,
@@ -127,7 +134,7 @@ void abandon(void* stream) {
   cudaGraph_t graph = nullptr;
   cudaStreamEndCapture(of(stream), &graph);
   if (graph != nullptr) cudaGraphDestroy(graph);
-  cudaGetLastError();
+  started();  // nobody wants to know any more
 }
 
 cudaGraphExec_t executable(void* graph) { return static_cast<cudaGraphExec_t>(graph); }
@@ -160,12 +167,11 @@ const char* said(cudaError_t status) {
 
 const char* keep(void* stream, void** graph) {
   cudaGraph_t captured = nullptr;
-  const cudaError_t ended = cudaStreamEndCapture(of(stream), &captured);
-  const cudaError_t started = cudaGetLastError();  // of a launch that is missing in the graph
-  cudaError_t status = ended != cudaSuccess ? ended : started;
-  if (status == cudaSuccess) status = prepare(captured, graph);
+  cudaError_t status = cudaStreamEndCapture(of(stream), &captured);
+  const char* const missing = started();  // in the graph
+  if (status == cudaSuccess && missing == nullptr) status = prepare(captured, graph);
   if (captured != nullptr) cudaGraphDestroy(captured);
-  return said(status);
+  return missing != nullptr ? missing : said(status);
 }
 
 const char* launch(void* graph, void* stream) {

@@ -18,13 +18,20 @@
 
 namespace onepass::cuda {
 
+// Behind each start.
+inline void launched(const onepass::Team& team, const char* what) {
+#if defined(ONEPASS_DEVICE_TESTS)
+  if (team.device == nullptr) wait_for_launch(what);  // plans wait for themselves
+#else
+  static_cast<void>(team), static_cast<void>(what);
+#endif
+}
+
 template <class... P, class... A>
 void launch(void (*kernel)(P...), dim3 grid, dim3 block, const onepass::Team& team,
             const A&... arguments) {
   kernel<<<grid, block, 0, static_cast<cudaStream_t>(team.stream)>>>(static_cast<P>(arguments)...);
-#if defined(ONEPASS_DEVICE_TESTS)
-  if (team.device == nullptr) wait_for_launch(__PRETTY_FUNCTION__);  // plans wait for themselves
-#endif
+  launched(team, __PRETTY_FUNCTION__);
 }
 
 }  // namespace onepass::cuda
@@ -34,6 +41,8 @@ void launch(void (*kernel)(P...), dim3 grid, dim3 block, const onepass::Team& te
 #include "fibers.h"
 
 namespace onepass::cuda {
+
+inline void launched(const onepass::Team&, const char*) {}
 
 template <class... P, class... A>
 void launch(void (*kernel)(P...), dim3 grid, dim3 block, const onepass::Team& team,

@@ -275,27 +275,35 @@ ONEPASS_INLINE int64_t tiles_of(int64_t rows, int64_t cols) {
   return ((rows + Tile::kEdge - 1) / Tile::kEdge) * ((cols + Tile::kEdge - 1) / Tile::kEdge);
 }
 
+// Where a tile lies in the result of p, its sums in `memory`.
+template <class Tile, class P>
+__device__ __forceinline__ Sums<Tile> sums_of_tile(const P& p, unsigned tile,
+                                                   typename Tile::T* memory) {
+  const auto across = static_cast<unsigned>((p.cols() + Tile::kEdge - 1) / Tile::kEdge);
+  const int64_t r = static_cast<int64_t>(tile / across) * Tile::kEdge;
+  const int64_t c = static_cast<int64_t>(tile % across) * Tile::kEdge;
+  const int64_t below = p.rows() - r, beside = p.cols() - c;
+  return {memory, r, c, below < Tile::kEdge ? static_cast<int>(below) : Tile::kEdge,
+          beside < Tile::kEdge ? static_cast<int>(beside) : Tile::kEdge};
+}
+
 // One tile. P has T, rows(), cols(), depth(), the operands left() and right(), start(), and
 // finish(Sums), which stores.
 template <class Tile, class P>
 __device__ __forceinline__ void multiply_tile(const P& p, unsigned tile, typename Tile::T* memory) {
-  const auto across = static_cast<unsigned>((p.cols() + Tile::kEdge - 1) / Tile::kEdge);
-  const int64_t r = static_cast<int64_t>(tile / across) * Tile::kEdge;
-  const int64_t c = static_cast<int64_t>(tile % across) * Tile::kEdge;
+  const Sums<Tile> sums = sums_of_tile<Tile>(p, tile, memory);
   Micro<Tile> micro;
-  micro.begin(p.start(), r, c, p.rows(), p.cols());
+  micro.begin(p.start(), sums.r, sums.c, p.rows(), p.cols());
   if (p.depth() > 0) {
     const auto a = p.left();
     const auto b = p.right();
     using A = Reader<Tile, typename P::Left>;
     using B = Reader<Tile, typename P::Right>;
-    add_products(A(a, r), B(b, c), p.depth(), memory, micro);
+    add_products(A(a, sums.r), B(b, sums.c), p.depth(), memory, micro);
   }
   micro.put(memory);
   __syncthreads();
-  const int64_t below = p.rows() - r, beside = p.cols() - c;
-  p.finish(Sums<Tile>{memory, r, c, below < Tile::kEdge ? static_cast<int>(below) : Tile::kEdge,
-                      beside < Tile::kEdge ? static_cast<int>(beside) : Tile::kEdge});
+  p.finish(sums);
 }
 
 template <class T>

@@ -5,6 +5,8 @@ The one file that imports ``onepass._cuda``, and only when asked.
 
 from __future__ import annotations
 
+import os
+from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +15,12 @@ from onepass import _core
 if TYPE_CHECKING:
     from types import ModuleType
 
-MODULE = "onepass._cuda"
+_COMPILED = "onepass._cuda"
+MODULE = _COMPILED
+
+# The path of cuBLASLt, or "none" to do without it.
+CUBLASLT_VARIABLE = "ONEPASS_CUBLASLT"
+_CUBLASLT = "libcublasLt.so.13"
 
 _NOT_BUILT = (
     "this installation of onepass was built without CUDA kernels: install nvcc 13 (NVIDIA's CUDA "
@@ -61,8 +68,39 @@ def devices() -> list[dict[str, Any]]:
     return found
 
 
+def cublaslt_path() -> str:
+    """Return where to open cuBLASLt: a copy that is loaded already, one that is installed, or the
+    name that the system's loader may know."""
+    if given := os.environ.get(CUBLASLT_VARIABLE):
+        return given
+    if MODULE != _COMPILED:  # what plays a GPU must not meet the real library
+        return "none"
+    try:
+        pathfinder = import_module("cuda.pathfinder")
+    except ModuleNotFoundError:
+        return _CUBLASLT
+    try:
+        return str(pathfinder.load_nvidia_dynamic_lib("cublasLt").abs_path or _CUBLASLT)
+    except RuntimeError:  # it is not found
+        return _CUBLASLT
+
+
+@cache
+def _products(cuda: ModuleType) -> str:
+    """Open cuBLASLt for large products, once; return what came of it."""
+    path = cublaslt_path()
+    if path == "none":
+        return "no cuBLASLt: our own products"
+    try:
+        cuda.open_cublaslt(path)
+    except RuntimeError as error:
+        return f"no cuBLASLt: our own products ({error})"
+    version = cuda.cublaslt_version()
+    return f"cuBLASLt {version // 10000}.{version // 100 % 100}.{version % 100}"
+
+
 def bring() -> None:
-    """Let plans use the GPU.
+    """Let plans use the GPU, and large products cuBLASLt, if it is there.
 
     Raises
     ------
@@ -76,6 +114,7 @@ def bring() -> None:
         )
     cuda = _module()
     assert cuda is not None
+    _products(cuda)
     _core.bring_gpu(cuda.device())
 
 
@@ -94,4 +133,4 @@ def summary() -> str:
         names = [str(device["name"]) for device in devices()]
     except RuntimeError as error:
         return f"{built}; {str(error).partition(':')[0]}"
-    return f"{built}; {', '.join(names)}"
+    return f"{built}; {', '.join(names)}; {_products(cuda)}"

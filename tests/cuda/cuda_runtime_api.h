@@ -54,6 +54,7 @@ cudaError_t cudaGetLastError();
 const char* cudaGetErrorString(cudaError_t error);
 
 cudaError_t cudaMallocManaged(void** memory, std::size_t bytes, unsigned flags);
+cudaError_t cudaMalloc(void** memory, std::size_t bytes);  // the host cannot touch it
 cudaError_t cudaFree(void* memory);
 cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* found, const void* memory);
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags);
@@ -70,9 +71,10 @@ cudaError_t cudaMemcpy2DAsync(void* to, std::size_t to_stride, const void* from,
                               cudaMemcpyKind kind, cudaStream_t stream);
 cudaError_t cudaMemsetAsync(void* memory, int value, std::size_t bytes, cudaStream_t stream);
 
-// While a stream is captured, its thread may wait for nothing, and allocate only in relaxed mode.
-cudaError_t cudaThreadExchangeStreamCaptureMode(cudaStreamCaptureMode* mode);
+// While a stream is captured, its thread may wait for nothing, and allocate only in relaxed mode,
+// which the second function exchanges for the present one.
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mode);
+cudaError_t cudaThreadExchangeStreamCaptureMode(cudaStreamCaptureMode* mode);
 cudaError_t cudaStreamIsCapturing(cudaStream_t stream, cudaStreamCaptureStatus* status);
 cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph);
 cudaError_t cudaGraphDestroy(cudaGraph_t graph);

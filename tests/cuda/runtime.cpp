@@ -27,30 +27,45 @@ class DeviceMemory {
   void* allocate(std::size_t bytes) {
     const std::lock_guard lock(mutex_);
     const std::size_t whole = (bytes / kPage + 1) * kPage;
-    void* const at = mmap(nullptr, whole, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void* const at = mmap(nullptr, whole, access(), MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (at == MAP_FAILED) return nullptr;
     blocks_[at] = whole;
     return at;
   }
-  void release(void* at) {
+  // False: it is no such memory.
+  bool release(void* at) {
     const std::lock_guard lock(mutex_);
-    munmap(at, blocks_.at(at));
-    blocks_.erase(at);
+    const auto found = blocks_.find(at);
+    if (found == blocks_.end()) return false;
+    munmap(at, found->second);
+    blocks_.erase(found);
+    return true;
+  }
+  std::size_t blocks() {
+    const std::lock_guard lock(mutex_);
+    return blocks_.size();
   }
   void run(const Work& work) {
-    protect(PROT_READ | PROT_WRITE);
+    count(1);
     work();
-    protect(PROT_NONE);
+    count(-1);
   }
 
  private:
   static constexpr std::size_t kPage = 4096;
 
-  void protect(int access) {
+  int access() const { return running_ > 0 ? PROT_READ | PROT_WRITE : PROT_NONE; }
+
+  // Threads run works at once: the memory is open for as long as any of them does.
+  void count(int more) {
     const std::lock_guard lock(mutex_);
-    for (const auto& [at, bytes] : blocks_) mprotect(at, bytes, access);
+    const int before = access();
+    running_ += more;
+    if (access() == before) return;
+    for (const auto& [at, bytes] : blocks_) mprotect(at, bytes, access());
   }
 
+  int running_ = 0;
   std::mutex mutex_;
   std::map<void*, std::size_t> blocks_;
 };
@@ -184,9 +199,16 @@ cudaError_t cudaMallocManaged(void** memory, std::size_t bytes, unsigned) {
   in_use += bytes;
   return cudaSuccess;
 }
+cudaError_t cudaMalloc(void** memory, std::size_t bytes) {
+  if (forbids()) return refused();
+  if (bytes > limit()) return failed(cudaErrorMemoryAllocation);
+  *memory = DeviceMemory::all().allocate(bytes);
+  return *memory != nullptr ? cudaSuccess : failed(cudaErrorMemoryAllocation);
+}
 cudaError_t cudaFree(void* memory) {
   if (memory == nullptr) return cudaSuccess;
   if (forbidden()) return refused();
+  if (DeviceMemory::all().release(memory)) return cudaSuccess;
   const std::lock_guard lock(mutex);
   const auto found = blocks().find(static_cast<const char*>(memory));
   if (found == blocks().end()) return failed(cudaErrorInvalidValue);
@@ -214,18 +236,18 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
   return cudaSuccess;
 }
 cudaError_t cudaDeviceSynchronize() {
-  if (captures > 0) return refused();
+  if (forbids()) return refused();
   Stream::finish_all();
   return cudaSuccess;
 }
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
-  if (captures > 0) return refused();
+  if (forbids()) return refused();
   if (stream != nullptr) stream->finish();
   return std::getenv("ONEPASS_FIBERS_FAIL") == nullptr ? cudaSuccess : cudaErrorInvalidValue;
 }
 
 cudaError_t cudaMallocAsync(void** memory, std::size_t bytes, cudaStream_t) {
-  if (captures > 0) return refused();  // a graph's own memory, which onepass does not use
+  if (forbids()) return refused();  // a graph's own memory, which onepass does not use
   *memory = std::malloc(bytes);
   return cudaSuccess;
 }
@@ -236,7 +258,7 @@ cudaError_t cudaFreeAsync(void* memory, cudaStream_t stream) {
 // Of memory that CUDA does not know a copy is made at once; all else is read when its turn comes.
 cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind,
                             cudaStream_t stream) {
-  if (captures > 0) return refused();  // a graph would copy from there once more
+  if (forbids()) return refused();  // a graph would copy from there once more
   const auto* first = static_cast<const char*>(from);
   start(stream, [to, copy = std::vector<char>(first, first + bytes)] {
     std::memcpy(to, copy.data(), copy.size());
@@ -246,7 +268,7 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaM
 cudaError_t cudaMemcpy2DAsync(void* to, std::size_t to_stride, const void* from,
                               std::size_t from_stride, std::size_t bytes_a_row, std::size_t rows,
                               cudaMemcpyKind, cudaStream_t stream) {
-  if (captures > 0) return refused();
+  if (forbids()) return refused();
   if (to_stride < bytes_a_row || from_stride < bytes_a_row) return failed(cudaErrorInvalidValue);
   start(stream, [=] {
     for (std::size_t r = 0; r < rows; ++r) {
@@ -314,9 +336,18 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t made, cudaStream_t stream) {
 ONEPASS_EXPORT void* onepass_fibers_allocate(std::size_t bytes) {
   return DeviceMemory::all().allocate(bytes);
 }
+ONEPASS_EXPORT std::size_t onepass_fibers_blocks() { return DeviceMemory::all().blocks(); }
 // Behind what was started before, as a library's pool gives memory to nobody else meanwhile.
 ONEPASS_EXPORT void onepass_fibers_release(void* memory, cudaStream_t stream) {
   start(stream, [memory] { DeviceMemory::all().release(memory); });
+}
+// For another library's kernels: work(own), later and maybe often; drop(own) once it never will.
+ONEPASS_EXPORT void onepass_fibers_start(cudaStream_t stream, void (*work)(void*), void* own,
+                                         void (*drop)(void*)) {
+  start(stream, [work, kept = std::shared_ptr<void>(own, drop)] { work(kept.get()); });
+}
+ONEPASS_EXPORT bool onepass_fibers_captures(cudaStream_t stream) {
+  return stream != nullptr && stream->captured != nullptr;
 }
 // Waits for the stream.
 ONEPASS_EXPORT void onepass_fibers_copy(void* to, const void* from, std::size_t bytes,
