@@ -150,6 +150,7 @@ std::size_t in_use = 0;
 thread_local cudaError_t last_error = cudaSuccess;
 thread_local int captures = 0;  // of this thread
 thread_local cudaStreamCaptureMode capture_mode = cudaStreamCaptureModeGlobal;
+bool is_captured(const Stream* stream) { return stream != nullptr && stream->captured != nullptr; }
 bool forbidden() { return captures > 0 && capture_mode != cudaStreamCaptureModeRelaxed; }
 
 cudaError_t failed(cudaError_t error) { return last_error = error; }
@@ -200,7 +201,7 @@ cudaError_t cudaMallocManaged(void** memory, std::size_t bytes, unsigned) {
   return cudaSuccess;
 }
 cudaError_t cudaMalloc(void** memory, std::size_t bytes) {
-  if (forbids()) return refused();
+  if (forbidden()) return refused();
   if (bytes > limit()) return failed(cudaErrorMemoryAllocation);
   *memory = DeviceMemory::all().allocate(bytes);
   return *memory != nullptr ? cudaSuccess : failed(cudaErrorMemoryAllocation);
@@ -236,18 +237,18 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
   return cudaSuccess;
 }
 cudaError_t cudaDeviceSynchronize() {
-  if (forbids()) return refused();
+  if (captures > 0) return refused();  // in every mode: what is captured never ends
   Stream::finish_all();
   return cudaSuccess;
 }
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
-  if (forbids()) return refused();
+  if (forbidden() || is_captured(stream)) return refused();
   if (stream != nullptr) stream->finish();
   return std::getenv("ONEPASS_FIBERS_FAIL") == nullptr ? cudaSuccess : cudaErrorInvalidValue;
 }
 
-cudaError_t cudaMallocAsync(void** memory, std::size_t bytes, cudaStream_t) {
-  if (forbids()) return refused();  // a graph's own memory, which onepass does not use
+cudaError_t cudaMallocAsync(void** memory, std::size_t bytes, cudaStream_t stream) {
+  if (is_captured(stream)) return refused();  // a graph's own memory, which onepass does not use
   *memory = std::malloc(bytes);
   return cudaSuccess;
 }
@@ -258,7 +259,7 @@ cudaError_t cudaFreeAsync(void* memory, cudaStream_t stream) {
 // Of memory that CUDA does not know a copy is made at once; all else is read when its turn comes.
 cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind,
                             cudaStream_t stream) {
-  if (forbids()) return refused();  // a graph would copy from there once more
+  if (is_captured(stream)) return refused();  // a graph would copy from there once more
   const auto* first = static_cast<const char*>(from);
   start(stream, [to, copy = std::vector<char>(first, first + bytes)] {
     std::memcpy(to, copy.data(), copy.size());
@@ -268,7 +269,7 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaM
 cudaError_t cudaMemcpy2DAsync(void* to, std::size_t to_stride, const void* from,
                               std::size_t from_stride, std::size_t bytes_a_row, std::size_t rows,
                               cudaMemcpyKind, cudaStream_t stream) {
-  if (forbids()) return refused();
+  if (is_captured(stream)) return refused();
   if (to_stride < bytes_a_row || from_stride < bytes_a_row) return failed(cudaErrorInvalidValue);
   start(stream, [=] {
     for (std::size_t r = 0; r < rows; ++r) {
