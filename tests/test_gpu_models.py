@@ -344,8 +344,8 @@ def test_many_steps_become_one_graph(optimizer, many) -> None:
         models[-1].fit(x, y, epochs=8, batch_size=10, verbose=0)
     made, launched = (now - then for now, then in zip(graphs(), before, strict=True))
     weights_close(*models)
-    if many:  # eight epochs of 15 steps, four a graph; it is made once and then brought up to date
-        assert 8 <= launched <= 24  # the pace decides
+    if many:  # eight epochs of 15 steps, two a graph; it is made once and then brought up to date
+        assert 8 <= launched <= 56  # the pace decides
         assert made == 1
     else:
         assert made == launched == 0

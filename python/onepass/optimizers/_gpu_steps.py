@@ -38,7 +38,7 @@ class GpuSteps(ABC):
     _learning_rate: float | Callable[..., float]
     _calls: int
     _stepped: bool  # with norms, since it was bound
-    _native: _core.Optimizer | None
+    _native: _core.Optimizer | None = None
     _memory: Memory
     _place: Host
     _given: list[Any]  # arrays or tensors
