@@ -1,4 +1,6 @@
 // For tests of cuBLASLt under the GPU's kernels that onepass._core offers as an instruction set.
+#include <cuda_runtime_api.h>
+
 #include <string>
 
 #include "../../csrc/cuda/cublaslt.h"
@@ -21,13 +23,17 @@ ONEPASS_EXPORT bool onepass_cublaslt_multiply(const float* x, const float* w, fl
                                               void* stream) {
   onepass::Team team{0, 1, nullptr, nullptr};
   team.stream = stream;
-  return onepass::cuda::start_cublaslt({.float64 = false,
-                                        .depth = n,
-                                        .left = {x, n, n, true},
-                                        .right = {w, n, n, false},
-                                        .to = y,
-                                        .stride = n},
-                                       team);
+  cudaStreamCaptureMode mode = cudaStreamCaptureModeRelaxed;  // as Device::enter says
+  cudaThreadExchangeStreamCaptureMode(&mode);
+  const bool started = onepass::cuda::start_cublaslt({.float64 = false,
+                                                      .depth = n,
+                                                      .left = {x, n, n, true},
+                                                      .right = {w, n, n, false},
+                                                      .to = y,
+                                                      .stride = n},
+                                                     team);
+  cudaThreadExchangeStreamCaptureMode(&mode);
+  return started;
 }
 ONEPASS_EXPORT void onepass_cublaslt_forget(void* stream) {
   onepass::cuda::forget_cublaslt_workspace(stream);
