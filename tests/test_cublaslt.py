@@ -163,7 +163,7 @@ def test_an_error_while_steps_are_recorded_starts_none_of_them(cuda, library) ->
     with pytest.raises(RuntimeError, match=r"cuBLASLt could not start a product.*NOT_SUPPORTED"):
         model.fit(x, y, batch_size=2, epochs=50, shuffle=False, verbose=0)
     # The first step is never recorded, and others are not where the machine is slow.
-    weights = model.get_weights()
+    weights, counted = model.get_weights(), model.optimizer.iterations
     for step in range(50 * 64):
         first = 2 * step % len(x)
         twin.fit(x[first : first + 2], y[first : first + 2], shuffle=False, verbose=0)
@@ -171,6 +171,7 @@ def test_an_error_while_steps_are_recorded_starts_none_of_them(cuda, library) ->
         if all(same):
             break
     assert all(same)
+    assert counted == model.optimizer.iterations == twin.optimizer.iterations == step + 1
     library.fails(0)
     model.fit(x, y, batch_size=10, epochs=3, verbose=0)
     assert np.isfinite(model.predict(x, verbose=0)).all()

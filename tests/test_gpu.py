@@ -123,15 +123,29 @@ def test_where_cublaslt_is_looked_for(monkeypatch):
         raise RuntimeError("not found")
 
     pathfinder(monkeypatch, lambda name: SimpleNamespace(abs_path=f"/of/{name}"))
-    assert _gpu.cublaslt_path() == "/of/cublasLt"
+    assert _gpu.cublaslt_paths() == ["/of/cublasLt", "libcublasLt.so.13"]
     for load in (None, not_found, lambda name: SimpleNamespace(abs_path=None)):
         pathfinder(monkeypatch, load)
-        assert _gpu.cublaslt_path() == "libcublasLt.so.13"
+        assert _gpu.cublaslt_paths() == ["libcublasLt.so.13"]
     monkeypatch.setenv(_gpu.CUBLASLT_VARIABLE, "/elsewhere.so")
-    assert _gpu.cublaslt_path() == "/elsewhere.so"
+    assert _gpu.cublaslt_paths() == ["/elsewhere.so"]
+    monkeypatch.setenv(_gpu.CUBLASLT_VARIABLE, "none")
+    assert _gpu.cublaslt_paths() == []
     monkeypatch.delenv(_gpu.CUBLASLT_VARIABLE)
     monkeypatch.setattr(_gpu, "MODULE", "onepass._cuda_fibers")
-    assert _gpu.cublaslt_path() == "none"
+    assert _gpu.cublaslt_paths() == []
+
+
+def test_another_copy_of_cublaslt_where_the_loaded_one_is_too_old(monkeypatch, capsys):
+    def opens(path):
+        if path != "libcublasLt.so.13":
+            raise RuntimeError(f"{path}: it is cuBLASLt 12.9.1")
+
+    module(monkeypatch)
+    monkeypatch.setattr(_gpu, "cublaslt_paths", lambda: ["old.so", "libcublasLt.so.13"])
+    monkeypatch.setattr(_gpu._module(), "open_cublaslt", opens)
+    monkeypatch.setattr(_gpu._module(), "cublaslt_version", lambda: 130002)
+    assert cuda_line(capsys).endswith("cuBLASLt 13.0.2")
 
 
 @pytest.mark.parametrize("name", ["gpu", "", "CUDA", None, 0])

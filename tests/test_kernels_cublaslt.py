@@ -301,6 +301,7 @@ def test_a_product_of_a_captured_stream(fibers) -> None:
     stream, blocks = ctypes.c_size_t(module.onepass_fibers_stream()), module.onepass_fibers_blocks()
     x, w, y = (np.full((11, 11), value, np.float32) for value in (2, 3, 5))
     pointers = [ctypes.c_void_p(a.ctypes.data) for a in (x, w, y)]
+    module.onepass_cublaslt_own(stream)
     module.onepass_fibers_capture(stream)
     assert module.onepass_cublaslt_multiply(*pointers, ctypes.c_int64(11), stream)
     assert module.onepass_fibers_waiting(stream) == 0
@@ -312,3 +313,21 @@ def test_a_product_of_a_captured_stream(fibers) -> None:
     module.onepass_cublaslt_forget(stream)  # waits for it
     assert (y == 66).all()
     assert module.onepass_fibers_blocks() == blocks
+
+
+def test_a_stream_of_a_caller_keeps_no_work_area(fibers) -> None:
+    """Its address may be that of a stream of each thread, or of another one later."""
+    fibers.begin()
+    module = fibers.module
+    for function in (module.onepass_fibers_stream, module.onepass_fibers_blocks):
+        function.restype = ctypes.c_size_t
+    module.onepass_cublaslt_multiply.restype = ctypes.c_bool
+    stream, blocks = ctypes.c_size_t(module.onepass_fibers_stream()), module.onepass_fibers_blocks()
+    x, w, y = (np.full((11, 11), value, np.float32) for value in (2, 3, 5))
+    pointers = [ctypes.c_void_p(a.ctypes.data) for a in (x, w, y)]
+    assert module.onepass_cublaslt_multiply(*pointers, ctypes.c_int64(11), stream)
+    assert module.onepass_fibers_blocks() == blocks
+    assert module.onepass_fibers_waiting(stream) == 2  # the product, and its memory goes back
+    module.onepass_fibers_copy(ctypes.c_void_p(), ctypes.c_void_p(), ctypes.c_size_t(0), stream)
+    assert (y == 66).all()
+    assert fibers.error() is None

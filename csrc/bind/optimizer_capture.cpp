@@ -4,14 +4,6 @@
 
 namespace onepass::bind {
 
-bool OptimizerObject::captures(std::uintptr_t stream) const {
-  if (device_ == nullptr) return false;
-  const OnDevice on_device(device_);
-  bool does = false;
-  onepass::check(device_->captures(reinterpret_cast<void*>(stream), &does));
-  return does;
-}
-
 std::vector<double> OptimizerObject::one_a_group(const std::vector<double>& learning_rates) const {
   const auto groups = static_cast<std::size_t>(native_->groups());
   if (learning_rates.size() == groups) return learning_rates;

@@ -33,10 +33,11 @@ OptimizerObject::~OptimizerObject() {
 
 const char* OptimizerObject::finish() {
   if (!started_ && !captured()) return nullptr;  // nobody tells of a graph's launches
-  started_ = false;
-  const py::gil_scoped_release release;  // what the stream waits for may need Python
+  const py::gil_scoped_release release;          // what the stream waits for may need Python
   const OnDevice on_device(device_);
-  return device_->finish();  // the caller's stream may be gone
+  const char* const wrong = device_->finish();  // the caller's stream may be gone
+  started_ = started_ && wrong != nullptr;
+  return wrong;
 }
 
 void OptimizerObject::set_group(int group, const RuleSettings& rule) {
@@ -260,7 +261,9 @@ void OptimizerObject::run(const std::vector<double>& learning_rates, int64_t t) 
 
 void OptimizerObject::start(const std::vector<double>& learning_rates, int64_t t) {
   const OnDevice on_device(device_);
-  if (captures(reinterpret_cast<std::uintptr_t>(stream_))) {
+  bool captured_by_caller = false;
+  onepass::check(device_->captures(stream_, &captured_by_caller));
+  if (captured_by_caller) {
     throw std::runtime_error(
         "a step of this optimizer cannot be captured in a CUDA graph, whose launches would all be "
         "step " +

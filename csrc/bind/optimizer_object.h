@@ -46,10 +46,8 @@ class OptimizerObject {
   void apply_addresses(const std::vector<std::uintptr_t>& addresses,
                        const std::vector<int>& numbers, const std::vector<double>& learning_rates,
                        int64_t t, std::uintptr_t stream);
-  // Whether what is put on the stream becomes a graph of the caller's.
-  bool captures(std::uintptr_t stream) const;
-  // As `apply_addresses` on such a stream: each launch of the graph does the next step. They count
-  // themselves, from `t` on.
+  // As `apply_addresses` on a stream that is captured: each launch of the graph does the next step.
+  // They count themselves, from `t` on.
   void capture(const std::vector<std::uintptr_t>& addresses, const std::vector<int>& numbers,
                const std::vector<double>& learning_rates, int64_t t, std::uintptr_t stream);
   bool captured() const { return captured_.any(); }

@@ -49,6 +49,17 @@ std::shared_ptr<OptimizerObject> make_optimizer(bool float64, double clip_value,
 }  // namespace
 
 void register_optimizer(py::module_& m) {
+  m.def(
+      "captures",
+      [](std::uintptr_t stream) {
+        bool does = false;
+        const Device* const device = gpu();
+        if (device == nullptr) return does;
+        const OnDevice on_device(device);
+        check(device->captures(reinterpret_cast<void*>(stream), &does));
+        return does;
+      },
+      py::arg("stream"));
   using py::arg;
   using Self = OptimizerObject;
   using Options = std::vector<double>;
@@ -85,7 +96,6 @@ void register_optimizer(py::module_& m) {
       .def("apply", &Self::apply, arg("gradients"), arg("learning_rate"), arg("t"))
       .def("apply_addresses", &Self::apply_addresses, arg("addresses"), arg("numbers"),
            arg("learning_rates"), arg("t"), arg("stream") = 0)
-      .def("captures", &Self::captures, arg("stream"))
       .def("capture", &Self::capture, arg("addresses"), arg("numbers"), arg("learning_rates"),
            arg("t"), arg("stream"))
       .def_property_readonly("captured", &Self::captured)

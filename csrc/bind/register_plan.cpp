@@ -1,3 +1,4 @@
+#include <exception>
 #include <mutex>
 
 #include "../plan/calls/feeding.h"
@@ -100,13 +101,19 @@ void PlanObject::run(const Sources& sources, const std::vector<py::array>& outpu
   std::vector<std::unique_lock<std::mutex>> claims;
   for (const auto& native : optimizers_) claims.push_back(native->claim());
   int64_t done = 0;
+  std::exception_ptr wrong;
   {
     py::gil_scoped_release release;
-    done = program_.run(replay);
+    try {
+      program_.run(replay, done);
+    } catch (...) {
+      wrong = std::current_exception();
+    }
   }
   // Counted here: between the return and Python's next line an interrupt may strike.
   *progress.mutable_data() += done;
   if (!optimizer.is_none()) count_calls(optimizer, done);
+  if (wrong) std::rethrow_exception(wrong);
   if (PyErr_Occurred() != nullptr) throw py::error_already_set();
 }
 

@@ -3,10 +3,10 @@
 // the result and n its rows, leading dimensions our strides.
 //
 // Numbers of float32 are multiplied as such: no fast mode is set, so the library uses none. It
-// reads two variables of the environment that could change that, NVIDIA_TF32_OVERRIDE and
-// CUBLAS_EMULATE_SINGLE_PRECISION; who sets them gets what they ask for. Bits are the same from run
-// to run with one version of the library on one kind of GPU, since the work area's size is fixed
-// and no two streams share one.
+// reads variables of the environment that could change that, NVIDIA_TF32_OVERRIDE,
+// CUBLAS_EMULATE_SINGLE_PRECISION and for float64 CUBLAS_EMULATE_DOUBLE_PRECISION; who sets them
+// gets what they ask for. Bits are the same from run to run with one version of the library on one
+// kind of GPU, since the work area's size is fixed and no two streams share one.
 #include "cublaslt.h"
 
 #include <compare>
@@ -210,7 +210,9 @@ class Products {
   std::map<Key, std::shared_ptr<Prepared>> by_key_;
 };
 
-// A work area for each stream that has met a product: two of them may be at work at once.
+// A work area for each of our own streams that has met a product: two of them may be at work at
+// once. A caller's stream may be many, as CuPy's one of each thread, or end without a word: there a
+// product gets memory of its own.
 class Workspaces {
  public:
   static Workspaces& all() {
@@ -218,19 +220,26 @@ class Workspaces {
     return workspaces;
   }
 
-  // Null: there is no memory left, which is kept.
-  void* of(void* stream, std::size_t bytes) {
+  void own(void* stream) {
     const std::lock_guard lock(mutex_);
-    if (const auto found = by_stream_.find(stream); found != by_stream_.end()) {
-      return found->second;
-    }
+    by_stream_[stream] = nullptr;
+  }
+
+  // Calls use(memory); false: there is none left, which is kept.
+  template <class F>
+  bool with(void* stream, std::size_t bytes, F&& use) {
+    void* const kept = of(stream, bytes);
+    if (kept != nullptr) return use(kept), true;
     void* memory = nullptr;
-    if (cudaMalloc(&memory, bytes) != cudaSuccess) {
+    const auto queue = static_cast<cudaStream_t>(stream);
+    if (owns(stream) || cudaMallocAsync(&memory, bytes, queue) != cudaSuccess) {
       cudaGetLastError();
       keep_cublaslt_error("has no memory for its work area of " + std::to_string(bytes) + " bytes");
-      return nullptr;
+      return false;
     }
-    return by_stream_[stream] = memory;
+    use(memory);
+    cudaFreeAsync(memory, queue);
+    return true;
   }
 
   void forget(void* stream) {
@@ -238,13 +247,27 @@ class Workspaces {
       const std::lock_guard lock(mutex_);
       return by_stream_.extract(stream);
     }();
-    if (found.empty()) return;
+    if (found.empty() || found.mapped() == nullptr) return;
     cudaStreamSynchronize(static_cast<cudaStream_t>(stream));
     cudaFree(found.mapped());
     cudaGetLastError();
   }
 
  private:
+  bool owns(void* stream) {
+    const std::lock_guard lock(mutex_);
+    return by_stream_.contains(stream);
+  }
+  // Null: it is a caller's, or there is no memory.
+  void* of(void* stream, std::size_t bytes) {
+    const std::lock_guard lock(mutex_);
+    const auto found = by_stream_.find(stream);
+    if (found == by_stream_.end()) return nullptr;
+    void*& memory = found->second;
+    if (memory == nullptr && cudaMalloc(&memory, bytes) != cudaSuccess) memory = nullptr;
+    return memory;
+  }
+
   std::mutex mutex_;
   std::map<void*, void*> by_stream_;
 };
@@ -261,9 +284,12 @@ bool start_cublaslt(const CublasLtProduct& product, const onepass::Team& team) {
   if (!key.a.possible() || !key.b.possible() || !key.d.possible()) return false;
   const auto prepared = Products::all().prepared(*library, key, product.bias);
   if (prepared == nullptr || !prepared->offered()) return false;
-  void* const workspace = Workspaces::all().of(team.stream, library->workspace_bytes + kSpareBytes);
-  if (workspace == nullptr) return false;
-  const Status status = prepared->start(product, workspace, static_cast<cudaStream_t>(team.stream));
+  Status status = Status::kSuccess;
+  const auto start = [&](void* workspace) {
+    status = prepared->start(product, workspace, static_cast<cudaStream_t>(team.stream));
+  };
+  const std::size_t bytes = library->workspace_bytes + kSpareBytes;
+  if (!Workspaces::all().with(team.stream, bytes, start)) return false;
   if (status != Status::kSuccess) {
     keep_cublaslt_error(*library, "could not start a product", status);
     return false;
@@ -274,6 +300,7 @@ bool start_cublaslt(const CublasLtProduct& product, const onepass::Team& team) {
 
 int64_t cublaslt_products() { return products_started.load(std::memory_order_relaxed); }
 
+void own_cublaslt_workspace(void* stream) { Workspaces::all().own(stream); }
 void forget_cublaslt_workspace(void* stream) { Workspaces::all().forget(stream); }
 
 }  // namespace onepass::cuda

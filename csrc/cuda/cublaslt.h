@@ -33,6 +33,8 @@ struct CublasLtProduct {
 bool start_cublaslt(const CublasLtProduct& product, const onepass::Team& team);
 // How many were started so far.
 int64_t cublaslt_products();
+// A new stream of ours keeps a work area, once it needs one.
+void own_cublaslt_workspace(void* stream);
 // Gives back the stream's work area, once nothing is at work there; before the stream is closed.
 void forget_cublaslt_workspace(void* stream);
 

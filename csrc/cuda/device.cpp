@@ -64,14 +64,19 @@ bool reaches(const void* memory) {
 
 void* open_stream() {
   cudaStream_t stream = nullptr;
-  if (cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking) == cudaSuccess) return stream;
-  cudaGetLastError();
-  return nullptr;
+  if (cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking) != cudaSuccess) {
+    cudaGetLastError();
+    return nullptr;
+  }
+  cuda::own_cublaslt_workspace(stream);
+  return stream;
 }
 
 void close_stream(void* stream) {
+  const int before = enter();
   cuda::forget_cublaslt_workspace(stream);
   cudaStreamDestroy(of(stream));
+  leave(before);
 }
 
 // Of what could not be started by this thread. A failure of cuBLASLt says more than the one that

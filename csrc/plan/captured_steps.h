@@ -47,12 +47,11 @@ class CapturedSteps {
     }
     Team host{0, 1, nullptr, nullptr};
     host.device = device_, host.stream = stream;
-    Optimizer& started = *step;
+    any_ = true;  // whatever happens: kernels may be in the graph already
     steps_.push_back(std::move(step));
-    started.start_repeated({done_.data(), done_.data(), rates_.data(), false, norm_.data()},
-                           device_->kernels, host);
+    steps_.back()->start_repeated({done_.data(), done_.data(), rates_.data(), false, norm_.data()},
+                                  device_->kernels, host);
     check(device_->started());
-    any_ = true;
   }
 
   // The caller has waited for the GPU.
@@ -79,7 +78,7 @@ class CapturedSteps {
   ReachableVector<int64_t> done_;
   ReachableVector<double> rates_;
   ReachableVector<double> norm_;
-  std::vector<std::unique_ptr<Optimizer>> steps_;  // the graph of one that failed may go on, too
+  std::vector<std::unique_ptr<Optimizer>> steps_;
   bool any_ = false;
 };
 

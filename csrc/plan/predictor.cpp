@@ -211,7 +211,8 @@ int64_t Predictor::run_steps(const Prediction& p, int64_t done, double seconds) 
   replay.n_steps = static_cast<int64_t>(steps.size());
   replay.seconds = seconds;
   replay.interrupted = p.interrupted;
-  const int64_t ran = program_.run(replay);
+  int64_t ran = 0;
+  program_.run(replay, ran);
   return std::min(p.rows, done + ran * kStepRows);
 }
 

@@ -141,16 +141,18 @@ void Program::release(std::unique_ptr<Workspace> workspace) const {
   }
 }
 
-int64_t Program::run(const Replay& replay) const {
-  if (replay.n_steps == 0) return 0;
+void Program::run(const Replay& replay, int64_t& done) const {
+  if (replay.n_steps == 0) return;
   int64_t rows = 0;
   for (int64_t s = 0; s < replay.n_steps; ++s) rows = std::max(rows, replay.steps[s].rows);
   const OnDevice on_device(device_);
   auto workspace = acquire(rows);
-  const int64_t done =
-      device_ == nullptr ? run_here(replay, rows, *workspace) : run_on_device(replay, *workspace);
+  if (device_ != nullptr) {
+    run_on_device(replay, *workspace, done);
+  } else {
+    done += run_here(replay, rows, *workspace);
+  }
   release(std::move(workspace));
-  return done;
 }
 
 int64_t Program::run_here(const Replay& replay, int64_t rows, const Workspace& workspace) const {

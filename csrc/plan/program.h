@@ -160,15 +160,16 @@ class Program {
   };
   const std::vector<Entry>& calls() const { return calls_; }
 
-  // Runs the steps; returns how many were done (fewer when the time ran out or on an interrupt). A
-  // step that is interrupted has not updated anything.
-  int64_t run(const Replay& replay) const;
+  // Runs the steps; adds to `done` how many were (fewer when the time ran out or on an interrupt,
+  // and where a GPU fails, which throws). A step that is interrupted has not updated anything.
+  void run(const Replay& replay, int64_t& done) const;
 
  private:
   std::unique_ptr<Workspace> acquire(int64_t rows) const;
   void release(std::unique_ptr<Workspace> workspace) const;
   int64_t run_here(const Replay& replay, int64_t rows, const Workspace& workspace) const;
-  int64_t run_on_device(const Replay& replay, Workspace& workspace) const;  // run_on_device.cpp
+  void run_on_device(const Replay& replay, Workspace& workspace,
+                     int64_t& done) const;  // run_on_device.cpp
 
   std::vector<BufferSpec> buffers_;
   std::vector<Entry> calls_;

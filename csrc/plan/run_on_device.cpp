@@ -100,8 +100,8 @@ class GraphOfSteps {
     return std::all_of(replay.steps + done, replay.steps + done + steps_,
                        [&](const Step& step) { return step.rows == rows; });
   }
-  // Starts some steps and returns how many. The first one of a workspace goes without a graph, so
-  // that no kernel must be loaded while a stream is captured.
+  // Starts some steps and returns how many. Before a workspace has a graph, one step goes without:
+  // most kernels are then loaded, which a capture might not allow.
   int64_t start(int64_t done) {
     if (!made_ && graph_ == nullptr && !warm_) {
       find_step(done);
@@ -172,7 +172,7 @@ class GraphOfSteps {
 
 }  // namespace
 
-int64_t Program::run_on_device(const Replay& replay, Workspace& workspace) const {
+void Program::run_on_device(const Replay& replay, Workspace& workspace, int64_t& done) const {
   const ReachedReplay reached(replay, workspace, *device_);
   Team host{0, 1, nullptr, nullptr};
   host.device = device_, host.stream = workspace.stream();
@@ -183,26 +183,31 @@ int64_t Program::run_on_device(const Replay& replay, Workspace& workspace) const
   GraphOfSteps graph(calls_, frame, reached, workspace, host);
   Pace pace(host, workspace.pace());
   Interrupts interrupts(replay);
-  int64_t done = 0;
+  int64_t next = 0;
   bool goes_on = true;
-  while (goes_on && done < replay.n_steps) {
-    if (interrupts.any()) break;
-    int64_t steps = 0;
-    if (graph.can_do(done, pace.left())) {
-      steps = graph.start(done);
-    } else {
-      frame.step = replay.steps[done];
-      goes_on = run_step(calls_, frame, interrupts, host);
-      steps = goes_on ? 1 : 0;
+  try {
+    while (goes_on && next < replay.n_steps) {
+      if (interrupts.any()) break;
+      int64_t steps = 0;
+      if (graph.can_do(next, pace.left())) {
+        steps = graph.start(next);
+      } else {
+        frame.step = replay.steps[next];
+        goes_on = run_step(calls_, frame, interrupts, host);
+        steps = goes_on ? 1 : 0;
+      }
+      next += steps, done += steps;
+      pace.keep(steps);
+      const std::chrono::duration<double> elapsed = Clock::now() - begun;
+      goes_on = goes_on && !(replay.seconds > 0.0 && elapsed.count() > replay.seconds);
     }
-    done += steps;
-    pace.keep(steps);
-    const std::chrono::duration<double> elapsed = Clock::now() - begun;
-    goes_on = goes_on && !(replay.seconds > 0.0 && elapsed.count() > replay.seconds);
+    await(host);
+  } catch (...) {
+    device_->wait(host.stream);  // what was started is done all the same, as far as it goes
+    reached.read_back();
+    throw;
   }
-  await(host);
   reached.read_back();
-  return done;
 }
 
 }  // namespace onepass

@@ -304,6 +304,9 @@ def glu(x: NDArray[Any], y: NDArray[Any]) -> None: ...
 def glu_backward(x: NDArray[Any], dy: NDArray[Any], dx: NDArray[Any], accumulate: bool) -> None: ...
 
 # register_optimizer.cpp
+# Whether what is put on a GPU's stream becomes a graph of the caller's.
+def captures(stream: int) -> bool: ...
+
 class Optimizer(metaclass=_Pybind11Type):
     def __init__(
         self,
@@ -376,9 +379,8 @@ class Optimizer(metaclass=_Pybind11Type):
     def missed(self, steps: Sequence[int]) -> None: ...
     @property
     def skipped(self) -> bool: ...
-    # Whether the stream's work becomes a graph of the caller's; a step in it; how many steps graphs
-    # and others have done, for which it waits; new learning rates for the launches to come.
-    def captures(self, stream: int) -> bool: ...
+    # A step in a graph of the caller's; how many steps graphs and others have done, for which it
+    # waits; new learning rates for the launches to come.
     def capture(
         self,
         addresses: Sequence[int],

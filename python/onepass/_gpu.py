@@ -68,35 +68,34 @@ def devices() -> list[dict[str, Any]]:
     return found
 
 
-def cublaslt_path() -> str:
-    """Return where to open cuBLASLt: a copy that is loaded already, one that is installed, or the
-    name that the system's loader may know."""
+def cublaslt_paths() -> list[str]:
+    """Return where to look for cuBLASLt: a copy that is loaded already or installed, and the name
+    that the system's loader may know; nothing where it is not wanted."""
     if given := os.environ.get(CUBLASLT_VARIABLE):
-        return given
+        return [] if given == "none" else [given]
     if MODULE != _COMPILED:  # what plays a GPU must not meet the real library
-        return "none"
+        return []
     try:
         pathfinder = import_module("cuda.pathfinder")
-    except ModuleNotFoundError:
-        return _CUBLASLT
-    try:
-        return str(pathfinder.load_nvidia_dynamic_lib("cublasLt").abs_path or _CUBLASLT)
-    except RuntimeError:  # it is not found
-        return _CUBLASLT
+        found = pathfinder.load_nvidia_dynamic_lib("cublasLt").abs_path
+    except (ModuleNotFoundError, RuntimeError):  # the latter: it finds none
+        found = None
+    return [str(found), _CUBLASLT] if found else [_CUBLASLT]
 
 
 @cache
 def _products(cuda: ModuleType) -> str:
     """Open cuBLASLt for large products, once; return what came of it."""
-    path = cublaslt_path()
-    if path == "none":
-        return "no cuBLASLt: our own products"
-    try:
-        cuda.open_cublaslt(path)
-    except RuntimeError as error:
-        return f"no cuBLASLt: our own products ({error})"
-    version = cuda.cublaslt_version()
-    return f"cuBLASLt {version // 10000}.{version // 100 % 100}.{version % 100}"
+    why = ""
+    for path in cublaslt_paths():
+        try:
+            cuda.open_cublaslt(path)
+        except RuntimeError as error:  # the copy that is loaded may be of another version
+            why = why or f" ({error})"
+            continue
+        version = cuda.cublaslt_version()
+        return f"cuBLASLt {version // 10000}.{version // 100 % 100}.{version % 100}"
+    return f"no cuBLASLt: our own products{why}"
 
 
 def bring() -> None:

@@ -35,6 +35,9 @@ ONEPASS_EXPORT bool onepass_cublaslt_multiply(const float* x, const float* w, fl
   cudaThreadExchangeStreamCaptureMode(&mode);
   return started;
 }
+ONEPASS_EXPORT void onepass_cublaslt_own(void* stream) {
+  onepass::cuda::own_cublaslt_workspace(stream);
+}
 ONEPASS_EXPORT void onepass_cublaslt_forget(void* stream) {
   onepass::cuda::forget_cublaslt_workspace(stream);
 }

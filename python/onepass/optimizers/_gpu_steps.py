@@ -57,7 +57,7 @@ class GpuSteps(ABC):
         native = self._native
         assert native is not None
         known, stream = self._learning_rate, place.stream()
-        captured = native.captures(stream)
+        captured = _core.captures(stream)
         if not captured:
             self._catch_up()
         elif callable(known):
@@ -99,9 +99,8 @@ class GpuSteps(ABC):
 
     def _refuse_within_capture(self, what: str) -> None:
         """Refuse what would spoil a capture, or be repeated by each launch of the graph."""
-        assert self._native is not None
         assert isinstance(self._place, OnGpu)
-        if self._native.captures(self._place.stream()):
+        if _core.captures(self._place.stream()):
             raise RuntimeError(
                 f"{type(self).__name__} cannot be {what} while its stream is captured in a CUDA "
                 "graph"

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from onepass import _core, _gpu
 from onepass.optimizers import _torch_tensors
 from onepass.optimizers._arrays import Memory, computes_in_double, states_of
-from onepass.optimizers._gpu_arrays import Library, addressed, library_of, number_of
+from onepass.optimizers._gpu_arrays import GpuArray, Library, addressed, library_of, number_of
 from onepass.optimizers._torch_tensors import is_tensor
 
 Array = npt.NDArray[Any]
@@ -47,6 +47,10 @@ class Host:
         values: Array = _torch_tensors.values_of(p) if is_tensor(p) else p
         return values
 
+    def copy_values(self, p: Any, to: Any) -> None:
+        """Write a parameter's elements into an array of the type of states."""
+        self.write(to, self.values(p))
+
     def assign(self, p: Any, average: Any) -> None:
         """Write a moving average into its parameter."""
         if is_tensor(p):
@@ -61,9 +65,10 @@ class Host:
 
 
 class Taken(NamedTuple):
-    """A gradient on the GPU, or a copy of it, and what `addressed` makes of that."""
+    """A gradient on the GPU, it or a copy of it, and what `addressed` makes of that."""
 
-    g: Any
+    given: GpuArray
+    g: GpuArray
     place: Array
 
 
@@ -81,7 +86,7 @@ class OnGpu(Host):
     def __init__(self, library: Library) -> None:
         _gpu.bring()
         self._library = library
-        self._in_graphs: list[Sequence[Taken | None]] = []
+        self._in_graphs: list[GpuArray] = []
 
     def zeros(self, wanted: Wanted) -> list[Any]:
         double = computes_in_double([p for p, _ in wanted])
@@ -105,6 +110,9 @@ class OnGpu(Host):
 
     def values(self, p: Any) -> Array:
         return self._library.to_host(p)
+
+    def copy_values(self, p: Any, to: Any) -> None:
+        self._library.write(to, p)
 
     def assign(self, p: Any, average: Any) -> None:
         self._library.write(p, average)
@@ -170,10 +178,10 @@ class OnGpu(Host):
         """
         addresses = [0 if one is None else one.place.ctypes.data for one in taken]
         numbers = [0 if one is None else number_of(one.place) for one in taken]
+        if captured:  # a copy of a gradient is written again at each launch
+            self._in_graphs += [one.g for one in taken if one and self._is_copy(one)]
         put = native.capture if captured else native.apply_addresses
         put(addresses, numbers, [rate], call, stream)
-        if captured:  # a copy of a gradient is written again at each launch
-            self._in_graphs.append(taken)
 
     def note_writes(
         self, parameters: Sequence[Any], taken: Sequence[Taken | None], in_place: bool
@@ -199,12 +207,16 @@ class OnGpu(Host):
             planned.ctypes.data
         ):
             raise ValueError(f"the parameter of {name} was moved or resized since build()")
+        given = g
         if not in_place:
             g = self._library.contiguous(g)
         place = addressed(g, name, self._library)
         if place.shape != planned.shape:
             raise ValueError(f"{name} has shape {place.shape}, its parameter {planned.shape}")
-        return Taken(g, place)
+        return Taken(given, g, place)
+
+    def _is_copy(self, one: Taken) -> bool:
+        return self._library.facts(one.given, "a gradient")[0] != one.place.ctypes.data
 
 
 def place_of(given: Sequence[Any]) -> Host:

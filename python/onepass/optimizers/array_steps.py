@@ -59,6 +59,11 @@ class ArraySteps(GpuSteps):
     def state_shapes(self, shape: tuple[int, ...], group: int = 0) -> list[tuple[int, ...]]:
         """Return the shapes of a parameter's states."""
 
+    @property
+    @abstractmethod
+    def states_start_at_zero(self) -> bool:
+        """Whether `start_states` has nothing to write."""
+
     @abstractmethod
     def start_states(self, p: Array, states: Sequence[Array]) -> None:
         """Write what a parameter's new states start at, where that is not zero."""
@@ -118,9 +123,10 @@ class ArraySteps(GpuSteps):
         self._sums = place.zeros(alike) if self._calls_a_step > 1 else []
         self._averages = place.zeros(alike) if self.use_ema else []
         for i, own in enumerate(self._states_by_parameter(parameters)):
-            place.start(given[i], own, self.start_states)
+            if not self.states_start_at_zero:
+                place.start(given[i], own, self.start_states)
             if self.use_ema:
-                place.write(self._averages[i], place.values(given[i]))
+                place.copy_values(given[i], self._averages[i])
         self._bind()
 
     def _states_by_parameter(self, parameters: Sequence[Array]) -> list[list[Array]]:

@@ -12,6 +12,7 @@ from onepass import _core, optimizers
 from onepass.optimizers._arguments import clip, number
 from onepass.optimizers._torch_tensors import flat
 from onepass.torch.binding import Binding
+from onepass.torch.sides import refuse_capture
 from onepass.torch.states import state_type
 
 Tensor = Any
@@ -216,6 +217,7 @@ class Optimizer(torch.optim.Optimizer):
     _watched_step = torch.optim.Optimizer.profile_hook_step(_step)
 
     def _bind(self) -> Binding:
+        refuse_capture(p for group in self.param_groups for p in group["params"])
         self._binding = None
         self._binding = Binding(self)
         return self._binding

@@ -6,6 +6,7 @@ and a step is put on its current stream.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -34,6 +35,25 @@ def check(t: Tensor, name: str) -> None:
     if kind == "cuda":
         check_gpu(t.device.index, name)
     _torch_tensors.check_kind(t, name)
+
+
+def refuse_capture(parameters: Iterable[Tensor]) -> None:
+    """Refuse to make states while torch's stream is captured: they would only be part of the graph.
+
+    Raises
+    ------
+    RuntimeError
+    """
+    libraries = filter(None, map(library_of, parameters))
+    library = next(libraries, None)
+    if library is None:
+        return
+    _gpu.bring()
+    if _core.captures(library.stream()):
+        raise RuntimeError(
+            "optimizers of onepass.torch cannot be captured in a CUDA graph; those of "
+            "onepass.optimizers can"
+        )
 
 
 def array_over(t: Tensor) -> Array:
