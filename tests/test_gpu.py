@@ -262,7 +262,7 @@ def test_sweeps_and_products_spill_nothing():
 
 
 @built
-def test_sweeps_touch_16_bytes_at_a_time():
+def test_sweeps_and_sums_touch_16_bytes_at_a_time():
     text = dump("-sass").replace("(anonymous namespace)::", "")
     kernels = dict(re.findall(r"Function : (.*)\n((?:(?!\s*Function :).*\n)*)", text))
     for rule, loads, stores in (("Adam", 4, 3), ("Sgd", 2, 1)):
@@ -271,3 +271,6 @@ def test_sweeps_touch_16_bytes_at_a_time():
         ]
         assert len(re.findall(r"LDG\.E\.128", code)) >= loads
         assert len(re.findall(r"STG\.E\.128", code)) >= stores
+    for kind in ("float", "double"):
+        (code,) = [c for n, c in kernels.items() if f"sum_squares_of_blocks<{kind}>" in n]
+        assert len(re.findall(r"LDG\.E\.128", code)) >= 4

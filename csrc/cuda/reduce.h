@@ -1,9 +1,10 @@
 // Sums over whole arrays, with the bits of the CPU's reduce.h: a block takes kNormBlock elements,
-// each of its threads a lane.
+// each of its threads a lane; or a member of a team does, each of its threads with four lanes.
 #pragma once
 
 #include "../loops/norm_lanes.h"
 #include "beside_element.h"
+#include "wide.h"
 
 namespace onepass::cuda {
 namespace {
@@ -56,11 +57,66 @@ __global__ void __launch_bounds__(kNormLanes)
   if (threadIdx.x == 0) a.partial[blockIdx.x] = sum;
 }
 
+constexpr int kOwnLanes = kNormLanes / kLanes;  // of a thread of a member
+template <class T>
+using OwnLanes = Wide<T, kOwnLanes>;
+constexpr int kSummingMembers = 4;  // of a block
+
+// The sum of squares of x, for all threads of a member: all its lanes' elements that lie together
+// are read at once.
+template <class Sum, class T>
+__device__ __forceinline__ double member_squares(const T* x, int64_t n) {
+  ONEPASS_SHARED(Sum, lanes, [kSummingMembers][kNormLanes]);
+  const int first = own_lane() * kOwnLanes;
+  Sum own[kOwnLanes] = {};
+  const auto add = [&](int l, T value) {
+    const Sum wider = static_cast<Sum>(value);
+    own[l] += wider * wider;
+  };
+  int64_t i = first;
+  ONEPASS_UNROLL(4)
+  for (; i + kOwnLanes <= n; i += kNormLanes) {
+    const OwnLanes<T> values = OwnLanes<T>::load(x + i);
+    ONEPASS_UNROLL(4)
+    for (int l = 0; l < kOwnLanes; ++l) add(l, values.at[l]);
+  }
+  ONEPASS_UNROLL(4)
+  for (int l = 0; l < kOwnLanes; ++l) {
+    if (i + l < n) add(l, x[i + l]);
+  }
+  Sum* const all = lanes[threadIdx.x / kLanes];
+  ONEPASS_UNROLL(4)
+  for (int l = 0; l < kOwnLanes; ++l) all[first + l] = own[l];
+  together();
+  const double total = joined_lanes(all);
+  together();
+  return total;
+}
+
+// A block of elements a member, for data at the address of an OwnLanes.
+template <class T>
+__global__ void __launch_bounds__(kSummingMembers* kLanes)
+    sum_squares_of_blocks(const T* data, int64_t size, double* partial, int64_t blocks) {
+  const int64_t block = int64_t{blockIdx.x} * kSummingMembers + threadIdx.x / kLanes;
+  if (block >= blocks) return;
+  const T* const x = data + block * kNormBlock;
+  const int64_t left = size - block * kNormBlock, n = left < kNormBlock ? left : kNormBlock;
+  const double sum = squares_by<T>([&](auto zero) { return member_squares<decltype(zero)>(x, n); });
+  if (leads()) partial[block] = sum;
+}
+
 template <class T>
 void start_sum_of_squares(const SumOfSquares<T>& a, onepass::Team& team) {
   if (team.rank != 0 || a.size == 0) return;
-  const dim3 grid{static_cast<unsigned>(norm_blocks(a.size))}, block{kNormLanes};
-  launch(sum_squares_of_block<T>, grid, block, team, a, value_or_none(a.beside));
+  const int64_t blocks = norm_blocks(a.size);
+  if (a.beside == nullptr && reinterpret_cast<uintptr_t>(a.data) % sizeof(OwnLanes<T>) == 0) {
+    const int64_t needed = (blocks + kSummingMembers - 1) / kSummingMembers;
+    launch(sum_squares_of_blocks<T>, {static_cast<unsigned>(needed)}, {kSummingMembers * kLanes},
+           team, a.data, a.size, a.partial, blocks);
+    return;
+  }
+  launch(sum_squares_of_block<T>, {static_cast<unsigned>(blocks)}, {kNormLanes}, team, a,
+         value_or_none(a.beside));
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include "beside_element.h"
 #include "segments.h"
 #include "teams.h"
+#include "wide.h"
 
 namespace onepass::cuda {
 namespace {
@@ -28,19 +29,6 @@ __device__ __forceinline__ Beyond beyond_of(Beyond own, const StepRecord* record
   own.average_replaces = record->average_replaces;
   return own;
 }
-
-// So many elements, read and written at once.
-template <class T, int kWidth>
-struct alignas(kWidth * sizeof(T)) Wide {
-  T at[kWidth];
-
-  static __device__ __forceinline__ Wide load(const T* from) {
-    return *reinterpret_cast<const Wide*>(from);
-  }
-  __device__ __forceinline__ void store(T* to) const { *reinterpret_cast<Wide*>(to) = *this; }
-};
-template <class T>
-constexpr int kWideCount = 16 / static_cast<int>(sizeof(T));
 
 template <class T>
 __device__ __forceinline__ Segment<T> in_global(Segment<T> s, int states) {
