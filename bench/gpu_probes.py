@@ -125,7 +125,11 @@ def main() -> int:
             kind = "missing" if isinstance(error, FileNotFoundError) else "failed"
             print(json.dumps({"compiling": which | {kind: str(error)}}))
             return 2 if kind == "missing" else 1
-        for name in told_by([program]).stdout.split():
+        told = told_by([program])
+        if told.returncode:
+            print(json.dumps({"compiling": which | {"failed": f"status {told.returncode}"}}))
+            return 1
+        for name in told.stdout.split():
             answers.append(asked(program, name))
             print(json.dumps({name: answers[-1]}), flush=True)
     if failures(dict(enumerate(answers))):

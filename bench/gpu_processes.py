@@ -29,7 +29,7 @@ SANITIZER_ERROR = re.compile(
     re.MULTILINE,
 )
 PYTEST = (
-    *("-m", "pytest", "-v", "-p", "no:cacheprovider"),
+    *("-m", "pytest", "-v", "-p", "no:cacheprovider", "-p", "bench.gpu_failures"),
     # Beside pytest-xdist it warns that it does nothing, and a warning is an error.
     *("-p", "no:benchmark"),
     # What the rivals of that machine warn of is theirs.
