@@ -136,9 +136,10 @@ def test_what_a_script_measured_before_its_limit_is_kept():
 
 @pytest.mark.skipif(not LINUX, reason="processes as Linux shows them")
 def test_what_a_process_started_ends_with_it(tmp_path):
-    child = "import os, time; open('pid', 'w').write(str(os.getpid())); time.sleep(60)"
+    child = "import os, signal, time; signal.signal(signal.SIGINT, signal.SIG_IGN); "
+    child += "open('pid', 'w').write(str(os.getpid())); time.sleep(60)"
     parent = f"import os, subprocess, sys; os.chdir({str(tmp_path)!r}); "
-    parent += f"subprocess.run([sys.executable, '-c', {child!r}])"
+    parent += f"subprocess.Popen([sys.executable, '-c', {child!r}]).wait()"
     assert measured(parent, 3.0).status is None
     pid = int((tmp_path / "pid").read_text())
 
