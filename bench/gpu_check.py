@@ -22,8 +22,10 @@ The stages, in this order, each with a limit (`STAGES`); together they take ``--
   as users run them
 - models and optimizers: more tests with the instruction set ``cuda``
 - memcheck, racecheck, initcheck: some of these under compute-sanitizer. The pinned memory is one
-  block, in which no overrun is seen, so memcheck and initcheck look at models and optimizers, whose
-  arrays are blocks of their own; racecheck looks at shared memory, which is the kernels'
+  block, in which no overrun is seen, so memcheck looks at models and optimizers, whose arrays are
+  blocks of their own; initcheck at optimizers alone, for it does not see what the host writes to
+  models' memory; racecheck looks at shared memory, which is the kernels'
+- products: cuBLASLt's beside our own in training steps (`bench.gpu_products`)
 - training: models' steps beside torch's and JAX's there and ours on the CPU (`bench.gpu_models`)
 - optimizers: their steps beside torch's and CuPy's, and a copy's rate (`bench.gpu_steps`)
 
@@ -35,7 +37,6 @@ rehearses all of this without a GPU. Ends with status 1 where anything failed or
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import signal
 import sys
@@ -47,7 +48,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bench.gpu_processes import ROOT, measured, ran, run_tests, sanitizer
+from bench.gpu_facts import facts
+from bench.gpu_processes import ROOT, as_json, measured, ran, run_tests, sanitizer
 
 KERNELS = sorted(str(path) for path in ROOT.glob("tests/test_kernels_*.py"))
 
@@ -65,28 +67,57 @@ ON_DEVICE = files(
     *("training", "functional", "predict", "course", "normalization"),
 )
 # Tiny ones, on memory that lies in no pool; and kernels that use shared memory.
-SANITIZED = [*files("gpu_library_arrays", "gpu_models"), "-k", "rule_has or as_on_the_cpu"]
+TINY = ["-k", "rule_has or as_on_the_cpu"]
+SANITIZED = [*files("gpu_library_arrays", "gpu_models"), *TINY]
 RACING = [*files("kernels_rowwise", "kernels_reduce"), "-k", "not large"]
-SANITIZERS: dict[str, tuple[list[str], list[str]]] = {
-    "memcheck": (["--padding", "256"], SANITIZED),
-    "racecheck": ([], RACING),
-    "initcheck": ([], SANITIZED),
+
+
+@dataclass(frozen=True)
+class Sanitizing:
+    """One of compute-sanitizer's tools: its options, the tests, and whether these are of kernels.
+
+    Tests of kernels want the instruction set ``cuda``, others models on the device.
+    """
+
+    options: Sequence[str]
+    tests: Sequence[str]
+    of_kernels: bool = False
+
+
+SANITIZERS = {
+    "memcheck": Sanitizing(["--padding", "256"], SANITIZED),
+    "racecheck": Sanitizing([], RACING, of_kernels=True),
+    # The host writes models' memory, too, of which the tool sees nothing.
+    "initcheck": Sanitizing([], [*files("gpu_library_arrays"), *TINY]),
 }
 # Seconds of each where all of 480 are needed and there is a wheel.
 STAGES = {
     "probes": 40,
     "install": 15,
-    "kernels": 95,
+    "kernels": 90,
     "models on the device": 65,
     "models and optimizers": 45,
     "memcheck": 35,
     "racecheck": 30,
     "initcheck": 25,
-    "training": 85,
+    "products": 15,
+    "training": 75,
     "optimizers": 45,
 }
-BUILDING = 240  # seconds of "install" without a wheel: the others then have less
+# The share of "install" without a wheel; all are scaled to the time there is: some 160 s of 480.
+BUILDING = 240
 MUST_RUN = ("kernels", "models on the device")
+# Of tests: several processes would each have as many threads as there are cores otherwise, and each
+# pins memory.
+TEST_THREADS = {"ONEPASS_NUM_THREADS": "2"}
+PINNED = {"ONEPASS_PINNED_BYTES": str(2 << 30)}
+# Surroundings: of kernels' tests, of tests of models on the device, and of users.
+OF_KERNELS, OF_MODELS, OF_USERS = "kernels", "models", "users"
+TESTS = {
+    "kernels": (OF_KERNELS, KERNELS),
+    "models on the device": (OF_MODELS, ON_DEVICE),
+    "models and optimizers": (OF_KERNELS, MODELS),
+}
 
 
 @dataclass(frozen=True)
@@ -155,9 +186,9 @@ def surroundings(installed: Path, isa: str | None, played: bool = False) -> dict
     if isa is None:  # as users run it
         module = "onepass._cuda_fibers" if played else "onepass._cuda"
         return made | {"ONEPASS_TEST_GPU": module}
-    made |= {"ONEPASS_ISA": isa, "ONEPASS_NUM_THREADS": "2"}
+    made |= {"ONEPASS_ISA": isa} | TEST_THREADS
     pinned = next((installed / "onepass").glob("libpinned*.so"), None)
-    return made | ({"LD_PRELOAD": str(pinned)} if pinned else {})
+    return made | ({"LD_PRELOAD": str(pinned), **PINNED} if pinned else {})
 
 
 def with_tests(
@@ -190,7 +221,7 @@ def scripted(
 
 
 def sanitized(
-    tool: str, around: Mapping[str | None, Mapping[str, str]], plan: Plan, seconds: float
+    tool: str, around: Mapping[str, Mapping[str, str]], plan: Plan, seconds: float
 ) -> Stage:
     """Run tests under one of compute-sanitizer's tools."""
     if plan.played:
@@ -198,11 +229,11 @@ def sanitized(
     program = sanitizer()
     if program is None:
         return Stage("skipped", "compute-sanitizer is not installed")
-    options, tests = SANITIZERS[tool]
-    environment = around[plan.isa if tests is RACING else None]
+    how = SANITIZERS[tool]
+    environment = around[OF_KERNELS if how.of_kernels else OF_MODELS]
     environment = {**environment, "PYTORCH_NO_CUDA_MEMORY_CACHING": "1"}
-    before = [program, "--tool", tool, *options, "--error-exitcode", "9"]
-    return with_tests(tool, tests, environment, seconds, before)
+    before = [program, "--tool", tool, *how.options, "--error-exitcode", "9"]
+    return with_tests(tool, how.tests, environment, seconds, before)
 
 
 def copy_rate(probes: Mapping[str, Any]) -> list[str]:
@@ -221,29 +252,33 @@ Run = Callable[[float], Stage]
 
 def stages(plan: Plan, installed: Path, done: Mapping[str, Stage]) -> dict[str, Run]:
     """Return what runs each stage, given its limit, in order."""
-    around: dict[str | None, dict[str, str]] = {}
+    around: dict[str, dict[str, str]] = {}
+    played = ["--played"] if plan.played else []
 
     def install(seconds: float) -> Stage:
         stage = build(plan, installed, seconds)
-        around[plan.isa] = surroundings(installed, plan.isa)
-        around[None] = surroundings(installed, None, plan.played)
+        around[OF_KERNELS] = surroundings(installed, plan.isa)
+        around[OF_USERS] = surroundings(installed, None, plan.played)
+        around[OF_MODELS] = around[OF_USERS] | TEST_THREADS
         return stage
 
-    def on_cuda(name: str, tests: Sequence[str], seconds: float) -> Stage:
-        return with_tests(name, tests, around[plan.isa], seconds)
+    def tested(name: str, which: str, tests: Sequence[str], seconds: float) -> Stage:
+        return with_tests(name, tests, around[which], seconds)
 
-    def on_device(name: str, tests: Sequence[str], seconds: float) -> Stage:
-        return with_tests(name, tests, around[None], seconds)
+    def timed(script: str, how: Sequence[str], seconds: float, missing: int = 0) -> Stage:
+        arguments = ["-m", f"bench.{script}", *played, *how]
+        return scripted(arguments, around[OF_USERS], seconds, missing)
 
     def training(seconds: float) -> Stage:
-        how = [*time_for_rivals(seconds), *copy_rate(done["probes"].found)]
-        if plan.played:
-            how += ["--played", "--rivals-on", "nowhere"]
-        return scripted(["-m", "bench.gpu_models", *how], around[None], seconds)
+        nowhere = ["--rivals-on", "nowhere"] if plan.played else []
+        how = [*time_for_rivals(seconds), *copy_rate(done["probes"].found), *nowhere]
+        return timed("gpu_models", how, seconds)
 
     def optimizers(seconds: float) -> Stage:
-        how = [*time_for_rivals(seconds), *(["--played"] if plan.played else [])]
-        return scripted(["-m", "bench.gpu_steps", *how], around[None], seconds)
+        return timed("gpu_steps", time_for_rivals(seconds), seconds)
+
+    def products(seconds: float) -> Stage:
+        return timed("gpu_products", [], seconds, missing=2)
 
     def probes(seconds: float) -> Stage:
         return scripted(["-m", "bench.gpu_probes"], os.environ, seconds, missing=2)
@@ -251,50 +286,20 @@ def stages(plan: Plan, installed: Path, done: Mapping[str, Stage]) -> dict[str, 
     return {
         "probes": probes,
         "install": install,
-        "kernels": partial(on_cuda, "kernels", KERNELS),
-        "models on the device": partial(on_device, "models on the device", ON_DEVICE),
-        "models and optimizers": partial(on_cuda, "models and optimizers", MODELS),
+        **{name: partial(tested, name, which, tests) for name, (which, tests) in TESTS.items()},
         **{tool: partial(sanitized, tool, around, plan) for tool in SANITIZERS},
+        "products": products,
         "training": training,
         "optimizers": optimizers,
     }
 
 
-FACTS = """
-import json, os
-from onepass import _gpu
-_gpu.MODULE = os.environ["ONEPASS_TEST_GPU"]
-cuda = _gpu._module()
-versions = {"driver's CUDA": cuda.driver_version(), "CUDA": cuda.runtime_version()}
-versions = {name: _gpu._version(number) for name, number in versions.items()}
-print(json.dumps(versions | {"device": _gpu.devices()[0]["name"]}))
-"""
-
-
-def facts(installed: Path, plan: Plan) -> dict[str, Any]:
-    """Return which GPU, driver, CUDA and commit this is; what cannot be found out says why."""
-    environment = surroundings(installed, None, plan.played)
-    asked = measured(["-c", FACTS], environment, 30)
-    info = ran([sys.executable, "-m", "onepass.cli", "info"], environment, 30)
-    query = ["nvidia-smi", "--query-gpu=name,driver_version,memory.total", "--format=csv,noheader"]
-    describe = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--exclude=*"]
-    return {
-        "device": "unknown",
-        "commit": plan.commit or told(describe),
-        "driver": told(query),
-        **asked.found,
-        **({"why unknown": asked.why} if asked.why else {}),
-        "info": info.output + info.errors,
-    }
-
-
-def told(command: Sequence[str]) -> str:
-    """Return what a program says, or that it cannot."""
+def ended(run: Run, limit: float) -> Stage:
+    """Run a stage; an error of ours ends it alone."""
     try:
-        said = ran(command, os.environ, 30)
-    except FileNotFoundError:
-        return f"unknown: {command[0]} is not installed"
-    return said.output.strip() if said.status == 0 else f"unknown: {said.end.strip()}"
+        return run(limit)
+    except Exception as error:
+        return Stage("failed", f"{type(error).__name__}: {error}")
 
 
 def limit_of(name: str, left: float, shares: Mapping[str, float]) -> float:
@@ -316,12 +321,13 @@ def check(plan: Plan, keep: Callable[[Mapping[str, Any]], None]) -> dict[str, An
             start = time.monotonic()
             limit = limit_of(name, plan.seconds - (start - begun), shares)
             missing = "install" in done and done["install"].outcome != "passed"
-            stage = Stage("skipped", "onepass is not installed") if missing else run(limit)
+            stage = Stage("skipped", "onepass is not installed") if missing else ended(run, limit)
             stage.limit, stage.seconds = round(limit, 1), round(time.monotonic() - start, 1)
             done[name] = stage
             print(f"{name}: {stage.outcome} in {stage.seconds} s. {stage.why}", flush=True)
             if name == "install":
-                result |= facts(installed, plan)
+                around = surroundings(installed, None, plan.played)
+                result |= facts(around, plan.commit)
             result |= summary(done) | {"seconds": round(time.monotonic() - begun, 1)}
             keep(result)
     return result
@@ -361,9 +367,11 @@ def main() -> int:
     plan, path = parsed()
 
     def keep(found: Mapping[str, Any]) -> None:
-        path.write_text(json.dumps(found, indent=2) + "\n")
+        path.write_text(as_json(found, indent=2) + "\n")
 
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # stages end with us
+    # What a shell runs in the background ignores interrupts, and so would the stages.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     result = check(plan, keep)
     return 0 if result["good"] else 1
 

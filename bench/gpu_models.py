@@ -5,8 +5,8 @@ group of rivals: medians of microseconds a step, feeding included, each in turn 
 three steps are from ours, relative; which rivals are missing, and why; what the copy's rate and the
 products ask for. A rival that differs is named and not timed. All cases come beside torch first,
 which is quick to prepare, then beside JAX, then beside what torch.compile makes of a step, which
-takes minutes: what there is no time for is named, too. Ends with status 1 where the GPU's training
-differs from the CPU's.
+takes minutes: what there is no time for is named, too. Ours on the CPU is beside the first group
+only. Ends with status 1 where the GPU's training differs from the CPU's.
 
 ``--played`` rehearses it without a GPU, on small models; ``--rivals-on cpu`` with the rivals there,
 among which graphs then fail.
@@ -15,16 +15,16 @@ among which graphs then fail.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import onepass
+from bench.gpu_processes import as_json
 from onepass import _core, config
 from onepass.bench import rivals
 from onepass.bench.cases import Array, Contender, Prepared, compare
@@ -38,7 +38,7 @@ from onepass.bench.families.rival_training import (
     result_of,
 )
 from onepass.bench.sizes import Sizes
-from onepass.bench.timing import measure, quiet_check
+from onepass.bench.timing import Call, Timing, measure, quiet_check
 
 # Model, rows, optimizer, steps a run: so many that a run takes milliseconds.
 CASES = (
@@ -51,6 +51,8 @@ CASES = (
 PLAYED = (("M1", 4, "sgd", 4), ("M4", 8, "adam", 4))
 SMALL = replace(Sizes(), m1=(12, 9, 7, 5), m4=(8, 6, 1))
 COMPILE_THREADS = "8"
+ON_CPU = "onepass on the CPU"
+LATE = "no time was left for it"
 
 
 class TorchOnGpu(TorchTraining):
@@ -76,6 +78,8 @@ class TorchCompiled(TorchOnGpu):
 
     def __init__(self, *given: Any, device: str) -> None:
         super().__init__(*given, device=device)
+        for data in (self._x, self._y):  # or each step copies them whole to where its graph reads
+            rivals.torch()._dynamo.mark_static_address(data)
         self._compiled = rivals.torch_compiled(self.loss, "max-autotune")
         self._update = rivals.torch_compiled(self._optimizer.step, "max-autotune")
 
@@ -175,7 +179,7 @@ class Late:
 
     def result(self) -> Sequence[Any]:
         if time.monotonic() > self._until:
-            raise TimeoutError("no time was left for it")
+            raise TimeoutError(LATE)
         library = self._name.split()[0]
         if getattr(rivals, library.lower())() is None:
             raise ModuleNotFoundError(f"{library} is not installed")
@@ -189,20 +193,29 @@ class Late:
 
 
 def prepared(
-    network: Network, batch: int, optimizer: str, steps: int, makers: dict[str, Make], until: float
+    network: Network,
+    batch: int,
+    optimizer: str,
+    steps: int,
+    makers: dict[str, Make],
+    until: float,
+    beside_cpu: bool = True,
 ) -> Prepared:
-    """Return our training on the GPU, and beside it ours on the CPU and rivals' anywhere."""
+    """Return our training on the GPU, and beside it rivals' anywhere and, if wanted, ours on the
+    CPU."""
     x, y = network.data(batch * steps)
-    config.set_device("cpu")
-    on_cpu = OurTraining(network, x, y, optimizer, batch)
     config.set_device("cuda")
     x_there, y_there = (_core.copied_to(a, "cuda") for a in (x, y))
-    ours = OurTraining(network, x_there, y_there, optimizer, batch, initial=on_cpu.initial)
-    contenders = [Contender("onepass on the CPU", on_cpu.run, on_cpu.result)]
-    checked = on_cpu.orders[0][: CHECKED_STEPS * batch]
+    ours = OurTraining(network, x_there, y_there, optimizer, batch)
+    contenders = []
+    if beside_cpu:
+        config.set_device("cpu")
+        on_cpu = OurTraining(network, x, y, optimizer, batch, initial=ours.initial)
+        contenders.append(Contender(ON_CPU, on_cpu.run, on_cpu.result))
+    checked = ours.orders[0][: CHECKED_STEPS * batch]
     for name, make in makers.items():
-        made = partial(make, network, x, y, optimizer, batch, on_cpu.initial)
-        contenders.append(Late(name, made, checked, on_cpu.orders, until).contender())
+        made = partial(make, network, x, y, optimizer, batch, ours.initial)
+        contenders.append(Late(name, made, checked, ours.orders, until).contender())
     return Prepared(Contender("onepass", ours.run, ours.result), contenders)
 
 
@@ -217,13 +230,44 @@ def limits(
     return found
 
 
+class RivalError(Exception):
+    """A rival's error while it was timed."""
+
+    def __init__(self, name: str, error: Exception) -> None:
+        super().__init__(f"while it was timed, {type(error).__name__}: {error}")
+        self.name = name
+
+
+def of_rival(name: str, run: Call) -> Call:
+    """Return the same call with the rival's name in its errors."""
+
+    def named() -> None:
+        try:
+            run()
+        except Exception as error:
+            raise RivalError(name, error) from error
+
+    return named
+
+
+def timed(ours: Call, calls: Mapping[str, Call], seconds: float, missing: dict[str, str]) -> Timing:
+    """Time ours and rivals' in turn; one that fails is named as missing, the others begin again."""
+    left = {name: of_rival(name, run) for name, run in calls.items()}
+    while True:
+        try:
+            return measure({"onepass": ours, **left}, seconds, quiet_check(1))
+        except RivalError as error:
+            missing[error.name] = str(error)
+            del left[error.name]
+
+
 def measured(prepared: Prepared, units: int, seconds: float) -> dict[str, Any]:
     """Compare all with ours, then time in turn those that are equal."""
     errors, missing = compare(prepared)
     unequal = {name: error for name, error in errors.items() if not error <= TOLERANCE}
     calls = {one.name: one.run for one in prepared.rivals if one.name in errors}
     calls = {name: run for name, run in calls.items() if name not in unequal}
-    timing = measure({"onepass": prepared.ours.run, **calls}, seconds, quiet_check(1))
+    timing = timed(prepared.ours.run, calls, seconds, missing)
     return {
         "us a step": {
             name: round(1e6 * summary.median / units, 3)
@@ -239,15 +283,20 @@ def measured(prepared: Prepared, units: int, seconds: float) -> dict[str, Any]:
 def cases(played: bool, device: str, copy_rate: float | None, until: float) -> Iterator[Any]:
     """Yield each case's name beside a group of rivals, and what was measured of it."""
     networks = networks_of(SMALL if played else Sizes())
-    for group, makers in groups(device).items():
+    for at, (group, makers) in enumerate(groups(device).items()):
         for model, batch, optimizer, steps in PLAYED if played else CASES:
+            name = f"{model} b{batch} {optimizer} beside {group}"
+            if time.monotonic() > until:
+                late = ["onepass", ON_CPU, *makers] if at == 0 else ["onepass", *makers]
+                yield name, {"missing": dict.fromkeys(late, LATE)}
+                continue
             if group == "torch compiled":
                 rivals.torch_forget_compiled()
             network = networks[model]
-            ready = prepared(network, batch, optimizer, steps, makers, until)
+            ready = prepared(network, batch, optimizer, steps, makers, until, beside_cpu=at == 0)
             found = measured(ready, steps, 0.02 if played else 1.5)
             found["limits"] = limits(network, batch, optimizer, copy_rate)
-            yield f"{model} b{batch} {optimizer} beside {group}", found
+            yield name, found
 
 
 def main() -> int:
@@ -267,8 +316,8 @@ def main() -> int:
         onepass._gpu.MODULE = "onepass._cuda_fibers"
     equal = True
     for name, found in cases(options.played, options.rivals_on, options.copy_rate, until):
-        print(json.dumps({name: found}), flush=True)
-        equal = equal and "onepass on the CPU" not in found["unequal"]
+        print(as_json({name: found}), flush=True)
+        equal = equal and ON_CPU not in found.get("unequal", ())
     return 0 if equal else 1
 
 

@@ -12,27 +12,25 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import json
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import onepass
+from bench.gpu_processes import ROOT, as_json
 from onepass import optimizers
 from onepass.bench import rivals
 
-ROOT = Path(__file__).resolve().parents[1]
 Stepping = tuple[Callable[[], object], list[Any]]  # a step, and what it steps
 Makers = dict[str, Callable[[], Stepping]]
 TOLERANCE = 1e-5  # of parameters: three steps change them by some 1e-3
 COMPILED = "torch compiled"
-MANY = 64  # tensors: torch compiles a step of thousands for minutes
+MANY = 64  # tensors: torch compiles a step of thousands for minutes, and CuPy calls for each
 
 
 @dataclass(frozen=True)
@@ -123,6 +121,8 @@ class OnGpu:
         return step, parameters
 
     def _by_cupy(self, rule: Rule, sizes: Sequence[int], grads: list[Any]) -> Stepping:
+        if len(sizes) > MANY:
+            raise ValueError(f"{len(sizes)} tensors: a call of CuPy's for each takes seconds")
         cupy = importlib.import_module("cupy")
         parameters = self.arrays(sizes, 0)
         there = [[cupy.asarray(a) for a in arrays] for arrays in (parameters, grads)]
@@ -218,7 +218,26 @@ def three_steps(step: Callable[[], object]) -> None:
 
 
 def largest_difference(some: Sequence[Any], others: Sequence[Any]) -> float:
-    return max(float(np.abs(a - b).max()) for a, b in zip(some, others, strict=True))
+    # Not Python's max, to which a NaN is no larger than 0.
+    return float(np.max([np.abs(a - b).max() for a, b in zip(some, others, strict=True)]))
+
+
+def least_times(
+    side: OnGpu | Played, steps: Mapping[str, Callable[[], object]], missing: dict[str, str]
+) -> dict[str, float]:
+    """Time steps in turn; a rival's that fails meanwhile is named as missing, and not timed."""
+    repeats = 20 if isinstance(side, OnGpu) else 1
+    times: dict[str, list[float]] = {name: [] for name in steps}
+    for _ in range(5):
+        for name in list(times):
+            try:
+                times[name].append(side.microseconds(steps[name], repeats))
+            except Exception as error:
+                if name == "onepass":
+                    raise
+                missing[name] = f"while it was timed, {type(error).__name__}: {error}"
+                del times[name]
+    return {name: min(of) for name, of in times.items()}
 
 
 def measure(
@@ -259,12 +278,7 @@ def measure(
             continue
         if errors[name] <= TOLERANCE:
             steps[name] = step
-    repeats = 20 if isinstance(side, OnGpu) else 1
-    times: dict[str, list[float]] = {name: [] for name in steps}
-    for _ in range(5):
-        for name, step in steps.items():
-            times[name].append(side.microseconds(step, repeats))
-    least = {name: min(of) for name, of in times.items()}
+    least = least_times(side, steps, missing)
     moved = 4 * rule.moved * sum(sizes)
     return {
         "us": least,
@@ -303,7 +317,7 @@ def main() -> int:
     side: OnGpu | Played = Played() if options.played else OnGpu(options.tiny)
     equal = True
     for found in cases(side, options.played or options.tiny, until):
-        print(json.dumps(found), flush=True)
+        print(as_json(found), flush=True)
         unequal = [one.get("unequal", []) for one in found.values() if isinstance(one, dict)]
         equal = equal and not any("onepass on the CPU" in names for names in unequal)
     return 0 if equal else 1

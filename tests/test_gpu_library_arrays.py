@@ -1,4 +1,6 @@
-"""Optimizers on the arrays of CuPy and torch on a GPU, each in a block of memory of its own.
+"""What is NVIDIA's or others' on a GPU: optimizers on arrays of CuPy and torch, and cuBLASLt.
+
+Each of these arrays is a block of memory of its own.
 
 As `test_gpu_arrays`, but with the libraries themselves: on a machine with a GPU, where
 ``ONEPASS_TEST_GPU=onepass._cuda`` says so. Without one it is played, for two rules.
@@ -14,12 +16,14 @@ import numpy as np
 import pytest
 
 import fake_cupy
-from onepass import _core, _gpu, optimizers
+import onepass
+from onepass import Sequential, _core, _gpu, config, layers, optimizers
 from rule_cases import CASES, PRODUCTS
 from strategies import assert_same_bits
 from test_gpu_arrays import SHAPES, arrays, near
 
 PLAYED = "onepass._cuda_fibers"
+REAL = "onepass._cuda"
 MODULE = os.environ.get("ONEPASS_TEST_GPU", PLAYED)
 RULES = ["adam", "sgd"] if MODULE == PLAYED else sorted(CASES)
 pytestmark = pytest.mark.skipif(
@@ -86,3 +90,49 @@ def test_what_surrounds_a_rule_has_the_bits_of_the_cpu(around) -> None:
 
 def test_torchs_tensors_have_the_bits_of_the_cpu() -> None:
     same_steps(torch_on_gpu, lambda: optimizers.Adam(0.05, global_clipnorm=0.9))
+
+
+@pytest.fixture
+def cublaslt():
+    """The module of a GPU, all of whose products are cuBLASLt's."""
+    if MODULE != REAL:
+        pytest.skip(f"wants a GPU and cuBLASLt itself: ONEPASS_TEST_GPU={REAL}")
+    config.set_device("cuda")
+    if "no cuBLASLt" in _gpu.summary():
+        pytest.skip(f"cuBLASLt is not there: {_gpu.summary()}")
+    module = importlib.import_module(MODULE)
+    module.set_cublaslt_size(0)
+    yield module
+    module.set_cublaslt_size(1 << 28)  # kCublasLtSize
+
+
+def trained(device: str, dtype: str) -> Sequential:
+    config.set_device(device)
+    onepass.utils.set_random_seed(3)
+    rng = np.random.default_rng(0)
+    x, y = (rng.normal(size=(200, n)).astype(dtype) for n in (37, 10))
+    model = Sequential(
+        [
+            onepass.Input([37], dtype=dtype),
+            layers.Dense(50, activation="relu", dtype=dtype),
+            layers.Dense(24, activation="tanh", dtype=dtype),
+            layers.Dense(10, dtype=dtype),
+        ]
+    )
+    model.compile(optimizers.SGD(0.05, momentum=0.9), "mse")
+    model.fit(x, y, epochs=4, batch_size=32, verbose=0)  # the last batch has 8 rows
+    return model
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_products_by_cublaslt_train_like_the_cpu(cublaslt, dtype) -> None:
+    before = cublaslt.cublaslt_products()
+    here = trained("cpu", dtype)
+    assert cublaslt.cublaslt_products() == before
+    there = trained("cuda", dtype)
+    # Forward and the weights' gradients of three layers, the input's of two; a batch of each size
+    # is started, steps of more may be recorded.
+    assert cublaslt.cublaslt_products() >= before + 2 * 8
+    tolerance = 2e-5 if dtype == "float32" else 1e-12
+    for one, other in zip(here.get_weights(), there.get_weights(), strict=True):
+        np.testing.assert_allclose(other, one, rtol=tolerance, atol=tolerance)

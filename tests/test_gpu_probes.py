@@ -24,7 +24,7 @@ compiles = pytest.mark.skipif(gpu_probes.nvcc() is None, reason="nvcc is not ins
 
 @pytest.fixture(scope="module")
 def program(tmp_path_factory):
-    return gpu_probes.compiled(tmp_path_factory.mktemp("probes"), "sm_90")
+    return gpu_probes.compiled(tmp_path_factory.mktemp("probes"), "sm_90", gpu_probes.STRICT)
 
 
 @compiles
@@ -79,6 +79,41 @@ def test_a_probe_that_fails_is_told(tmp_path):
     assert asked == {"failed": "it did not end within 0.2 s"}
     asked = gpu_probes.asked(script(tmp_path, "echo '{\"a\": 1}'"), "rates")
     assert asked == {"a": 1}
+
+
+def test_output_of_a_probe_that_is_no_text_is_told(tmp_path):
+    asked = gpu_probes.asked(script(tmp_path, "printf '\\377'; exit 3"), "rates")
+    assert asked == {"failed": "status 3: \ufffd"}
+
+
+@pytest.mark.parametrize(
+    ("says", "found"),
+    [
+        ("echo 9.0", {"architecture": "sm_90"}),
+        ("echo 10.3; echo 9.0", {"architecture": "sm_103"}),
+        ("echo no driver; exit 9", {"architecture": "native", "because": "nvidia-smi: no driver"}),
+    ],
+)
+def test_the_architecture_is_the_gpus(tmp_path, monkeypatch, says, found):
+    monkeypatch.setattr(gpu_probes, "CAPABILITY", [str(script(tmp_path, says))])
+    told = gpu_probes.architecture()
+    assert {key: value.strip() for key, value in told.items()} == found
+
+
+def test_without_nvidia_smi_nvcc_finds_the_architecture(monkeypatch):
+    monkeypatch.setattr(gpu_probes, "CAPABILITY", ["no-such-program"])
+    told = gpu_probes.architecture()
+    assert told["architecture"] == "native"
+    assert "no-such-program" in told["because"]
+
+
+def test_cublaslt_is_looked_for_as_onepass_does(monkeypatch):
+    monkeypatch.setenv("ONEPASS_CUBLASLT", "/some/libcublasLt.so.13")
+    assert gpu_probes.library() == "/some/libcublasLt.so.13"
+    monkeypatch.setenv("ONEPASS_CUBLASLT", "none")
+    assert gpu_probes.library() == "none"
+    monkeypatch.setitem(sys.modules, "onepass._gpu", None)  # as where it is not installed
+    assert gpu_probes.library().endswith("libcublasLt.so.13")
 
 
 def test_a_question_that_fails_is_a_failure():

@@ -71,6 +71,76 @@ def test_rivals_that_are_not_there_or_too_late_are_named(monkeypatch):
     assert found["missing"] == {"JAX jit": "TimeoutError: no time was left for it"}
 
 
+class FailsLater(Still):
+    """A rival that fails once it is timed."""
+
+    def train(self, order) -> None:
+        self.left = getattr(self, "left", 2) - 1
+        if self.left < 0:
+            raise RuntimeError("out of memory")
+
+    def changed(self):
+        return self.equal
+
+
+@fibers
+def test_rivals_that_fail_while_they_are_timed_are_named(monkeypatch):
+    monkeypatch.setattr(gpu_models.rivals, "torch", lambda: object())
+    monkeypatch.setattr(gpu_models, "compare", lambda ready: both_equal(ready))
+
+    def both_equal(ready):
+        for one in ready.rivals:
+            one.result()
+        return {one.name: 0.0 for one in ready.rivals}, {}
+
+    monkeypatch.setattr(FailsLater, "equal", [], raising=False)
+    found = a_case(monkeypatch, {"torch eager": FailsLater})
+    assert found["missing"] == {"torch eager": "while it was timed, RuntimeError: out of memory"}
+    assert set(found["us a step"]) == {"onepass", "onepass on the CPU"}
+
+
+@fibers
+def test_ours_on_the_cpu_is_beside_the_first_group_only(monkeypatch):
+    monkeypatch.setattr(onepass._gpu, "MODULE", "onepass._cuda_fibers")
+    monkeypatch.setattr(gpu_models, "groups", lambda device: {"one": {}, "two": {}})
+    found = dict(gpu_models.cases(True, "nowhere", None, 1e18))
+    ours = {name: set(case["us a step"]) for name, case in found.items()}
+    assert ours["M4 b8 adam beside one"] == {"onepass", "onepass on the CPU"}
+    assert ours["M4 b8 adam beside two"] == {"onepass"}
+
+
+def test_cases_without_time_are_named_and_nothing_is_built(monkeypatch):
+    monkeypatch.setattr(gpu_models, "prepared", fails)
+    late = "no time was left for it"
+    found = dict(gpu_models.cases(False, "cuda", None, 0.0))
+    assert len(found) == 3 * len(gpu_models.CASES)
+    jax = found["M4 b32 adam beside JAX"]
+    assert jax == {"missing": {"onepass": late, "JAX jit": late, "JAX scan": late}}
+    assert found["M4 b32 adam beside torch"]["missing"]["onepass on the CPU"] == late
+
+
+def test_compiled_steps_read_the_data_where_they_lie(monkeypatch):
+    torch = pytest.importorskip("torch")
+    marked = []
+    monkeypatch.setattr(torch._dynamo, "mark_static_address", marked.append)
+    monkeypatch.setattr(gpu_models.rivals, "torch_compiled", lambda function, mode: function)
+    network = networks_of(gpu_models.SMALL)["M4"]
+    x, y = network.data(24)
+    initial = OurTraining(network, x, y, "sgd", 8).initial
+    made = gpu_models.TorchCompiled(network, x, y, "sgd", 8, initial, device="cpu")
+    assert [id(one) for one in marked] == [id(made._x), id(made._y)]
+
+
+@fibers
+def test_products_of_either_kind_are_compared_and_timed():
+    told = gpu_processes.measured(["-m", "bench.gpu_products", "--played"], ENVIRONMENT, 120.0)
+    assert told.status == 0, told.why
+    (case,) = told.found.values()
+    assert set(case["us a step"]) == {"onepass", "cuBLASLt"}
+    assert case["started by cuBLASLt"]["onepass"] == 0 < case["started by cuBLASLt"]["cuBLASLt"]
+    assert case["multiply-adds"] == 4 * 12 * 9
+
+
 @fibers
 def test_torch_trains_beside_us(monkeypatch):
     pytest.importorskip("torch")
@@ -185,6 +255,37 @@ def on_fibers(monkeypatch):
     monkeypatch.setattr(onepass._gpu, "MODULE", "onepass._cuda_fibers")
     monkeypatch.setitem(sys.modules, "cupy", fake_cupy)
     return OnCpu()
+
+
+def test_no_number_is_a_difference():
+    wrong, right = np.array([np.nan, 1.0]), np.array([0.0, 1.0])
+    assert np.isnan(gpu_steps.largest_difference([right, wrong], [right, right]))
+    assert gpu_steps.largest_difference([right], [right + 2]) == 2.0
+
+
+def test_cupys_calls_for_thousands_of_tensors_are_left_out():
+    side = object.__new__(gpu_steps.OnGpu)
+    with pytest.raises(ValueError, match="4096 tensors"):
+        side._by_cupy(gpu_steps.RULES["sgd"], gpu_steps.WHOLE["4096x100"], [])
+
+
+class Failing(gpu_steps.Played):
+    """Times nothing; a step that fails does so while it is timed."""
+
+    def __init__(self) -> None: ...
+
+    def microseconds(self, step, repeats):
+        step()
+        return 1.0
+
+
+def test_steps_that_fail_while_they_are_timed_are_named():
+    missing = {}
+    steps = {"onepass": lambda: None, "torch fused": fails}
+    assert gpu_steps.least_times(Failing(), steps, missing) == {"onepass": 1.0}
+    assert missing == {"torch fused": "while it was timed, RuntimeError: no graphs today"}
+    with pytest.raises(RuntimeError, match="no graphs"):
+        gpu_steps.least_times(Failing(), {"onepass": fails}, {})
 
 
 @fibers

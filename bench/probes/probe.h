@@ -77,16 +77,19 @@ void answer(Json& found, const std::string& key, Question question) {
   }
 }
 
-// Elements in the GPU's memory, zero at first.
+// Elements in the GPU's memory, zero at first. Its copies are in the default stream, for which the
+// streams below do not wait, nor it for them: so all is waited for.
 template <class T>
 class Memory {
  public:
   explicit Memory(std::size_t size) : bytes_(size * sizeof(T)) {
     require(cudaMalloc(&data_, bytes_), "cudaMalloc");
     require(cudaMemset(data_, 0, bytes_), "cudaMemset");
+    wait_for_all();
   }
   explicit Memory(const std::vector<T>& values) : Memory(values.size()) {
     require(cudaMemcpy(data_, values.data(), bytes_, cudaMemcpyHostToDevice), "a copy to the GPU");
+    wait_for_all();
   }
   Memory(const Memory&) = delete;
   Memory& operator=(const Memory&) = delete;
@@ -94,6 +97,7 @@ class Memory {
 
   T* get() const { return static_cast<T*>(data_); }
   std::vector<T> host() const {
+    wait_for_all();
     std::vector<T> values(bytes_ / sizeof(T));
     require(cudaMemcpy(values.data(), data_, bytes_, cudaMemcpyDeviceToHost),
             "a copy from the GPU");
@@ -101,6 +105,8 @@ class Memory {
   }
 
  private:
+  static void wait_for_all() { require(cudaDeviceSynchronize(), "waiting for the GPU"); }
+
   void* data_ = nullptr;
   std::size_t bytes_;
 };
@@ -125,7 +131,14 @@ class Graph {
   template <class Work>
   Graph(cudaStream_t stream, Work work) {
     require(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), "a capture");
-    work();
+    try {
+      work();
+    } catch (...) {  // or the stream, which others use, would go on recording
+      cudaStreamEndCapture(stream, &graph_);
+      if (graph_ != nullptr) cudaGraphDestroy(graph_);
+      cudaGetLastError();
+      throw;
+    }
     require(cudaStreamEndCapture(stream, &graph_), "the end of a capture");
   }
   Graph(const Graph&) = delete;
