@@ -62,10 +62,8 @@ struct SegmentTable {
   int64_t n_segments = 0, n_chunks = 0, second_chunk = 0;
   double scale = 1.0;  // of gradients, where segments have factors
   bool has_beside = false;
-  bool plain = true;                             // every around is, and there are no factors
-  bool clears = false;                           // the padding must be cleared behind the rule
-  const StepRecord* record = nullptr;            // of this step, see Update
-  double first_decay = 0.0, second_decay = 0.0;  // Around::decay, with it
+  bool plain = true;    // every around is, and there are no factors
+  bool clears = false;  // the padding must be cleared behind the rule
 
   __device__ __forceinline__ Segment<T> segment_at(int64_t k) const {
     if (segments != nullptr) return segments[k];
@@ -74,10 +72,6 @@ struct SegmentTable {
   __device__ __forceinline__ AroundOf<T> around_of(int64_t k, const Segment<T>& segment) const {
     if (around != nullptr) return around[k];
     AroundOf<T> a = k == 0 ? first.around : second.around;
-    if (record != nullptr) {
-      const double decay = k == 0 ? first_decay : second_decay;
-      a.keep = static_cast<T>(math::kept_of_parameters(record->rate, decay));
-    }
     if (segment.factor != nullptr) a.set_scale(scale * *segment.factor);
     return a;
   }
@@ -101,6 +95,28 @@ struct SegmentTable {
       high = before ? high : middle;
     }
     return low;
+  }
+};
+
+// Where the numbers of a step come from a record, see Update: it, and the decays of the first two
+// segments, of which the second is that of all later ones. Not for sweeps that know no record: one
+// branch more, and some spill registers.
+struct Recorded {
+  const StepRecord* record = nullptr;
+  double first_decay = 0.0, second_decay = 0.0;
+
+  template <class T>
+  __device__ __forceinline__ AroundOf<T> around(AroundOf<T> own, int64_t k) const {
+    if (record == nullptr) return own;
+    const double decay = k == 0 ? first_decay : second_decay;
+    own.keep = static_cast<T>(math::kept_of_parameters(record->rate, decay));
+    return own;
+  }
+  __device__ __forceinline__ Beyond beyond(Beyond own) const {
+    if (record == nullptr) return own;
+    own.average_keep = record->average_keep;
+    own.average_replaces = record->average_replaces;
+    return own;
   }
 };
 
@@ -210,6 +226,7 @@ class StepTable {
   StepTable& operator=(const StepTable&) = delete;
 
   const SegmentTable<T>& operator*() const { return table_; }
+  const Recorded& recorded() const { return recorded_; }
 
  private:
   void look_around(const Update<T>& u) {
@@ -221,7 +238,7 @@ class StepTable {
             table_.clears || !padding_stays_zero<decltype(rule)>(u.scalars, u.around[k]);
       }
     });
-    table_.record = u.record;
+    recorded_.record = u.record;
     table_.clears = table_.clears || u.record != nullptr;  // whose numbers are not known here
     if (n == 0 || !carries_around(u)) return;
     table_.scale = u.around[0].scale;
@@ -232,8 +249,8 @@ class StepTable {
     table_.first.around = AroundOf<T>::of(u.around[0]);
     const Around& second = u.around[u.shared_around || n == 1 ? 0 : 1];
     table_.second.around = AroundOf<T>::of(second);
-    table_.first_decay = u.around[0].decay;
-    table_.second_decay = second.decay;
+    recorded_.first_decay = u.around[0].decay;
+    recorded_.second_decay = second.decay;
   }
   void carry(const Update<T>& u) {
     SegmentEntry<T>* const entries[kFewSegments] = {&table_.first, &table_.second};
@@ -270,6 +287,7 @@ class StepTable {
   onepass::Team& team_;
   void* memory_ = nullptr;
   SegmentTable<T> table_;
+  Recorded recorded_;
 };
 
 }  // namespace

@@ -23,12 +23,6 @@ struct StepNumbers {
     return record == nullptr ? own : math::hyper_from<R, T>(record->scalars);
   }
 };
-__device__ __forceinline__ Beyond beyond_of(Beyond own, const StepRecord* record) {
-  if (record == nullptr) return own;
-  own.average_keep = record->average_keep;
-  own.average_replaces = record->average_replaces;
-  return own;
-}
 
 template <class T>
 __device__ __forceinline__ Segment<T> in_global(Segment<T> s, int states) {
@@ -154,12 +148,12 @@ __global__ void __launch_bounds__(kBlockThreads)
 // All that is not plain: `by_elements` where it is more than clipping, decay and the rule.
 template <class R, class T>
 __global__ void __launch_bounds__(kBlockThreads)
-    sweep_any(const SegmentTable<T> table, const StepNumbers<R, T> numbers, const Beyond given,
-              bool by_elements) {
-  const typename R::template Hyper<T> hyper = numbers.of(table.record);
-  const Beyond beyond = beyond_of(given, table.record);
+    sweep_any(const SegmentTable<T> table, const StepNumbers<R, T> numbers, const Recorded recorded,
+              const Beyond given, bool by_elements) {
+  const typename R::template Hyper<T> hyper = numbers.of(recorded.record);
+  const Beyond beyond = recorded.beyond(given);
   each_chunk(table, [&](int64_t k, const Segment<T>& s, Range range) {
-    const AroundOf<T> a = table.around_of(k, s);
+    const AroundOf<T> a = recorded.around(table.around_of(k, s), k);
     if (by_elements) {
       const Beside<T> beside = table.has_beside ? table.beside_of(k) : Beside<T>{};
       ONEPASS_UNROLL(1)
@@ -177,19 +171,19 @@ __global__ void __launch_bounds__(kBlockThreads)
 // A step on a table. `penalised`: the gradient is that of a DenseUpdate, whose penalties are part
 // of it.
 template <class T>
-void launch_update(const SegmentTable<T>& table, int rule, const double* scalars,
-                   const Beyond& beyond, bool penalised, onepass::Team& team) {
+void launch_update(const SegmentTable<T>& table, const Recorded& recorded, const Update<T>& u,
+                   bool penalised, onepass::Team& team) {
   if (team.rank != 0 || table.n_chunks == 0) return;
   const int64_t most = table.n_chunks < kMostSweepBlocks ? table.n_chunks : kMostSweepBlocks;
   const dim3 grid{static_cast<unsigned>(most)}, block{kBlockThreads};
   const bool by_elements = table.has_beside || (penalised && !table.plain);
-  math::Rules::visit(rule, [&](auto formula) {
+  math::Rules::visit(u.rule, [&](auto formula) {
     using R = decltype(formula);
-    const StepNumbers<R, T> numbers{math::hyper_from<R, T>(scalars)};
-    if (table.plain && !by_elements && table.record == nullptr) {
+    const StepNumbers<R, T> numbers{math::hyper_from<R, T>(u.scalars)};
+    if (table.plain && !by_elements && recorded.record == nullptr) {
       launch(sweep_plain<R, T>, grid, block, team, table, numbers);
     } else {
-      launch(sweep_any<R, T>, grid, block, team, table, numbers, beyond, by_elements);
+      launch(sweep_any<R, T>, grid, block, team, table, numbers, recorded, u.beyond, by_elements);
     }
   });
 }
@@ -198,7 +192,7 @@ template <class T>
 void start_sweep(const Update<T>& u, bool penalised, onepass::Team& team) {
   if (team.rank != 0) return;
   const StepTable<T> table(u, team);
-  launch_update(*table, u.rule, u.scalars, u.beyond, penalised, team);
+  launch_update(*table, table.recorded(), u, penalised, team);
 }
 
 template <class T>
