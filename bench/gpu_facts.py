@@ -13,10 +13,11 @@ FACTS = """
 import json, os
 from onepass import _gpu
 _gpu.MODULE = os.environ["ONEPASS_TEST_GPU"]
+name = _gpu.devices()[0]["name"]  # or why there is none
 cuda = _gpu._module()
 versions = {"driver's CUDA": cuda.driver_version(), "CUDA": cuda.runtime_version()}
 versions = {name: _gpu._version(number) for name, number in versions.items()}
-print(json.dumps(versions | {"device": _gpu.devices()[0]["name"]}))
+print(json.dumps(versions | {"device": name}))
 """
 
 

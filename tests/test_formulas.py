@@ -163,7 +163,7 @@ def test_all_names_the_public_functions() -> None:
 def test_every_native_kernel_has_its_function() -> None:
     not_kernels = {"isa", "set_isa", "available_isas", "compiled_isas", "threads", "set_threads"}
     not_kernels |= {"flush_denormals", "set_flush_denormals", "aligned_zeros"}
-    not_kernels |= {"copied_to", "bring_gpu"}
+    not_kernels |= {"copied_to", "bring_gpu", "captures"}
     not_kernels |= {
         "activations",
         "functions",

@@ -239,7 +239,7 @@ def test_facts_that_cannot_be_found_out_say_why(tmp_path, monkeypatch):
     environment = gpu_check.surroundings(tmp_path, None)
     found = gpu_facts.facts(environment, "abc")
     assert (found["device"], found["commit"]) == ("unknown", "abc")
-    assert "onepass" in found["why unknown"]
+    assert "onepass" in found["why unknown"]  # is not there, or not for GPUs, or finds none
     assert gpu_facts.told(["no-such-program"]) == "unknown: no-such-program is not installed"
     monkeypatch.setattr(gpu_facts, "measured", lambda *_: 1 / 0)
     assert "ZeroDivisionError" in gpu_facts.facts(environment, "abc")["why unknown"]
