@@ -10,7 +10,6 @@ import os
 import shutil
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,14 @@ import pytest
 import onepass
 from onepass import Sequential, _core, _gpu, config, layers
 from played_cublaslt import NEVER, Library
-from test_gpu_models import RULES, data, graphs, network, weights_close
+from test_gpu_models import (
+    RULES,
+    data,
+    fit_alone_and_in_two_threads,
+    graphs,
+    network,
+    weights_close,
+)
 from test_plan import kernels_of
 
 TESTS = Path(__file__).parent
@@ -191,19 +197,7 @@ def test_no_memory_for_the_work_area(cuda, library, monkeypatch) -> None:
 
 
 def test_two_models_in_two_threads(cuda, library) -> None:
-    x, y = data()
-    options = {"epochs": 2, "shuffle": False, "verbose": 0}
-    alone = network("cuda", optimizer="adam")
-    alone.fit(x, y, **options)
-    models = [network("cuda", optimizer="adam") for _ in range(2)]
-    threads = [threading.Thread(target=m.fit, args=(x, y), kwargs=options) for m in models]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    for model in models:
-        for one, other in zip(alone.get_weights(), model.get_weights(), strict=True):
-            np.testing.assert_array_equal(one, other)
+    fit_alone_and_in_two_threads()
 
 
 def test_each_stream_has_a_work_area_and_gives_it_back(cuda, library) -> None:

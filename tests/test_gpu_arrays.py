@@ -13,28 +13,12 @@ import numpy as np
 import pytest
 
 import fake_cupy as cupy
-from onepass import _core, _gpu, optimizers
+from arrays_on_gpu import AROUND, BUILT_WITHOUT, SHAPES, arrays, gpu, on_gpu  # noqa: F401
+from onepass import _gpu, optimizers
 from rule_cases import CASES, PRODUCTS
 from strategies import assert_same_bits
 
-pytestmark = pytest.mark.skipif(not cupy.BUILT, reason="built without the GPU's kernels as fibers")
-SHAPES = ((37, 11), (11,), (), (3, 4, 5), (0, 2), (9000,))
-
-
-@pytest.fixture(autouse=True)
-def gpu(monkeypatch):
-    monkeypatch.setattr(_gpu, "MODULE", "onepass._cuda_fibers")
-    monkeypatch.setitem(sys.modules, "cupy", cupy)
-    _core.set_isa("baseline")  # products without fused instructions
-
-
-def arrays(seed, dtype="float32", shapes=SHAPES):
-    rng = np.random.default_rng(seed)
-    return [rng.normal(size=shape).astype(dtype) for shape in shapes]
-
-
-def on_gpu(values):
-    return [None if v is None else cupy.asarray(v) for v in values]
+pytestmark = BUILT_WITHOUT
 
 
 def both(
@@ -88,15 +72,9 @@ def test_every_rule_has_the_bits_of_the_cpu(name, dtype, same_memory) -> None:
 @pytest.mark.parametrize(
     "around",
     [
-        {"clipvalue": 0.5},
-        {"clipnorm": 0.7},
-        {"global_clipnorm": 0.9},
-        {"global_clipnorm": 1e30},
-        {"weight_decay": 0.1},
-        {"use_ema": True, "ema_momentum": 0.8, "ema_overwrite_frequency": 2},
+        *AROUND,
         {"gradient_accumulation_steps": 2},
         {"gradient_accumulation_steps": 2, "global_clipnorm": 0.9},
-        {"loss_scale_factor": 8.0, "clipnorm": 0.1},
     ],
     ids=str,
 )

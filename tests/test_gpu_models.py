@@ -248,12 +248,12 @@ def test_what_went_wrong_on_the_gpu_is_said(monkeypatch):
     assert np.isfinite(model.to("cpu").predict(x, verbose=0)).all()
 
 
-def test_two_models_in_two_threads():
+def fit_alone_and_in_two_threads():
+    """Require that models end with the same bits whoever trains beside them."""
     x, y = data()
-    alone = network("cuda", optimizer="adam")
-    alone.fit(x, y, epochs=2, shuffle=False, verbose=0)
-    models = [network("cuda", optimizer="adam") for _ in range(2)]
     options = {"epochs": 2, "shuffle": False, "verbose": 0}
+    alone, *models = (network("cuda", optimizer="adam") for _ in range(3))
+    alone.fit(x, y, **options)
     threads = [threading.Thread(target=m.fit, args=(x, y), kwargs=options) for m in models]
     for thread in threads:
         thread.start()
@@ -262,6 +262,10 @@ def test_two_models_in_two_threads():
     for model in models:
         for one, other in zip(alone.get_weights(), model.get_weights(), strict=True):
             np.testing.assert_array_equal(one, other)
+
+
+def test_two_models_in_two_threads():
+    fit_alone_and_in_two_threads()
 
 
 def test_moves_leave_no_memory_behind():

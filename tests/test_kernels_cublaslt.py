@@ -291,8 +291,8 @@ def test_an_error_is_kept_and_the_product_is_ours(fibers) -> None:
     assert fibers.error() is None
 
 
-def test_a_product_of_a_captured_stream(fibers) -> None:
-    """Preparing it and making the stream's work area is no part of the recording."""
+def product_on_a_stream(fibers):
+    """Return the module, a new stream of it, blocks of memory in use, a result, what starts it."""
     fibers.begin()
     module = fibers.module
     for function in (module.onepass_fibers_stream, module.onepass_fibers_blocks):
@@ -300,16 +300,26 @@ def test_a_product_of_a_captured_stream(fibers) -> None:
     module.onepass_cublaslt_multiply.restype = ctypes.c_bool
     stream, blocks = ctypes.c_size_t(module.onepass_fibers_stream()), module.onepass_fibers_blocks()
     x, w, y = (np.full((11, 11), value, np.float32) for value in (2, 3, 5))
-    pointers = [ctypes.c_void_p(a.ctypes.data) for a in (x, w, y)]
+
+    def multiplied() -> bool:
+        pointers = [ctypes.c_void_p(a.ctypes.data) for a in (x, w, y)]
+        return bool(module.onepass_cublaslt_multiply(*pointers, ctypes.c_int64(11), stream))
+
+    return module, stream, blocks, y, multiplied
+
+
+def test_a_product_of_a_captured_stream(fibers) -> None:
+    """Preparing it and making the stream's work area is no part of the recording."""
+    module, stream, blocks, y, multiplied = product_on_a_stream(fibers)
     module.onepass_cublaslt_own(stream)
     module.onepass_fibers_capture(stream)
-    assert module.onepass_cublaslt_multiply(*pointers, ctypes.c_int64(11), stream)
+    assert multiplied()
     assert module.onepass_fibers_waiting(stream) == 0
     module.onepass_fibers_end_capture(stream)
     assert fibers.error() is None
     assert (y == 5).all()
     assert module.onepass_fibers_blocks() == blocks + 1
-    assert module.onepass_cublaslt_multiply(*pointers, ctypes.c_int64(11), stream)
+    assert multiplied()
     module.onepass_cublaslt_forget(stream)  # waits for it
     assert (y == 66).all()
     assert module.onepass_fibers_blocks() == blocks
@@ -317,15 +327,8 @@ def test_a_product_of_a_captured_stream(fibers) -> None:
 
 def test_a_stream_of_a_caller_keeps_no_work_area(fibers) -> None:
     """Its address may be that of a stream of each thread, or of another one later."""
-    fibers.begin()
-    module = fibers.module
-    for function in (module.onepass_fibers_stream, module.onepass_fibers_blocks):
-        function.restype = ctypes.c_size_t
-    module.onepass_cublaslt_multiply.restype = ctypes.c_bool
-    stream, blocks = ctypes.c_size_t(module.onepass_fibers_stream()), module.onepass_fibers_blocks()
-    x, w, y = (np.full((11, 11), value, np.float32) for value in (2, 3, 5))
-    pointers = [ctypes.c_void_p(a.ctypes.data) for a in (x, w, y)]
-    assert module.onepass_cublaslt_multiply(*pointers, ctypes.c_int64(11), stream)
+    module, stream, blocks, y, multiplied = product_on_a_stream(fibers)
+    assert multiplied()
     assert module.onepass_fibers_blocks() == blocks
     assert module.onepass_fibers_waiting(stream) == 2  # the product, and its memory goes back
     module.onepass_fibers_copy(ctypes.c_void_p(), ctypes.c_void_p(), ctypes.c_size_t(0), stream)

@@ -10,25 +10,8 @@ __global__ void compute(Operation operation, std::size_t n, const std::uint32_t*
                         const std::uint32_t* b, const std::uint32_t* c, std::uint32_t* results) {
   const std::size_t i = std::size_t{blockIdx.x} * blockDim.x + threadIdx.x;
   if (i >= n) return;
-  const float x = __uint_as_float(a[i]), y = __uint_as_float(b[i]), z = __uint_as_float(c[i]);
-  float result = 0.0f;
-  switch (operation) {
-    case Operation::kAdd:
-      result = x + y;
-      break;
-    case Operation::kMultiply:
-      result = x * y;
-      break;
-    case Operation::kFma:
-      result = fmaf(x, y, z);
-      break;
-    case Operation::kDivide:
-      result = x / y;
-      break;
-    case Operation::kRoot:
-      result = sqrtf(x);
-      break;
-  }
+  const float result =
+      computed(operation, __uint_as_float(a[i]), __uint_as_float(b[i]), __uint_as_float(c[i]));
   results[i] = __float_as_uint(result);
 }
 

@@ -25,29 +25,32 @@ constexpr std::uint32_t canonical(std::uint32_t bits) {
 
 enum class Operation { kAdd, kMultiply, kFma, kDivide, kRoot };
 
+#if defined(__CUDACC__)
+#define ONEPASS_BOTH __host__ __device__
+#else
+#define ONEPASS_BOTH
+#endif
+ONEPASS_BOTH inline float computed(Operation operation, float x, float y, float z) {
+  switch (operation) {
+    case Operation::kAdd:
+      return x + y;
+    case Operation::kMultiply:
+      return x * y;
+    case Operation::kFma:
+      return fmaf(x, y, z);
+    case Operation::kDivide:
+      return x / y;
+    case Operation::kRoot:
+      return sqrtf(x);
+  }
+  return 0.0f;
+}
+
 // The result that a processor which flushes has, from one that does not.
 inline std::uint32_t expected(Operation operation, std::uint32_t a, std::uint32_t b,
                               std::uint32_t c) {
   const auto number = [](std::uint32_t bits) { return std::bit_cast<float>(flushed(bits)); };
-  const float x = number(a), y = number(b), z = number(c);
-  float result = 0.0f;
-  switch (operation) {
-    case Operation::kAdd:
-      result = x + y;
-      break;
-    case Operation::kMultiply:
-      result = x * y;
-      break;
-    case Operation::kFma:
-      result = std::fma(x, y, z);
-      break;
-    case Operation::kDivide:
-      result = x / y;
-      break;
-    case Operation::kRoot:
-      result = std::sqrt(x);
-      break;
-  }
+  const float result = computed(operation, number(a), number(b), number(c));
   return canonical(flushed(std::bit_cast<std::uint32_t>(result)));
 }
 

@@ -138,6 +138,11 @@ class OnGpu(Host):
             That no gradient may overlap.
         in_place : bool
             Whether gradients are cleared.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If one is not for its parameter, or lies where it must not.
         """
         if len(grads) != len(parameters):
             raise ValueError(f"gradients: expected {len(parameters)} arrays, got {len(grads)}")
