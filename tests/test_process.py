@@ -401,6 +401,34 @@ def test_a_loop_of_small_calls_gives_the_results_of_one_thread(threads):
 
 
 @linux
+def test_helpers_take_part_in_a_loop_of_calls_longer_than_they_wait():
+    """A call that takes longer alone than helpers spin is no reason to let them sleep."""
+    script = """
+    from pathlib import Path
+    from onepass import _core
+    big = [np.random.default_rng(k).normal(size=s).astype(np.float32)
+           for k, s in enumerate([(96, 784), (784, 300)])]
+    tasks = lambda: {t.name for t in Path("/proc/self/task").iterdir()}
+
+    def seconds(names):
+        spent = [Path("/proc/self/task", n, "schedstat").read_text().split()[0] for n in names]
+        return sum(map(int, spent)) / 1e9
+
+    before = tasks()
+    config.set_threads(2)
+    _core.set_team_thresholds(0, 1e18)  # no call alone is worth waking anyone
+    kernels.dense_forward(*big)
+    helpers = tasks() - before
+    end = time.monotonic() + 60
+    while seconds(helpers) < 0.05 and time.monotonic() < end:
+        for _ in range(100):
+            kernels.dense_forward(*big)
+    say(helpers=len(helpers), took_part=seconds(helpers) >= 0.05)
+    """
+    assert run(LOOPS + textwrap.dedent(script)) == [{"helpers": 1, "took_part": True}]
+
+
+@linux
 def test_loops_of_small_calls_in_several_threads():
     script = """
     from concurrent.futures import ThreadPoolExecutor

@@ -32,8 +32,10 @@ namespace {
 constexpr int kMaxThreads = 1024;
 // A helper spins this long for its next job; waking it from sleep costs about 50 us.
 constexpr auto kSpinTime = std::chrono::microseconds(100);
-// So many calls in a row, none later than a helper would spin, are a loop: its helpers are woken.
+// So many calls in a row, none later than a helper would spin, are a loop: its helpers are woken,
+// and wait longer, as the call that wakes them goes on alone.
 constexpr int kLoopOfCalls = 8;
+constexpr auto kRousedSpinTime = std::chrono::microseconds(500);
 // Work from which an awake, or a sleeping, helper pays: waking one costs 50 us and more, so alone
 // the work must take about 200 us.
 std::atomic<double> work_awake{500'000};
@@ -161,11 +163,10 @@ class Pool {
   bool awake() const { return asleep_.load(std::memory_order_acquire) == 0; }
   bool stands_back(Clock::time_point now) const { return now < alone_until_; }
 
-  // Notes a call too small to wake helpers for. In a loop of such calls the helpers are woken, for
-  // the calls that follow: this one goes on alone.
-  void note_small_call(Clock::time_point now) {
-    in_a_row_ = now - last_small_call_ < kSpinTime ? in_a_row_ + 1 : 0;
-    last_small_call_ = now;
+  // Notes a call too small to wake helpers for, `gap` after the last one's end. In a loop of such
+  // calls the helpers are woken, for the calls that follow: this one goes on alone.
+  void note_small_call(Clock::duration gap) {
+    in_a_row_ = gap < kSpinTime ? in_a_row_ + 1 : 0;
     if (in_a_row_ < kLoopOfCalls) return;
     in_a_row_ = 0;
     std::lock_guard lock(mutex_);
@@ -254,8 +255,9 @@ class Pool {
   }
 
   uint32_t next_ticket(uint32_t seen) {
+    Clock::duration patience = kSpinTime;
     while (true) {
-      const auto until = Clock::now() + kSpinTime;
+      const auto until = Clock::now() + patience;
       for (int spins = 0;; ++spins) {
         const uint32_t ticket = ticket_.load(std::memory_order_acquire);
         if (ticket != seen) return ticket;
@@ -270,6 +272,7 @@ class Pool {
                roused_.load(std::memory_order_relaxed) != roused;
       });
       asleep_.fetch_sub(1, std::memory_order_seq_cst);
+      patience = kRousedSpinTime;
     }
   }
 
@@ -288,7 +291,7 @@ class Pool {
   std::condition_variable wake_;
   bool stop_ = false;
   bool judged_ = false;
-  Clock::time_point alone_until_{}, last_small_call_{};
+  Clock::time_point alone_until_{};
   int in_a_row_ = 0;
   std::atomic<int64_t> lost_{0};  // nanoseconds that members had no core
   std::chrono::milliseconds pause_ = kFirstPause;
@@ -299,6 +302,7 @@ class Pool {
 struct Shared {
   std::mutex owner;
   Pool* pool = nullptr;
+  std::atomic<Clock::time_point> small_call_ended{Clock::time_point{}};
 
   Pool& of_size(int size) {
     if (pool == nullptr || pool->wanted() != size) {
@@ -366,6 +370,15 @@ void set_flush_denormals(bool on) { flush.store(on); }
 // another team.
 thread_local bool holds_helpers = false;
 
+namespace {
+
+void run_alone(const std::function<void(Team&)>& job) {
+  Team alone{0, 1, nullptr, area_of_this_thread()};
+  job(alone);
+}
+
+}  // namespace
+
 void run_team(double work, const std::function<void(Team&)>& job) {
   DenormalGuard guard(flush.load(std::memory_order_relaxed));
   const int n = threads();
@@ -382,12 +395,15 @@ void run_team(double work, const std::function<void(Team&)>& job) {
           holds_helpers = false;
           return;
         }
-        pool.note_small_call(now);
+        pool.note_small_call(now - holder.small_call_ended.load(std::memory_order_relaxed));
+        own.unlock();
+        run_alone(job);
+        holder.small_call_ended.store(Clock::now(), std::memory_order_relaxed);
+        return;
       }
     }
   }
-  Team alone{0, 1, nullptr, area_of_this_thread()};
-  job(alone);
+  run_alone(job);
 }
 
 }  // namespace onepass

@@ -109,10 +109,11 @@ double multiply_add_rate(const std::string& isa, bool float64, int threads, doub
   if (std::find(here.begin(), here.end(), isa) == here.end()) {
     throw std::invalid_argument("isa: this machine cannot run '" + isa + "'");
   }
-  const Loops& loops = *find_loops(isa);
-  const auto run = float64 ? loops.multiply_add64 : loops.multiply_add32;
+  const Loops* loops = find_loops(isa);
+  if (!loops) throw std::invalid_argument("isa: '" + isa + "' has no loops to measure limits with");
+  const auto run = float64 ? loops->multiply_add64 : loops->multiply_add32;
   const double time = best_time(threads, seconds, [](int) {}, [run](int) { run(kRounds); });
-  const int lanes = loops.vector_bytes / (float64 ? 8 : 4);
+  const int lanes = loops->vector_bytes / (float64 ? 8 : 4);
   return 2.0 * kChains * kRounds * lanes * threads / time;
 }
 
