@@ -429,6 +429,27 @@ def test_helpers_take_part_in_a_loop_of_calls_longer_than_they_wait():
 
 
 @linux
+@pytest.mark.parametrize("cores", [None, 1])
+def test_helpers_may_run_where_they_might_before_they_were_woken(cores):
+    script = f"""
+    from onepass import _core
+    if {cores}:
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:{cores}])
+    before = set(os.listdir("/proc/self/task"))
+    _core.set_team_thresholds(0, 0)  # every call wakes them
+    same = [results(1, [1]) == results(1, [3])]
+    helpers = [int(name) for name in set(os.listdir("/proc/self/task")) - before]
+    for k in range(20):
+        time.sleep(0.002)  # they sleep again
+        same.append(results(1) == results(1, [1]))
+        config.set_threads(3)
+    say(same=all(same), helpers=len(helpers),
+        anywhere=all(os.sched_getaffinity(h) == os.sched_getaffinity(0) for h in helpers))
+    """
+    assert run(LOOPS + textwrap.dedent(script)) == [{"same": True, "helpers": 2, "anywhere": True}]
+
+
+@linux
 def test_loops_of_small_calls_in_several_threads():
     script = """
     from concurrent.futures import ThreadPoolExecutor

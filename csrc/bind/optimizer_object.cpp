@@ -243,7 +243,7 @@ void OptimizerObject::run(const std::vector<double>& learning_rates, int64_t t) 
     throw py::value_error("expected one learning rate a group");
   }
   if (device_ != nullptr) return start(learning_rates, t);
-  const double work = kElementWork * static_cast<double>(native_->elements()) + native_->products();
+  const double work = native_->work();
   const Kernels& table = kernels();
   const double* rates = learning_rates.data();
   native_->prepare_step();

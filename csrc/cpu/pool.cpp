@@ -17,6 +17,7 @@
 #include <string>
 #include <system_error>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "../memory.h"
@@ -36,10 +37,10 @@ constexpr auto kSpinTime = std::chrono::microseconds(100);
 // and wait longer, as the call that wakes them goes on alone.
 constexpr int kLoopOfCalls = 8;
 constexpr auto kRousedSpinTime = std::chrono::microseconds(500);
-// Work from which an awake, or a sleeping, helper pays: waking one costs 50 us and more, so alone
-// the work must take about 200 us.
+// Work from which an awake, or a sleeping, helper pays: waking one costs 50 to 60 us, so alone the
+// work must take about 150 us.
 std::atomic<double> work_awake{500'000};
-std::atomic<double> work_asleep{20'000'000};
+std::atomic<double> work_asleep{15'000'000};
 
 // About 50 us of spinning, then let others have the core.
 constexpr int kSpins = 4000;
@@ -134,10 +135,40 @@ void wait_at(Barrier& barrier) {
 
 namespace {
 
+// While this lives, a thread is kept from a core. The system may wake a helper on its caller's
+// core, where the two take turns and are slower than one, and leaves it there for many
+// milliseconds; woken elsewhere, it is free to go anywhere later.
+class Elsewhere {
+ public:
+  Elsewhere(pthread_t thread, int core) : thread_(thread) {
+    if (pthread_getaffinity_np(thread, sizeof before_, &before_) != 0) return;
+    cpu_set_t others = before_;
+    CPU_CLR(core, &others);
+    possible_ =
+        CPU_COUNT(&others) > 0 && pthread_setaffinity_np(thread, sizeof others, &others) == 0;
+  }
+  ~Elsewhere() {
+    if (possible_) pthread_setaffinity_np(thread_, sizeof before_, &before_);
+  }
+  Elsewhere(Elsewhere&& from) noexcept
+      : thread_(from.thread_),
+        before_(from.before_),
+        possible_(std::exchange(from.possible_, false)) {}
+  Elsewhere& operator=(Elsewhere&&) = delete;
+
+  bool possible() const { return possible_; }
+
+ private:
+  pthread_t thread_;
+  cpu_set_t before_{};
+  bool possible_ = false;
+};
+
 class Pool {
  public:
   explicit Pool(int wanted) : wanted_(wanted), cores_(wanted - 1) {
     helpers_.reserve(wanted - 1);
+    elsewhere_.reserve(wanted - 1);
     for (int rank = 1; rank < wanted; ++rank) areas_.push_back(new_area());
     try {
       for (int rank = 1; rank < wanted; ++rank) {
@@ -169,9 +200,7 @@ class Pool {
     in_a_row_ = gap < kSpinTime ? in_a_row_ + 1 : 0;
     if (in_a_row_ < kLoopOfCalls) return;
     in_a_row_ = 0;
-    std::lock_guard lock(mutex_);
-    roused_.fetch_add(1, std::memory_order_relaxed);
-    wake_.notify_all();
+    rouse([&] { roused_.fetch_add(1, std::memory_order_relaxed); });
   }
 
   void run(double work, Clock::time_point start, const std::function<void(Team&)>& job) {
@@ -181,10 +210,7 @@ class Pool {
     barrier_.size = size_;
     running_.store(size_ - 1, std::memory_order_relaxed);
     ticket_.fetch_add(1, std::memory_order_seq_cst);
-    if (asleep_.load(std::memory_order_seq_cst) > 0) {
-      std::lock_guard lock(mutex_);
-      wake_.notify_all();
-    }
+    if (asleep_.load(std::memory_order_seq_cst) > 0) rouse([] {});
     take_part(job, 0, area);
     for (int spins = 0; running_.load(std::memory_order_acquire) > 0; ++spins) {
       spins < kSpins ? relax() : static_cast<void>(sched_yield());
@@ -194,22 +220,27 @@ class Pool {
   }
 
  private:
-  // The system may wake a helper on its caller's core, where the two take turns and are slower than
-  // one, and leaves it there for many milliseconds. It is sent away, and then free to go anywhere.
-  // Whether there was one, which says nothing about other programs.
+  // Wakes the helpers, by no lock of ours held up, once `reason` is there to be seen.
+  template <class Reason>
+  void rouse(const Reason& reason) {
+    {
+      std::lock_guard lock(mutex_);
+      reason();
+    }
+    const int mine = sched_getcpu();
+    for (auto& helper : helpers_) elsewhere_.emplace_back(helper.native_handle(), mine);
+    wake_.notify_all();
+    elsewhere_.clear();
+  }
+
+  // Sends helpers away that share their caller's core. Whether there was one, which says nothing
+  // about other programs.
   bool part_from_helpers() {
     bool any = false;
     const int mine = sched_getcpu();
     for (std::size_t i = 0; i < helpers_.size(); ++i) {
       if (cores_[i].load(std::memory_order_relaxed) != mine) continue;
-      cpu_set_t all;
-      if (sched_getaffinity(0, sizeof all, &all) != 0 || CPU_COUNT(&all) < 2) return false;
-      cpu_set_t others = all;
-      CPU_CLR(mine, &others);
-      const auto helper = helpers_[i].native_handle();
-      pthread_setaffinity_np(helper, sizeof others, &others);
-      pthread_setaffinity_np(helper, sizeof all, &all);
-      any = true;
+      any |= Elsewhere(helpers_[i].native_handle(), mine).possible();
     }
     return any;
   }
@@ -281,6 +312,7 @@ class Pool {
   std::vector<Memory> areas_;            // of the helpers
   std::vector<std::atomic<int>> cores_;  // on which they began their last part
   std::vector<std::thread> helpers_;
+  std::vector<Elsewhere> elsewhere_;  // helpers that are being woken
   Barrier barrier_;
   const std::function<void(Team&)>* job_ = nullptr;
   alignas(64) std::atomic<uint32_t> ticket_{0};  // of the current job; wraps around

@@ -105,9 +105,8 @@ class Optimizer {
   virtual int64_t missed(int64_t tensor) const = 0;
   virtual void set_unscale(double factor) = 0;
   virtual int64_t tensors() const = 0;
-  virtual int64_t elements() const = 0;
-  // Multiply-adds of the products in a step.
-  virtual double products() const = 0;
+  // Of a step, counted as in pool.h.
+  virtual double work() const = 0;
 
   // One thread alone, before calls of `step` if tensors, groups or what has a gradient changed.
   virtual void prepare_step() = 0;

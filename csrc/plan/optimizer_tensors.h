@@ -6,6 +6,7 @@
 #include <stdexcept>
 #include <vector>
 
+#include "../cpu/pool.h"
 #include "../memory.h"
 #include "buckets.h"
 #include "factored_steps.h"
@@ -90,8 +91,7 @@ class OptimizerTensors : public Optimizer {
   int64_t missed(int64_t tensor) const override { return tensors_.at(tensor).missed; }
   void set_unscale(double factor) override { settings_.unscale = factor; }
   int64_t tensors() const override { return static_cast<int64_t>(tensors_.size()); }
-  int64_t elements() const override { return elements_; }
-  double products() const override { return muon_.work(); }
+  double work() const override { return kElementWork * swept_ + muon_.work(); }
   bool prepared() const override { return planned_; }
   void prepare_step() override {
     if (planned_) return;
@@ -160,7 +160,7 @@ class OptimizerTensors : public Optimizer {
     measurements_.resize(norms_.blocks());
     factors_.add(tensor.lines);
     if (takes_matrices(tensor.group)) muon_.add(tensor.lines, groups_[tensor.group]);
-    elements_ += tensor.segment.size;
+    swept_ += static_cast<double>(tensor.segment.size) * (1 + states(tensor.group));
     tensors_.push_back(tensor);
     planned_ = false;
   }
@@ -241,7 +241,7 @@ class OptimizerTensors : public Optimizer {
   LearnedRates learned_;
   FactoredSteps<T> factors_;
   MuonSteps<T> muon_;
-  int64_t elements_ = 0;
+  double swept_ = 0;  // elements, once for p with g and once for each state
 };
 
 }  // namespace onepass

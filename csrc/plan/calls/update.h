@@ -72,9 +72,7 @@ struct UpdateCall final : Call {
     const double rates[kMostGroups] = {f.step.learning_rate, f.step.learning_rate};
     optimizer->step(rates, f.step.t, f.kernels, team);
   }
-  double work(int64_t) const override {
-    return kElementWork * static_cast<double>(optimizer->elements()) + optimizer->products();
-  }
+  double work(int64_t) const override { return optimizer->work(); }
   bool updates() const override { return true; }
   bool repeats() const override { return optimizer->cannot_repeat() == nullptr; }
 };
