@@ -20,6 +20,11 @@ struct Device {
   void* (*allocate)(std::size_t bytes);
   void (*release)(void* memory);
   bool (*reaches)(const void* memory);  // whether kernels can read there
+  // Memory for kernels alone, given back by `release`; nullptr: there is none left.
+  void* (*allocate_there)(std::size_t bytes);
+  // The host's memory from which copies go on beside all else; nullptr: there is none.
+  void* (*pin)(std::size_t bytes);
+  void (*unpin)(void* memory);
 
   // Makes the GPU the calling thread's own, and lets it allocate although somebody captures a
   // stream; returns what was before, for `leave`.
@@ -29,8 +34,18 @@ struct Device {
   void (*close_stream)(void* stream);
   // Until all that was started is done. Null, or what went wrong.
   const char* (*wait)(void* stream);
-  // Until all streams are done. Null, or what went wrong.
-  const char* (*finish)();
+
+  // Events: moments in a stream. nullptr: it failed.
+  void* (*open_event)();
+  void (*close_event)(void* event);
+  // The event is once all that was started on the stream is done.
+  void (*mark)(void* event, void* stream);
+  // The same within a capture: each launch of the graph marks the event anew.
+  void (*mark_launches)(void* event, void* stream);
+  // What is started on the stream from now on waits for the event.
+  void (*follow)(void* stream, void* event);
+  // Until the event is, as it was marked last; one never marked is. Null, or what went wrong.
+  const char* (*reach)(void* event);
   // Whether what is started on the stream becomes a graph of the caller's. Null, or why nobody can
   // say.
   const char* (*captures)(void* stream, bool* does);
@@ -40,7 +55,7 @@ struct Device {
   void (*copy_rows)(void* to, int64_t to_stride, const void* from, int64_t from_stride,
                     int64_t bytes_a_row, int64_t rows, void* stream);
   void (*clear)(void* memory, std::size_t bytes, void* stream);
-  // The host's bytes as they are now.
+  // The host's bytes: as they are now or, where they are pinned, as they are then.
   void (*write)(void* to, const void* from, std::size_t bytes, void* stream);
 
   // What is started on the stream from here on becomes a graph, until `keep` or `abandon`. False:

@@ -259,6 +259,7 @@ struct KernelTable {
   void (*penalty)(const Penalty<T>&, Team&);
   void (*constrain)(const Constrain<T>&, Team&);
   // Of a GPU only.
+  void (*sums_of_squares)(const SumsOfSquares<T>&, Team&) = nullptr;
   void (*clip_factors)(const ClipFactors&, Team&) = nullptr;
   // The bytes that its table of a step's segments takes, none where a launch carries
   // them all, and the table in memory that kernels reach, for Update::kept.

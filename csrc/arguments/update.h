@@ -97,6 +97,15 @@ struct SumOfSquares {
   bool adds = false;  // Beyond::adds
 };
 
+// The same of all gradients of a step, whose `around` and `record` do not matter: the blocks of
+// segment k begin at partials[first_blocks[k]]. For a GPU, where each launch costs.
+template <class T>
+struct SumsOfSquares {
+  Update<T> of;
+  const int64_t* first_blocks;
+  double* partials;
+};
+
 // From sums of squares what gradients are multiplied by to clip their norms. For a GPU: the host
 // would have to wait for the sums.
 struct ClipFactors {

@@ -15,6 +15,13 @@ namespace {
 // this one lose by handing over the GIL.
 constexpr double kBrief = 400'000;
 
+// Whatever happens: what was started is waited for before its memory goes.
+struct MarkAtEnd {
+  const Event& event;
+  void* stream;
+  ~MarkAtEnd() { event.mark(stream); }
+};
+
 }  // namespace
 
 OptimizerObject::OptimizerObject(bool float64, const OptimizerSettings& settings,
@@ -27,16 +34,16 @@ OptimizerObject::OptimizerObject(bool float64, const OptimizerSettings& settings
       dtypes_{py::dtype::of<float>(), py::dtype::of<double>(), py::dtype("float16"),
               py::dtype::of<uint16_t>()} {}
 
-OptimizerObject::~OptimizerObject() {
-  if (started_) finish();  // what went wrong, nobody asks any more
-}
+OptimizerObject::~OptimizerObject() { finish(); }  // what went wrong, nobody asks any more
 
 const char* OptimizerObject::finish() {
   if (!started_ && !captured()) return nullptr;  // nobody tells of a graph's launches
   const py::gil_scoped_release release;          // what the stream waits for may need Python
   const OnDevice on_device(device_);
-  const char* const wrong = device_->finish();  // the caller's stream may be gone
+  // Events, as the caller's streams may be gone.
+  const char* wrong = started_ ? stepped_->reach() : nullptr;
   started_ = started_ && wrong != nullptr;
+  if (wrong == nullptr) wrong = captured_.finish();
   return wrong;
 }
 
@@ -273,10 +280,14 @@ void OptimizerObject::start(const std::vector<double>& learning_rates, int64_t t
   // What is at work there may read what changes here.
   if (!native_->prepared()) onepass::check(finish());
   native_->prepare_step();
+  if (!stepped_) stepped_.emplace(*device_);
   started_ = true;
   Team host{0, 1, nullptr, nullptr};
   host.device = device_, host.stream = stream_;
-  const auto step = [&] { native_->step(learning_rates.data(), t, device_->kernels, host); };
+  const auto step = [&] {
+    const MarkAtEnd mark{*stepped_, stream_};
+    native_->step(learning_rates.data(), t, device_->kernels, host);
+  };
   if (native_->only_starts()) {
     step();
   } else {

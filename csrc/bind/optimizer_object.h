@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "../event.h"
 #include "../plan/captured_steps.h"
 #include "../plan/optimizer.h"
 
@@ -116,6 +117,7 @@ class OptimizerObject {
   const Device* device_;    // where the arrays are, if on a GPU
   void* stream_ = nullptr;  // of the last step there
   bool started_ = false;    // a step there, which may be at work on this object's memory
+  std::optional<Event> stepped_;  // it is done
   CapturedSteps captured_;
   int64_t last_step_ = 0;  // that was not launched by a graph
   std::mutex stepping_;

@@ -53,6 +53,28 @@ void release(void* memory) {
   leave(before);
 }
 
+void* allocate_there(std::size_t bytes) {
+  const int before = enter();
+  void* memory = nullptr;
+  if (cudaMalloc(&memory, bytes) != cudaSuccess) cudaGetLastError();
+  leave(before);
+  return memory;
+}
+
+void* pin(std::size_t bytes) {
+  const int before = enter();
+  void* memory = nullptr;
+  if (cudaMallocHost(&memory, bytes) != cudaSuccess) cudaGetLastError();
+  leave(before);
+  return memory;
+}
+
+void unpin(void* memory) {
+  const int before = enter();
+  cudaFreeHost(memory);
+  leave(before);
+}
+
 bool reaches(const void* memory) {
   cudaPointerAttributes found{};
   if (cudaPointerGetAttributes(&found, memory) != cudaSuccess) {
@@ -94,11 +116,36 @@ const char* wait(void* stream) {
   return ran == cudaSuccess ? not_started : cudaGetErrorString(ran);
 }
 
-const char* finish() {
-  const cudaError_t wrong = cudaDeviceSynchronize();
+const char* said(cudaError_t status) {
+  if (status == cudaSuccess) return nullptr;
   cudaGetLastError();
-  return wrong == cudaSuccess ? nullptr : cudaGetErrorString(wrong);
+  return cudaGetErrorString(status);
 }
+
+cudaEvent_t event_of(void* event) { return static_cast<cudaEvent_t>(event); }
+
+void* open_event() {
+  cudaEvent_t event = nullptr;
+  if (cudaEventCreateWithFlags(&event, cudaEventDisableTiming) == cudaSuccess) return event;
+  cudaGetLastError();
+  return nullptr;
+}
+
+void close_event(void* event) {
+  const int before = enter();
+  cudaEventDestroy(event_of(event));
+  leave(before);
+}
+
+void mark(void* event, void* stream) { cudaEventRecord(event_of(event), of(stream)); }
+
+void mark_launches(void* event, void* stream) {
+  cudaEventRecordWithFlags(event_of(event), of(stream), cudaEventRecordExternal);
+}
+
+void follow(void* stream, void* event) { cudaStreamWaitEvent(of(stream), event_of(event), 0); }
+
+const char* reach(void* event) { return said(cudaEventSynchronize(event_of(event))); }
 
 const char* captures(void* stream, bool* does) {
   cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
@@ -164,12 +211,6 @@ cudaError_t prepare(cudaGraph_t captured, void** graph) {
   return status;
 }
 
-const char* said(cudaError_t status) {
-  if (status == cudaSuccess) return nullptr;
-  cudaGetLastError();
-  return cudaGetErrorString(status);
-}
-
 const char* keep(void* stream, void** graph) {
   cudaGraph_t captured = nullptr;
   cudaError_t status = cudaStreamEndCapture(of(stream), &captured);
@@ -193,12 +234,20 @@ const Device& cuda_device() {
       .allocate = allocate_managed,
       .release = release,
       .reaches = reaches,
+      .allocate_there = allocate_there,
+      .pin = pin,
+      .unpin = unpin,
       .enter = enter,
       .leave = leave,
       .open_stream = open_stream,
       .close_stream = close_stream,
       .wait = wait,
-      .finish = finish,
+      .open_event = open_event,
+      .close_event = close_event,
+      .mark = mark,
+      .mark_launches = mark_launches,
+      .follow = follow,
+      .reach = reach,
       .captures = captures,
       .started = started,
       .copy_rows = copy_rows,

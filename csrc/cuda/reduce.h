@@ -62,10 +62,10 @@ template <class T>
 using OwnLanes = Wide<T, kOwnLanes>;
 constexpr int kSummingMembers = 4;  // of a block
 
-// The sum of squares of x, for all threads of a member: all its lanes' elements that lie together
-// are read at once.
-template <class Sum, class T>
-__device__ __forceinline__ double member_squares(const T* x, int64_t n) {
+// The sum of squares of x(0) to x(n - 1), for all threads of a member: all its lanes' elements that
+// lie together are read at once, by `read`.
+template <class Sum, class T, class Read, class One>
+__device__ __forceinline__ double member_squares(int64_t n, Read&& read, One&& x) {
   ONEPASS_SHARED(Sum, lanes, [kSummingMembers][kNormLanes]);
   const int first = own_lane() * kOwnLanes;
   Sum own[kOwnLanes] = {};
@@ -76,13 +76,13 @@ __device__ __forceinline__ double member_squares(const T* x, int64_t n) {
   int64_t i = first;
   ONEPASS_UNROLL(4)
   for (; i + kOwnLanes <= n; i += kNormLanes) {
-    const OwnLanes<T> values = OwnLanes<T>::load(x + i);
+    const OwnLanes<T> values = read(i);
     ONEPASS_UNROLL(4)
     for (int l = 0; l < kOwnLanes; ++l) add(l, values.at[l]);
   }
   ONEPASS_UNROLL(4)
   for (int l = 0; l < kOwnLanes; ++l) {
-    if (i + l < n) add(l, x[i + l]);
+    if (i + l < n) add(l, x(i + l));
   }
   Sum* const all = lanes[threadIdx.x / kLanes];
   ONEPASS_UNROLL(4)
@@ -93,15 +93,28 @@ __device__ __forceinline__ double member_squares(const T* x, int64_t n) {
   return total;
 }
 
-// A block of elements a member, for data at the address of an OwnLanes.
+// Of data at the address of an OwnLanes.
+template <class T>
+__device__ __forceinline__ double member_squares_of(const T* x, int64_t n) {
+  return squares_by<T>([&](auto zero) {
+    return member_squares<decltype(zero), T>(
+        n, [&](int64_t i) { return OwnLanes<T>::load(x + i); }, [&](int64_t i) { return x[i]; });
+  });
+}
+
+template <class T>
+bool lies_wide(const T* data) {
+  return reinterpret_cast<uintptr_t>(data) % sizeof(OwnLanes<T>) == 0;
+}
+
+// A block of elements a member.
 template <class T>
 __global__ void __launch_bounds__(kSummingMembers* kLanes)
     sum_squares_of_blocks(const T* data, int64_t size, double* partial, int64_t blocks) {
   const int64_t block = int64_t{blockIdx.x} * kSummingMembers + threadIdx.x / kLanes;
   if (block >= blocks) return;
-  const T* const x = data + block * kNormBlock;
-  const int64_t left = size - block * kNormBlock, n = left < kNormBlock ? left : kNormBlock;
-  const double sum = squares_by<T>([&](auto zero) { return member_squares<decltype(zero)>(x, n); });
+  const int64_t first = block * kNormBlock, left = size - first;
+  const double sum = member_squares_of(data + first, left < kNormBlock ? left : kNormBlock);
   if (leads()) partial[block] = sum;
 }
 
@@ -109,7 +122,7 @@ template <class T>
 void start_sum_of_squares(const SumOfSquares<T>& a, onepass::Team& team) {
   if (team.rank != 0 || a.size == 0) return;
   const int64_t blocks = norm_blocks(a.size);
-  if (a.beside == nullptr && reinterpret_cast<uintptr_t>(a.data) % sizeof(OwnLanes<T>) == 0) {
+  if (a.beside == nullptr && lies_wide(a.data)) {
     const int64_t needed = (blocks + kSummingMembers - 1) / kSummingMembers;
     launch(sum_squares_of_blocks<T>, {static_cast<unsigned>(needed)}, {kSummingMembers * kLanes},
            team, a.data, a.size, a.partial, blocks);

@@ -230,6 +230,7 @@ class StepTable {
 
  private:
   void look_around(const Update<T>& u) {
+    if (u.around == nullptr) return;  // nobody asks
     const int64_t n = u.n_segments == 0 ? 0 : u.shared_around ? 1 : u.n_segments;
     math::Rules::visit(u.rule, [&](auto rule) {
       for (int64_t k = 0; k < n; ++k) {

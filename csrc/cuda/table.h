@@ -7,9 +7,9 @@
 #include "dense_update.h"
 #include "factored.h"
 #include "measure.h"
-#include "reduce.h"
 #include "rows.h"
 #include "step_records.h"
+#include "sums_of_squares.h"
 
 namespace onepass::cuda {
 namespace {
@@ -62,6 +62,7 @@ constexpr KernelTable<T> kTable = {
     .scale_clip = start_scale_clip<T>,
     .penalty = start_penalty<T>,
     .constrain = start_constrain<T>,
+    .sums_of_squares = start_sums_of_squares<T>,
     .clip_factors = start_clip_factors,
     .kept_table_bytes = kept_table_bytes<T>,
     .write_kept_table = write_kept_table<T>,

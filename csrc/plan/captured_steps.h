@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "../event.h"
 #include "../memory.h"
 #include "optimizer.h"
 
@@ -47,11 +48,22 @@ class CapturedSteps {
     }
     Team host{0, 1, nullptr, nullptr};
     host.device = device_, host.stream = stream;
+    auto launched = std::make_unique<Event>(*device_);
     any_ = true;  // whatever happens: kernels may be in the graph already
-    steps_.push_back(std::move(step));
-    steps_.back()->start_repeated({done_.data(), done_.data(), rates_.data(), false, norm_.data()},
-                                  device_->kernels, host);
+    steps_.push_back({std::move(step), std::move(launched)});
+    const auto& [own, event] = steps_.back();
+    own->start_repeated({done_.data(), done_.data(), rates_.data(), false, norm_.data()},
+                        device_->kernels, host);
+    event->mark_launches(stream);
     check(device_->started());
+  }
+
+  // Waits for all launches so far. Null, or what went wrong.
+  const char* finish() const {
+    for (const Captured& captured : steps_) {
+      if (const char* wrong = captured.launched->reach()) return wrong;
+    }
+    return nullptr;
   }
 
   // The caller has waited for the GPU.
@@ -64,6 +76,11 @@ class CapturedSteps {
   }
 
  private:
+  struct Captured {
+    std::unique_ptr<Optimizer> step;
+    std::unique_ptr<Event> launched;
+  };
+
   static const char* cannot_capture(const Optimizer& step) {
     if (const char* why = step.cannot_repeat()) return why;
     if (!step.complete()) return "a parameter has no gradient";
@@ -78,7 +95,7 @@ class CapturedSteps {
   ReachableVector<int64_t> done_;
   ReachableVector<double> rates_;
   ReachableVector<double> norm_;
-  std::vector<std::unique_ptr<Optimizer>> steps_;
+  std::vector<Captured> steps_;
   bool any_ = false;
 };
 

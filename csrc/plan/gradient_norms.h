@@ -33,17 +33,18 @@ class GradientNorms {
   }
   std::size_t blocks() const { return partials_.size(); }
 
-  // Takes all sums; a barrier comes behind.
-  void sum(const Buckets& buckets, bool adds, const KernelTable<T>& table, Team& team) {
-    for (const Bucket<T>& bucket : buckets) {
-      for (std::size_t k = 0; k < bucket.segments.size(); ++k) {
-        const Segment<T>& s = bucket.segments[k];
-        table.sum_of_squares({s.g, s.size, partials_.data() + bucket.first_blocks[k],
-                              bucket.needs_beside ? &bucket.beside[k] : nullptr, adds},
-                             team);
-      }
+  // Takes the sums of a bucket, whose blocks begin there.
+  void sum(const Update<T>& of, const int64_t* first_blocks, const KernelTable<T>& table,
+           Team& team) {
+    if (table.sums_of_squares != nullptr) {
+      return table.sums_of_squares({of, first_blocks, partials_.data()}, team);
     }
-    team.sync();
+    for (int64_t k = 0; k < of.n_segments; ++k) {
+      table.sum_of_squares({of.segments[k].g, of.segments[k].size,
+                            partials_.data() + first_blocks[k],
+                            of.beside != nullptr ? of.beside + k : nullptr, of.beyond.adds},
+                           team);
+    }
   }
 
   // Before any scale. Every member adds up for itself, alike: one that did for all would cost

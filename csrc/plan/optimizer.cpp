@@ -33,7 +33,7 @@ class OptimizerOf final : public OptimizerTensors<T> {
       global_norm_ = std::numeric_limits<double>::quiet_NaN();
     }
     if (needs_norms() && !beyond.waits) {
-      norms_.sum(buckets_, beyond.adds, table, team);
+      sum_squares(beyond.adds, table, team);
       if (clips_there_) {
         norms_.start_decision(norm_clip(settings_), scale, table, team);
       } else if (!clip_here(learning_rates, scale, team)) {
@@ -107,7 +107,7 @@ class OptimizerOf final : public OptimizerTensors<T> {
     for (const Bucket<T>& bucket : buckets_) repeated_.push_back(bucket.settings);
     start_records(at, table, team);
     if (needs_norms()) {
-      norms_.sum(buckets_, false, table, team);
+      sum_squares(false, table, team);
       norms_.start_decision(norm_clip(settings_), settings_.unscale, table, team, at.norm);
     }
     for (std::size_t k = 0; k < buckets_.size(); ++k) {
@@ -199,6 +199,16 @@ class OptimizerOf final : public OptimizerTensors<T> {
       update.record = step.record;
       kernels.of<T>().dense_update({gradient, update, norm}, team);
     }
+  }
+
+  void sum_squares(bool adds, const KernelTable<T>& table, Team& team) {
+    for (const Bucket<T>& bucket : buckets_) {
+      Update<T> of = update_of(bucket);
+      of.shared_around = true;  // nobody asks what is around
+      of.beyond.adds = adds;
+      norms_.sum(of, bucket.first_blocks.data(), table, team);
+    }
+    team.sync();
   }
 
   // Brings the scale, or that of each tensor, to what clipping leaves; false: a gradient is not

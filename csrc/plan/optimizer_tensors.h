@@ -172,8 +172,9 @@ class OptimizerTensors : public Optimizer {
              bucket.settings.missed == tensor.missed;
     });
     if (found != buckets_.end()) return *found;
-    buckets_.push_back(
-        {step_settings(groups_[tensor.group], tensor.group, tensor.missed), tensor.group, decays});
+    buckets_.push_back({step_settings(groups_[tensor.group], tensor.group, tensor.missed),
+                        tensor.group, decays,
+                        ReachableVector<int64_t>(Reachable<int64_t>(device_))});
     return buckets_.back();
   }
 

@@ -8,6 +8,7 @@
 
 #include "../cpu/dispatch.h"
 #include "../cpu/pool.h"
+#include "staging.h"
 
 namespace onepass {
 namespace {
@@ -88,6 +89,11 @@ Workspace::Workspace(const std::vector<BufferSpec>& buffers, int64_t capacity, c
 Workspace::~Workspace() {
   if (graph_ != nullptr) device_->forget(graph_);
   if (stream_ != nullptr) device_->close_stream(stream_);
+}
+
+Staging& Workspace::staging() {
+  if (staging_ == nullptr) staging_ = std::make_unique<Staging>(*device_);
+  return *staging_;
 }
 
 void* Workspace::area(std::size_t number, int64_t bytes) {

@@ -60,6 +60,7 @@ struct Replay {
 };
 
 class Workspace;
+class Staging;
 
 // The numbers of an optimizer's rule at one step, prepared by each member once.
 struct RuleNumbers {
@@ -120,6 +121,8 @@ class Workspace {
   void* stream() const { return stream_; }
   // At least so many bytes that kernels reach, the same ones at each call with this number.
   void* area(std::size_t number, int64_t bytes);
+  // For samples that the GPU does not reach.
+  Staging& staging();
   // The graph of some steps that a GPU launches: null at first.
   void*& graph() { return graph_; }
   // Steps after which the host waits for the GPU.
@@ -136,6 +139,7 @@ class Workspace {
   void* graph_ = nullptr;
   int64_t pace_ = 1;
   std::vector<Area> areas_;
+  std::unique_ptr<Staging> staging_;
   int64_t capacity_, bytes_;
   Memory block_;
   std::vector<void*> at_;

@@ -1,13 +1,14 @@
 #include "reached.h"
 
 #include <algorithm>
-#include <cstring>
+
+#include "staging.h"
 
 namespace onepass {
 namespace {
 
-// Areas of a workspace, and from kSources on one a source.
-constexpr std::size_t kSums = 0, kIndex = 1, kSteps = 2, kProgress = 3, kSources = 4;
+// Areas of a workspace.
+constexpr std::size_t kSums = 0, kIndex = 1, kSteps = 2, kProgress = 3;
 
 // How far a replay is, for kernels.
 struct Progress {
@@ -55,30 +56,34 @@ void ReachedReplay::put_sources(Workspace& workspace, const Device& device) {
   const bool reaches_all =
       std::all_of(given_.sources.begin(), given_.sources.end(),
                   [&](const Source& source) { return device.reaches(source.data); });
-  if (!reaches_all) {
-    for (std::size_t k = 0; k < given_.sources.size(); ++k) copy_rows(workspace, k, positions);
-    reached_.index = nullptr;
-  } else if (given_.index != nullptr) {
-    const int64_t n = positions.end - positions.begin;
-    auto* index =
-        static_cast<int64_t*>(workspace.area(kIndex, n * static_cast<int64_t>(sizeof(int64_t))));
+  if (reaches_all && given_.index == nullptr) return;
+  const int64_t n = positions.end - positions.begin;
+  auto* const index =
+      static_cast<int64_t*>(workspace.area(kIndex, n * static_cast<int64_t>(sizeof(int64_t))));
+  reached_.index = index - positions.begin;
+  if (reaches_all) {
     std::copy(given_.index + positions.begin, given_.index + positions.end, index);
-    reached_.index = index - positions.begin;
+    return;
+  }
+  staging_ = &workspace.staging();
+  staging_->begin(given_, workspace.stream());
+  staging_->put_places(index);
+  for (std::size_t k = 0; k < reached_.sources.size(); ++k) {
+    Source& source = reached_.sources[k];
+    source.data = staging_->source(k), source.stride = source.sample_bytes;
   }
 }
 
-void ReachedReplay::copy_rows(Workspace& workspace, std::size_t source, Range positions) {
-  const Source& from = given_.sources[source];
-  const int64_t bytes = from.sample_bytes;
-  auto* to = static_cast<char*>(
-      workspace.area(kSources + source, (positions.end - positions.begin) * bytes));
-  for (int64_t p = positions.begin; p < positions.end; ++p) {
-    const int64_t row = given_.index != nullptr ? given_.index[p] : p;
-    std::memcpy(to + (p - positions.begin) * bytes,
-                static_cast<const char*>(from.data) + row * from.stride, bytes);
-  }
-  reached_.sources[source].data = to - positions.begin * bytes;
-  reached_.sources[source].stride = bytes;
+int64_t ReachedReplay::most_steps() const {
+  return staging_ == nullptr ? given_.n_steps : staging_->steps_a_portion();
+}
+
+void ReachedReplay::bring(int64_t end) const {
+  if (staging_ != nullptr) staging_->bring(end);
+}
+
+void ReachedReplay::go_on(int64_t next) const {
+  if (staging_ != nullptr) staging_->go_on(next);
 }
 
 }  // namespace onepass

@@ -90,7 +90,7 @@ class GraphOfSteps {
         next_(reached.steps()),
         graph_(workspace.graph()),
         team_(team),
-        steps_(steps_a_graph(calls, frame.replay.n_steps)) {}
+        steps_(steps_a_graph(calls, frame.replay.n_steps, reached.most_steps())) {}
 
   // Whether it can do those behind so many: there are enough, and of one size.
   bool can_do(int64_t done, int64_t most) const {
@@ -100,29 +100,29 @@ class GraphOfSteps {
     return std::all_of(replay.steps + done, replay.steps + done + steps_,
                        [&](const Step& step) { return step.rows == rows; });
   }
-  // Starts some steps and returns how many. Before a workspace has a graph, one step goes without:
-  // most kernels are then loaded, which a capture might not allow.
-  int64_t start(int64_t done) {
-    if (!made_ && graph_ == nullptr && !warm_) {
-      find_step(done);
+  // How many `start` starts. Before a workspace has a graph, one step goes without: most kernels
+  // are then loaded, which a capture might not allow.
+  int64_t coming() const { return made_ || graph_ != nullptr || warm_ ? steps_ : 1; }
+  void start(int64_t done) {
+    const int64_t steps = coming();
+    if (steps == steps_ && !made_) make(done);
+    find_step(done);
+    if (made_) {
+      check(team_.device->launch(graph_, team_.stream));
+    } else {
       run(done, 1);
       warm_ = true;
-      return at_ = done + 1, 1;
     }
-    if (!made_) make(done);
-    find_step(done);
-    check(team_.device->launch(graph_, team_.stream));
-    at_ = done + steps_;
-    return steps_;
+    at_ = done + steps;
   }
 
  private:
-  static int64_t steps_a_graph(const Calls& calls, int64_t n_steps) {
+  static int64_t steps_a_graph(const Calls& calls, int64_t n_steps, int64_t most_at_once) {
     const auto repeats = [](const Program::Entry& entry) { return entry.call->repeats(); };
     if (!std::all_of(calls.begin(), calls.end(), repeats)) return 0;
     const auto n = std::max<int64_t>(1, static_cast<int64_t>(calls.size()));
     // To make a graph costs as much as its steps without one: it should be launched several times.
-    const int64_t most = std::min(kCallsAGraph / n, n_steps / 4);
+    const int64_t most = std::min({kCallsAGraph / n, n_steps / 4, most_at_once});
     return most < 2 ? 0 : static_cast<int64_t>(std::bit_floor(static_cast<uint64_t>(most)));
   }
 
@@ -188,15 +188,18 @@ void Program::run_on_device(const Replay& replay, Workspace& workspace, int64_t&
   try {
     while (goes_on && next < replay.n_steps) {
       if (interrupts.any()) break;
-      int64_t steps = 0;
-      if (graph.can_do(next, pace.left())) {
-        steps = graph.start(next);
+      const bool in_graph = graph.can_do(next, pace.left());
+      int64_t steps = in_graph ? graph.coming() : 1;
+      reached.bring(next + steps);
+      if (in_graph) {
+        graph.start(next);
       } else {
         frame.step = replay.steps[next];
         goes_on = run_step(calls_, frame, interrupts, host);
         steps = goes_on ? 1 : 0;
       }
       next += steps, done += steps;
+      reached.go_on(next);
       pace.keep(steps);
       const std::chrono::duration<double> elapsed = Clock::now() - begun;
       goes_on = goes_on && !(replay.seconds > 0.0 && elapsed.count() > replay.seconds);

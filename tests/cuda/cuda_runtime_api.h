@@ -15,6 +15,7 @@ enum cudaError_t {
 enum cudaMemcpyKind { cudaMemcpyHostToDevice = 1, cudaMemcpyDefault = 4 };
 enum cudaMemoryType { cudaMemoryTypeUnregistered, cudaMemoryTypeManaged, cudaMemoryTypeDevice };
 inline constexpr unsigned cudaMemAttachGlobal = 1, cudaStreamNonBlocking = 1;
+inline constexpr unsigned cudaEventDisableTiming = 2, cudaEventRecordExternal = 1;
 
 struct cudaPointerAttributes {
   cudaMemoryType type = cudaMemoryTypeUnregistered;
@@ -27,12 +28,14 @@ struct cudaDeviceProp {
 
 namespace onepass::fibers {
 class Stream;
+struct Event;
 struct Graph;
 struct GraphExec;
 // Later; at once where there is no stream.
 void start(Stream* stream, std::function<void()> work);
 }  // namespace onepass::fibers
 using cudaStream_t = onepass::fibers::Stream*;
+using cudaEvent_t = onepass::fibers::Event*;
 using cudaGraph_t = struct onepass::fibers::Graph*;
 using cudaGraphExec_t = struct onepass::fibers::GraphExec*;
 enum cudaStreamCaptureMode {
@@ -56,11 +59,21 @@ const char* cudaGetErrorString(cudaError_t error);
 cudaError_t cudaMallocManaged(void** memory, std::size_t bytes, unsigned flags);
 cudaError_t cudaMalloc(void** memory, std::size_t bytes);  // the host cannot touch it
 cudaError_t cudaFree(void* memory);
+cudaError_t cudaMallocHost(void** memory, std::size_t bytes);
+cudaError_t cudaFreeHost(void* memory);
 cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* found, const void* memory);
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags);
 cudaError_t cudaStreamDestroy(cudaStream_t stream);
-cudaError_t cudaDeviceSynchronize();
 cudaError_t cudaStreamSynchronize(cudaStream_t stream);
+
+// An event is a moment of the stream on which it was recorded last, if any. In a capture it may only
+// be recorded as an external one, which each launch of the graph does.
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned flags);
+cudaError_t cudaEventDestroy(cudaEvent_t event);
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream);
+cudaError_t cudaEventRecordWithFlags(cudaEvent_t event, cudaStream_t stream, unsigned flags);
+cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned flags);
+cudaError_t cudaEventSynchronize(cudaEvent_t event);
 
 cudaError_t cudaMallocAsync(void** memory, std::size_t bytes, cudaStream_t stream);
 cudaError_t cudaFreeAsync(void* memory, cudaStream_t stream);

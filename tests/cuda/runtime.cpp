@@ -1,9 +1,6 @@
-#include <sys/mman.h>
-
 #include <atomic>
 #include <cstdlib>
 #include <cstring>
-#include <deque>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -11,136 +8,39 @@
 #include <utility>
 #include <vector>
 
-#include "cuda_runtime_api.h"
+#include "streams.h"
 
 namespace onepass::fibers {
-
-using Work = std::function<void()>;
-
-// Memory of a GPU that the host must not touch: only what runs on a stream finds it open.
-class DeviceMemory {
- public:
-  static DeviceMemory& all() {
-    static auto& memory = *new DeviceMemory;  // outlives arrays of the interpreter
-    return memory;
-  }
-  void* allocate(std::size_t bytes) {
-    const std::lock_guard lock(mutex_);
-    const std::size_t whole = (bytes / kPage + 1) * kPage;
-    void* const at = mmap(nullptr, whole, access(), MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (at == MAP_FAILED) return nullptr;
-    blocks_[at] = whole;
-    return at;
-  }
-  // False: it is no such memory.
-  bool release(void* at) {
-    const std::lock_guard lock(mutex_);
-    const auto found = blocks_.find(at);
-    if (found == blocks_.end()) return false;
-    munmap(at, found->second);
-    blocks_.erase(found);
-    return true;
-  }
-  std::size_t blocks() {
-    const std::lock_guard lock(mutex_);
-    return blocks_.size();
-  }
-  void run(const Work& work) {
-    count(1);
-    work();
-    count(-1);
-  }
-
- private:
-  static constexpr std::size_t kPage = 4096;
-
-  int access() const { return running_ > 0 ? PROT_READ | PROT_WRITE : PROT_NONE; }
-
-  // Threads run works at once: the memory is open for as long as any of them does.
-  void count(int more) {
-    const std::lock_guard lock(mutex_);
-    const int before = access();
-    running_ += more;
-    if (access() == before) return;
-    for (const auto& [at, bytes] : blocks_) mprotect(at, bytes, access());
-  }
-
-  int running_ = 0;
-  std::mutex mutex_;
-  std::map<void*, std::size_t> blocks_;
-};
-
-// What was started while a stream was captured, in its order; a copy keeps what it has when the
-// executable graph gets other numbers.
-struct Graph {
-  std::vector<Work> works;
-};
-struct GraphExec {
-  std::shared_ptr<const Graph> graph;
-};
-
-// A GPU's queue: the host may be so many starts ahead.
-class Stream {
- public:
-  std::unique_ptr<Graph> captured;  // in the making
-  bool spoilt = false;              // by what a capture does not allow
-
-  Stream() {
-    const std::lock_guard lock(streams().mutex);
-    streams().all.insert(this);
-  }
-  ~Stream() {
-    const std::lock_guard lock(streams().mutex);
-    streams().all.erase(this);
-  }
-  // Those of other threads are at work themselves: tests use one thread there.
-  static void finish_all() {
-    const std::lock_guard lock(streams().mutex);
-    for (Stream* stream : streams().all) stream->finish();
-  }
-
-  void start(Work work) {
-    if (captured != nullptr) return captured->works.push_back(std::move(work));
-    waiting_.push_back(std::move(work));
-    if (waiting_.size() > kMostAhead) run_next();
-  }
-  std::size_t waiting() const { return waiting_.size(); }
-  void finish() {
-    while (!waiting_.empty()) run_next();
-  }
-
- private:
-  static constexpr std::size_t kMostAhead = 1024;
-  struct Streams {
-    std::mutex mutex;
-    std::set<Stream*> all;
-  };
-  static Streams& streams() {
-    static auto& all = *new Streams;  // outlives what the interpreter ends last
-    return all;
-  }
-
-  void run_next() {
-    const auto work = std::move(waiting_.front());
-    waiting_.pop_front();
-    DeviceMemory::all().run(work);
-  }
-
-  std::deque<Work> waiting_;
-};
 
 void start(Stream* stream, std::function<void()> work) {
   if (stream == nullptr) return DeviceMemory::all().run(work);
   stream->start(std::move(work));
 }
 
+void record(Event* event, Stream* stream) {
+  event->last = std::make_shared<Mark>(Mark{stream});
+  start(stream, [mark = event->last] { mark->reached = true; });
+}
+
 namespace {
 
-// Managed memory by its address.
+// Managed and pinned memory by its address.
 std::mutex mutex;
-std::map<const char*, std::size_t>& blocks() {
-  static auto& all = *new std::map<const char*, std::size_t>;  // outlives arrays of the interpreter
+using Blocks = std::map<const char*, std::size_t>;
+Blocks& blocks() {
+  static auto& all = *new Blocks;  // outlives arrays of the interpreter
   return all;
+}
+Blocks& pinned_blocks() {
+  static auto& all = *new Blocks;
+  return all;
+}
+bool holds(const Blocks& all, const void* memory) {
+  const std::lock_guard lock(mutex);
+  const auto* address = static_cast<const char*>(memory);
+  auto block = all.upper_bound(address);
+  return block != all.begin() &&
+         (--block, static_cast<std::size_t>(address - block->first) < block->second);
 }
 std::size_t limit() {
   const char* given = std::getenv("ONEPASS_FIBERS_MEMORY");
@@ -202,6 +102,10 @@ cudaError_t cudaMallocManaged(void** memory, std::size_t bytes, unsigned) {
 }
 cudaError_t cudaMalloc(void** memory, std::size_t bytes) {
   if (forbidden()) return refused();
+  const char* const room = std::getenv("ONEPASS_FIBERS_ROOM");
+  if (room != nullptr && bytes > std::strtoull(room, nullptr, 10)) {
+    return failed(cudaErrorMemoryAllocation);
+  }
   if (bytes > limit()) return failed(cudaErrorMemoryAllocation);
   *memory = DeviceMemory::all().allocate(bytes);
   return *memory != nullptr ? cudaSuccess : failed(cudaErrorMemoryAllocation);
@@ -218,13 +122,25 @@ cudaError_t cudaFree(void* memory) {
   std::free(memory);
   return cudaSuccess;
 }
-cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* found, const void* memory) {
+cudaError_t cudaMallocHost(void** memory, std::size_t bytes) {
+  if (forbidden()) return refused();
   const std::lock_guard lock(mutex);
-  const auto* address = static_cast<const char*>(memory);
-  auto block = blocks().upper_bound(address);
-  const bool inside = block != blocks().begin() &&
-                      (--block, static_cast<std::size_t>(address - block->first) < block->second);
-  found->type = inside ? cudaMemoryTypeManaged : cudaMemoryTypeUnregistered;
+  if (bytes > limit()) return failed(cudaErrorMemoryAllocation);
+  *memory = std::aligned_alloc(256, (bytes + 255) / 256 * 256);
+  pinned_blocks()[static_cast<const char*>(*memory)] = bytes;
+  return cudaSuccess;
+}
+cudaError_t cudaFreeHost(void* memory) {
+  if (forbidden()) return refused();
+  const std::lock_guard lock(mutex);
+  if (pinned_blocks().erase(static_cast<const char*>(memory)) == 0) {
+    return failed(cudaErrorInvalidValue);
+  }
+  std::free(memory);
+  return cudaSuccess;
+}
+cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* found, const void* memory) {
+  found->type = holds(blocks(), memory) ? cudaMemoryTypeManaged : cudaMemoryTypeUnregistered;
   return cudaSuccess;
 }
 
@@ -236,15 +152,36 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
   delete stream;
   return cudaSuccess;
 }
-cudaError_t cudaDeviceSynchronize() {
-  if (captures > 0) return refused();  // in every mode: what is captured never ends
-  Stream::finish_all();
-  return cudaSuccess;
-}
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
   if (forbidden() || is_captured(stream)) return refused();
   if (stream != nullptr) stream->finish();
   return std::getenv("ONEPASS_FIBERS_FAIL") == nullptr ? cudaSuccess : cudaErrorInvalidValue;
+}
+
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
+  return *event = new Event, cudaSuccess;
+}
+cudaError_t cudaEventDestroy(cudaEvent_t event) { return delete event, cudaSuccess; }
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
+  if (is_captured(stream)) return refused();  // a moment of the capture, which onepass has no use for
+  return record(event, stream), cudaSuccess;
+}
+cudaError_t cudaEventRecordWithFlags(cudaEvent_t event, cudaStream_t stream, unsigned flags) {
+  if (!is_captured(stream) || flags != cudaEventRecordExternal) {
+    return failed(cudaErrorInvalidValue);
+  }
+  stream->captured->nodes.push_back({{}, event});
+  return cudaSuccess;
+}
+cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
+  if (is_captured(stream)) return refused();
+  if (event->last == nullptr) return cudaSuccess;
+  return start(stream, [mark = event->last] { Stream::finish(*mark); }), cudaSuccess;
+}
+cudaError_t cudaEventSynchronize(cudaEvent_t event) {
+  if (forbidden()) return refused();
+  if (event->last != nullptr) Stream::finish(*event->last);
+  return cudaSuccess;
 }
 
 cudaError_t cudaMallocAsync(void** memory, std::size_t bytes, cudaStream_t stream) {
@@ -256,11 +193,17 @@ cudaError_t cudaFreeAsync(void* memory, cudaStream_t stream) {
   start(stream, [memory] { std::free(memory); });
   return cudaSuccess;
 }
-// Of memory that CUDA does not know a copy is made at once; all else is read when its turn comes.
+// Of memory that CUDA does not know a copy is made at once; all else is read when its turn comes,
+// as late as possible or, as copies go on beside kernels, as soon.
 cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind,
                             cudaStream_t stream) {
   if (is_captured(stream)) return refused();  // a graph would copy from there once more
   const auto* first = static_cast<const char*>(from);
+  if (holds(pinned_blocks(), from)) {
+    start(stream, [=] { std::memcpy(to, first, bytes); });
+    if (std::getenv("ONEPASS_FIBERS_COPY_EARLY") != nullptr) stream->finish();
+    return cudaSuccess;
+  }
   start(stream, [to, copy = std::vector<char>(first, first + bytes)] {
     std::memcpy(to, copy.data(), copy.size());
   });
@@ -319,15 +262,19 @@ cudaError_t cudaGraphInstantiate(cudaGraphExec_t* made, cudaGraph_t graph, unsig
 }
 cudaError_t cudaGraphExecUpdate(cudaGraphExec_t made, cudaGraph_t graph,
                                 cudaGraphExecUpdateResultInfo*) {
-  if (made->graph->works.size() != graph->works.size()) return failed(cudaErrorInvalidValue);
+  if (made->graph->nodes.size() != graph->nodes.size()) return failed(cudaErrorInvalidValue);
   made->graph = std::make_shared<const Graph>(*graph);
   return cudaSuccess;
 }
 cudaError_t cudaGraphExecDestroy(cudaGraphExec_t made) { return delete made, cudaSuccess; }
 cudaError_t cudaGraphLaunch(cudaGraphExec_t made, cudaStream_t stream) {
   ++graphs_launched;
-  for (const Work& work : made->graph->works) {
-    start(stream, [graph = made->graph, &work] { work(); });
+  for (const Graph::Node& node : made->graph->nodes) {
+    if (node.event != nullptr) {
+      record(node.event, stream);
+    } else {
+      start(stream, [graph = made->graph, &node] { node.work(); });
+    }
   }
   return cudaSuccess;
 }
