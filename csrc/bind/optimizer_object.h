@@ -114,9 +114,9 @@ class OptimizerObject {
   const char* finish();
 
   bool float64_, clears_gradients_;
-  const Device* device_;    // where the arrays are, if on a GPU
-  void* stream_ = nullptr;  // of the last step there
-  bool started_ = false;    // a step there, which may be at work on this object's memory
+  const Device* device_;          // where the arrays are, if on a GPU
+  void* stream_ = nullptr;        // of the last step there
+  bool started_ = false;          // a step there, which may be at work on this object's memory
   std::optional<Event> stepped_;  // it is done
   CapturedSteps captured_;
   int64_t last_step_ = 0;  // that was not launched by a graph

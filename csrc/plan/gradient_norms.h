@@ -40,10 +40,10 @@ class GradientNorms {
       return table.sums_of_squares({of, first_blocks, partials_.data()}, team);
     }
     for (int64_t k = 0; k < of.n_segments; ++k) {
-      table.sum_of_squares({of.segments[k].g, of.segments[k].size,
-                            partials_.data() + first_blocks[k],
-                            of.beside != nullptr ? of.beside + k : nullptr, of.beyond.adds},
-                           team);
+      table.sum_of_squares(
+          {of.segments[k].g, of.segments[k].size, partials_.data() + first_blocks[k],
+           of.beside != nullptr ? of.beside + k : nullptr, of.beyond.adds},
+          team);
     }
   }
 

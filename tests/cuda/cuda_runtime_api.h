@@ -66,8 +66,8 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags);
 cudaError_t cudaStreamDestroy(cudaStream_t stream);
 cudaError_t cudaStreamSynchronize(cudaStream_t stream);
 
-// An event is a moment of the stream on which it was recorded last, if any. In a capture it may only
-// be recorded as an external one, which each launch of the graph does.
+// An event is a moment of the stream on which it was recorded last, if any. In a capture it may
+// only be recorded as an external one, which each launch of the graph does.
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned flags);
 cudaError_t cudaEventDestroy(cudaEvent_t event);
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream);

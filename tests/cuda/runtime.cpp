@@ -163,7 +163,8 @@ cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
 }
 cudaError_t cudaEventDestroy(cudaEvent_t event) { return delete event, cudaSuccess; }
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
-  if (is_captured(stream)) return refused();  // a moment of the capture, which onepass has no use for
+  if (is_captured(stream))
+    return refused();  // a moment of the capture, which onepass has no use for
   return record(event, stream), cudaSuccess;
 }
 cudaError_t cudaEventRecordWithFlags(cudaEvent_t event, cudaStream_t stream, unsigned flags) {
