@@ -63,7 +63,7 @@ MODELS = files(
     *("functional", "training", "optimizers", "around_the_rule", "muon", "plan"),
 )
 ON_DEVICE = files(
-    *("gpu_models", "gpu_library_arrays", "torch_gpu", "torch_gpu_states"),
+    *("gpu_models", "gpu_staging", "gpu_library_arrays", "torch_gpu", "torch_gpu_states"),
     *("training", "functional", "predict", "course", "normalization"),
 )
 # Tiny ones, on memory that lies in no pool; and kernels that use shared memory.
