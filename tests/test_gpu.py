@@ -250,9 +250,7 @@ def test_sweeps_and_products_spill_nothing():
     resources = kernel_resources()
     looked_at = 0
     for name, used in resources.items():
-        if re.match(
-            r"onepass::cuda::(sweep_plain|sum_squares_of_block|run_product|run_gradients)", name
-        ):
+        if re.match(r"onepass::cuda::(sweep_plain|sum_squares_of|run_product|run_gradients)", name):
             looked_at += 1
             assert used["STACK"] == 0, name
     assert looked_at > 50
@@ -271,6 +269,7 @@ def test_sweeps_and_sums_touch_16_bytes_at_a_time():
         ]
         assert len(re.findall(r"LDG\.E\.128", code)) >= loads
         assert len(re.findall(r"STG\.E\.128", code)) >= stores
-    for kind in ("float", "double"):
-        (code,) = [c for n, c in kernels.items() if f"sum_squares_of_blocks<{kind}>" in n]
-        assert len(re.findall(r"LDG\.E\.128", code)) >= 4
+    for sums in ("sum_squares_of_blocks", "sum_squares_of_segments"):
+        for kind in ("float", "double"):
+            (code,) = [c for n, c in kernels.items() if f"{sums}<{kind}>" in n]
+            assert len(re.findall(r"LDG\.E\.128", code)) >= 4, sums
