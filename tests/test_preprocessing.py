@@ -5,6 +5,8 @@ import pytest
 
 import onepass as keras
 from onepass import layers
+from onepass.engine.graph import record
+from onepass.engine.ops import BatchNormOp
 
 RNG = np.random.default_rng(0)
 X = (RNG.normal(size=(500, 3)) * [1.0, 50.0, 1e-3] + [0.0, 1e4, -2.0]).astype("float32")
@@ -96,6 +98,18 @@ BAD = {
         ["nothing to adapt"],
     ),
     "columns": (lambda: adapted().adapt(X[:, :2]), ValueError, ["3 columns", "(n, 2)"]),
+    "fewer columns": (lambda: adapted()(X[:, :2]), ValueError, ["3 columns", "(None, 2)"]),
+    "more columns": (lambda: adapted()(np.ones((4, 100_000))), ValueError, ["3 columns", "100000"]),
+    "a model's columns": (
+        lambda: keras.Sequential([keras.Input([5]), adapted()]),
+        ValueError,
+        ["3 columns", "(None, 5)"],
+    ),
+    "a model's data": (
+        lambda: keras.Sequential([adapted(), layers.Dense(1)]).predict(X[:, :2], verbose=0),
+        ValueError,
+        ["3 columns", "2"],
+    ),
     "columns given": (
         lambda: layers.Normalization(mean=[0.0, 1.0], variance=1.0)(X),
         ValueError,
@@ -110,6 +124,18 @@ def adapted():
     return layer
 
 
+def test_what_was_found_or_given_can_be_read():
+    layer = layers.Normalization()
+    assert layer.mean is None
+    assert layer.variance is None
+    layer.adapt(X)
+    np.testing.assert_allclose(layer.mean, X.mean(axis=0), rtol=1e-6)
+    np.testing.assert_allclose(layer.variance, X.var(axis=0), rtol=1e-6)
+    given = layers.Normalization(mean=[0.0, 1.0, 2.0], variance=2.0)
+    np.testing.assert_array_equal(given.mean, [0.0, 1.0, 2.0])
+    np.testing.assert_array_equal(given.variance, 2.0)
+
+
 @pytest.mark.parametrize("case", BAD.values(), ids=BAD)
 def test_a_mistake_is_named(case):
     act, error, words = case
@@ -117,3 +143,21 @@ def test_a_mistake_is_named(case):
         act()
     for word in words:
         assert word in str(caught.value)
+
+
+def test_a_plan_refuses_statistics_of_other_columns():
+    """Whatever a layer has let through: the kernels read one number a column."""
+    layer = adapted()
+    op = BatchNormOp(
+        None,
+        None,
+        layer.adapt_mean,
+        layer.adapt_variance,
+        epsilon=0.0,
+        momentum=1.0,
+        training=False,
+    )
+    inputs = keras.Input([5])
+    model = keras.Model(inputs, record(op, [inputs]))
+    with pytest.raises(ValueError, match="one number for each of 5 columns, got 3"):
+        model.predict(np.ones((2, 5), np.float32), verbose=0)

@@ -1,5 +1,6 @@
 #include <pybind11/stl.h>
 
+#include <initializer_list>
 #include <string>
 
 #include "../plan/calls/normalization.h"
@@ -13,9 +14,21 @@ namespace {
 // Of an element: what it costs beside a plain pass.
 constexpr double kForward = 3, kBackward = 3, kInference = 1, kRows = 4, kRowsBackward = 6;
 
+// Kernels read one number a column of x from each of these.
+void require_columns(const PlanObject& plan, int x, std::initializer_list<OptionalId> vectors) {
+  const int64_t columns = plan.program().buffer(x).cols;
+  for (const OptionalId& vector : vectors) {
+    if (!vector || plan.program().buffer(*vector).cols == columns) continue;
+    throw py::value_error("normalization: expected one number for each of " +
+                          std::to_string(columns) + " columns, got " +
+                          std::to_string(plan.program().buffer(*vector).cols));
+  }
+}
+
 void add_batch_norm(PlanObject& plan, int x, OptionalId moving_mean, OptionalId moving_variance,
                     OptionalId gamma, OptionalId beta, OptionalId z, int y, OptionalId statistics,
                     double epsilon, int activation, const Hyper& hyper) {
+  require_columns(plan, x, {moving_mean, moving_variance, gamma, beta});
   plan.add([&](auto zero) {
     auto call = std::make_unique<BatchNormCall<decltype(zero)>>();
     call->x = x, call->moving_mean = id_of(moving_mean);
@@ -44,6 +57,7 @@ void batch_norm_inference(PlanObject& plan, int x, int moving_mean, int moving_v
 void batch_norm_backward(PlanObject& plan, int x, int dy, int statistics, OptionalId gamma,
                          OptionalId dx, OptionalId dgamma, OptionalId dbeta, bool fixed,
                          bool accumulate, bool accumulate_gamma, bool accumulate_beta) {
+  require_columns(plan, x, {gamma, dgamma, dbeta});
   plan.add([&](auto zero) {
     auto call = std::make_unique<BatchNormBackwardCall<decltype(zero)>>();
     call->x = x, call->dy = dy, call->statistics = statistics, call->gamma = id_of(gamma);
@@ -67,6 +81,7 @@ void moving_statistics(PlanObject& plan, int statistics, int mean, int variance,
 
 void row_norm(PlanObject& plan, const std::string& norm, int x, OptionalId gamma, OptionalId beta,
               int y, int statistics, double epsilon) {
+  require_columns(plan, x, {gamma, beta});
   plan.add([&](auto zero) {
     auto call = std::make_unique<RowNormCall<decltype(zero)>>();
     call->kind = row_norm_kind(norm);
@@ -80,6 +95,7 @@ void row_norm(PlanObject& plan, const std::string& norm, int x, OptionalId gamma
 void row_norm_backward(PlanObject& plan, const std::string& norm, int x, int dy, int statistics,
                        OptionalId gamma, OptionalId dx, OptionalId dgamma, OptionalId dbeta,
                        bool accumulate, bool accumulate_gamma, bool accumulate_beta) {
+  require_columns(plan, x, {gamma, dgamma, dbeta});
   plan.add([&](auto zero) {
     auto call = std::make_unique<RowNormBackwardCall<decltype(zero)>>();
     call->kind = row_norm_kind(norm);

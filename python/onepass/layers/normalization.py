@@ -13,6 +13,23 @@ from onepass.engine.storage import Variable
 from onepass.layers.layer import Layer
 
 
+def record_by_columns(op: Op, inputs: SymbolicTensor, name: str) -> SymbolicTensor:
+    """Record an operation of a layer whose variables have a number for each column.
+
+    Raises
+    ------
+    ValueError
+        If the inputs have other columns.
+    """
+    for variable in op.variables():
+        if inputs.shape[-1] != variable.shape[0]:
+            raise ValueError(
+                f"layer {name!r} was built for {variable.shape[0]} columns, "
+                f"got inputs of shape {inputs.shape}"
+            )
+    return record(op, [inputs])
+
+
 class _Normalization(Layer):
     """Over the last dimension, with a factor and an offset a column where wanted."""
 
@@ -49,13 +66,7 @@ class _Normalization(Layer):
 
     def _record(self, op: Op, inputs: SymbolicTensor) -> SymbolicTensor:
         self._check_axis(inputs.shape)
-        for variable in op.variables():
-            if inputs.shape[-1] != variable.shape[0]:
-                raise ValueError(
-                    f"layer {self.name!r} was built for {variable.shape[0]} columns, "
-                    f"got inputs of shape {inputs.shape}"
-                )
-        return record(op, [inputs])
+        return record_by_columns(op, inputs, self.name)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "axis": self.axis}

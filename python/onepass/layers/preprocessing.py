@@ -9,10 +9,11 @@ import numpy as np
 
 from onepass.engine.batching import is_stream, unpacked
 from onepass.engine.feeding import samples_of
-from onepass.engine.graph import Shape, record
+from onepass.engine.graph import Shape
 from onepass.engine.ops import BatchNormOp
 from onepass.engine.storage import Floats, Variable
 from onepass.layers.layer import Layer
+from onepass.layers.normalization import record_by_columns
 
 _SMALLEST_DEVIATION = 1e-7
 
@@ -34,6 +35,8 @@ class Normalization(Layer):
 
     Attributes
     ----------
+    mean, variance : (columns,) floats or None
+        As they were given, or found by ``adapt``.
     adapt_mean, adapt_variance : Variable (columns,), not trainable
     count : Variable (), not trainable
         Always 0, as in Keras's layer it counts nothing any more.
@@ -77,10 +80,25 @@ class Normalization(Layer):
         if (mean is None) != (variance is None):
             raise ValueError("Normalization: give both mean and variance, or neither")
         self.axis = axis
-        self.mean = None if mean is None else _statistic(mean, "mean")
-        self.variance = None if variance is None else _statistic(variance, "variance")
-        if self.variance is not None and (self.variance < 0).any():
-            raise ValueError(f"Normalization: variance must be at least 0, got {variance!r}")
+        self._given = None
+        if mean is not None:
+            self._given = _statistic(mean, "mean"), _statistic(variance, "variance")
+            if (self._given[1] < 0).any():
+                raise ValueError(f"Normalization: variance must be at least 0, got {variance!r}")
+
+    @property
+    def mean(self) -> Floats | None:
+        """What is subtracted, as it was given or found in data; None before."""
+        if self._given is not None:
+            return self._given[0]
+        return self.adapt_mean.numpy() if self.built else None
+
+    @property
+    def variance(self) -> Floats | None:
+        """The variance, as it was given or found in data; None before."""
+        if self._given is not None:
+            return self._given[1]
+        return self.adapt_variance.numpy() if self.built else None
 
     def build(self, input_shape: Shape) -> None:
         columns = input_shape[-1]
@@ -94,15 +112,14 @@ class Normalization(Layer):
                 f"layer {self.name!r}: axis must be the last one or None, got {self.axis} for "
                 f"inputs of shape {input_shape}"
             )
-        if self.mean is not None and self.variance is not None:
+        if self._given is not None:
+            mean, variance = self._given
             try:
-                self._constants = tuple(
-                    np.broadcast_to(value, (columns,)) for value in (self.mean, self.variance)
-                )
+                self._constants = tuple(np.broadcast_to(value, (columns,)) for value in self._given)
             except ValueError:
                 raise ValueError(
                     f"layer {self.name!r}: mean and variance must be numbers or have {columns} "
-                    f"columns, got shapes {self.mean.shape} and {self.variance.shape}"
+                    f"columns, got shapes {mean.shape} and {variance.shape}"
                 ) from None
             return
         shape = (columns,)
@@ -122,7 +139,7 @@ class Normalization(Layer):
         TypeError, ValueError
             If the data are not numbers, hold no samples, or do not fit the layer.
         """
-        if self.mean is not None:
+        if self._given is not None:
             raise ValueError(
                 f"layer {self.name!r} was given its mean and variance: nothing to adapt"
             )
@@ -139,7 +156,7 @@ class Normalization(Layer):
         self.adapt_variance.assign(np.broadcast_to(variance, columns))
 
     def call(self, inputs: Any) -> Any:
-        if self.mean is not None:
+        if self._given is not None:
             mean, variance = self._constants
             return (inputs - mean) * (1.0 / np.maximum(np.sqrt(variance), _SMALLEST_DEVIATION))
         op = BatchNormOp(
@@ -151,12 +168,13 @@ class Normalization(Layer):
             momentum=1.0,
             training=False,
         )
-        return record(op, [inputs])
+        return record_by_columns(op, inputs, self.name)
 
     def get_config(self) -> dict[str, Any]:
+        mean, variance = self._given or (None, None)
         given = {
             name: None if value is None else value.tolist()
-            for name, value in (("mean", self.mean), ("variance", self.variance))
+            for name, value in (("mean", mean), ("variance", variance))
         }
         return {**super().get_config(), "axis": self.axis, "invert": False, **given}
 
