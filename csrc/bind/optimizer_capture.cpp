@@ -11,17 +11,22 @@ std::vector<double> OptimizerObject::one_a_group(const std::vector<double>& lear
   throw py::value_error("expected one learning rate a group, or one for all");
 }
 
+// Without learning rates their own address stands behind those of the gradients: one float64 a
+// group, which each launch reads there.
 void OptimizerObject::capture(const std::vector<std::uintptr_t>& addresses,
                               const std::vector<int>& numbers,
                               const std::vector<double>& learning_rates, int64_t t,
                               std::uintptr_t stream) {
   const auto lock = claim();
   if (device_ == nullptr) throw py::value_error("capture: this optimizer's arrays are on the CPU");
-  const std::vector<double> rates = one_a_group(learning_rates);
-  plan_addresses(addresses, numbers);
+  const bool read_there = learning_rates.empty() && !addresses.empty();
+  const double* const rates_at =
+      read_there ? reinterpret_cast<const double*>(addresses.back()) : nullptr;
+  const std::vector<double> rates = read_there ? learning_rates : one_a_group(learning_rates);
+  plan_addresses({addresses.begin(), addresses.end() - (read_there ? 1 : 0)}, numbers);
   const OnDevice on_device(device_);
   if (!captured()) last_step_ = t - 1;  // whoever has done it
-  captured_.capture(*native_, rates, t - 1, reinterpret_cast<void*>(stream));
+  captured_.capture(*native_, rates, rates_at, t - 1, reinterpret_cast<void*>(stream));
 }
 
 int64_t OptimizerObject::steps_done() {

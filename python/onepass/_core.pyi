@@ -379,8 +379,10 @@ class Optimizer(metaclass=_Pybind11Type):
     def missed(self, steps: Sequence[int]) -> None: ...
     @property
     def skipped(self) -> bool: ...
-    # A step in a graph of the caller's; how many steps graphs and others have done, for which it
-    # waits; new learning rates for the launches to come.
+    # A step in a graph of the caller's; without learning rates their own address stands behind
+    # those of the gradients: one float64 a group, which each launch reads there.
+    # How many steps graphs and others have done, for which it waits; new learning rates for the
+    # launches to come.
     def capture(
         self,
         addresses: Sequence[int],

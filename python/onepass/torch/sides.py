@@ -1,12 +1,11 @@
 """The two sides on which parameters may lie: the CPU, and the GPU that onepass uses.
 
 All else here asks torch, which does the same on both. On the GPU memory is torch's, from its pool,
-and a step is put on its current stream.
+and a step is put on its current stream, or into the CUDA graph that becomes of it (`graphs`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -35,25 +34,6 @@ def check(t: Tensor, name: str) -> None:
     if kind == "cuda":
         check_gpu(t.device.index, name)
     _torch_tensors.check_kind(t, name)
-
-
-def refuse_capture(parameters: Iterable[Tensor]) -> None:
-    """Refuse to make states while torch's stream is captured: they would only be part of the graph.
-
-    Raises
-    ------
-    RuntimeError
-    """
-    libraries = filter(None, map(library_of, parameters))
-    library = next(libraries, None)
-    if library is None:
-        return
-    _gpu.bring()
-    if _core.captures(library.stream()):
-        raise RuntimeError(
-            "optimizers of onepass.torch cannot be captured in a CUDA graph; those of "
-            "onepass.optimizers can"
-        )
 
 
 def array_over(t: Tensor) -> Array:
@@ -92,6 +72,15 @@ class Side:
             clips_as_torch=True,
             device="cpu" if self._library is None else "cuda",
         )
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether that is the GPU."""
+        return self._library is not None
+
+    def captures(self, stream: int) -> bool:
+        """Whether what is put on this stream becomes a CUDA graph of the caller's."""
+        return self._library is not None and _core.captures(stream)
 
     def stream(self) -> int:
         """Return the address of torch's current stream; on the CPU there is none."""
