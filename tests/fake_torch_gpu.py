@@ -3,8 +3,8 @@
 As in `fake_cupy` the host dies where it touches this memory. torch itself says that these tensors
 are on ``cuda:0``, keeps their addresses, strides and versions, and hands every operation on them to
 `_run`, which does it on copies: so the calls of the code under test are made as on a GPU, but for
-the few that `on_this_gpu` replaces. While the stream is captured, operations become part of the graph
-instead, and each replay does them again (`fake_torch_graph`).
+the few that `on_this_gpu` replaces. While the stream is captured, operations become part of the
+graph instead, and each replay does them (`fake_torch_graph`).
 """
 
 from __future__ import annotations

@@ -40,7 +40,6 @@ pytestmark = [
 played = pytest.mark.skipif(REAL, reason="looks at what only queues of fibers tell")
 
 
-
 # The steps of the CPU
 
 
@@ -58,7 +57,7 @@ def test_every_rule_has_the_bits_of_the_cpu(name, dtype, warm) -> None:
     both.replay(graph)
     both.replay(graph)
     both.check()
-    if name in CASES:
+    if name in CASES and dtype == torch.float32:  # torch rounds some numbers of states to it
         of_torch = theirs(name, parameters_of(back_to_host(both.there)))
         of_torch.load_state_dict(both.there.state_dict())
         both.new_gradients()
@@ -267,4 +266,3 @@ def test_norms_of_graphs_and_of_other_steps() -> None:
     both.there.state_dict()
     both.there.load_state_dict(both.there.state_dict())
     assert both.there.grad_norm == both.here.grad_norm > 0.5
-

@@ -20,18 +20,16 @@ namespace onepass {
 class CapturedSteps {
  public:
   explicit CapturedSteps(const Device* device)
-      : device_(device),
-        done_(Reachable<int64_t>(device)),
-        norm_(Reachable<double>(device)) {}
+      : device_(device), done_(Reachable<int64_t>(device)), norm_(Reachable<double>(device)) {}
 
   // Whether there is one.
   bool any() const { return any_; }
 
   // Puts a step of the optimizer, with its present gradients, on a stream that is captured. The
-  // first one says where they begin: behind so many steps. Learning rates, one a group, stay as they
-  // are until others are written; or each launch reads them in memory of the caller's, `rates_at`.
-  void capture(const Optimizer& optimizer, const std::vector<double>& rates,
-               const double* rates_at, int64_t done, void* stream) {
+  // first one says where they begin: behind so many steps. Learning rates, one a group, stay as
+  // they are until others are written; or each launch reads them in memory of the caller's.
+  void capture(const Optimizer& optimizer, const std::vector<double>& rates, const double* rates_at,
+               int64_t done, void* stream) {
     std::vector<int64_t> all(static_cast<std::size_t>(optimizer.tensors()));
     std::iota(all.begin(), all.end(), int64_t{0});
     // Its own, as other gradients and settings may come later.

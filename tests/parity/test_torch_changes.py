@@ -399,7 +399,7 @@ def test_capturable_is_for_a_gpu_as_in_torch(kind):
     with pytest.raises(AssertionError, match="capturable=True"):
         getattr(torch.optim, kind)([p], capturable=True, foreach=False).step()
     optimizer = getattr(onepass.torch, kind)([p], capturable=True)
-    with pytest.raises(ValueError, match="^capturable=True needs .* group 0 has some on the CPU"):
+    with pytest.raises(ValueError, match=r"^capturable=True needs .* group 0 has some on the CPU"):
         optimizer.step()
     assert_same([p], [torch.ones(3)])
     assert not optimizer.state
@@ -407,7 +407,7 @@ def test_capturable_is_for_a_gpu_as_in_torch(kind):
     optimizer.step()
     optimizer.param_groups[0]["capturable"] = True
     before = p.detach().clone()
-    with pytest.raises(ValueError, match="^capturable=True needs"):
+    with pytest.raises(ValueError, match=r"^capturable=True needs"):
         optimizer.step()
     assert_same([p], [before])
 

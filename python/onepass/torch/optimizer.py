@@ -112,7 +112,9 @@ class Optimizer(torch.optim.Optimizer):
             If a hyper-parameter is out of its range.
         """
         if group.get("differentiable"):
-            raise ValueError("differentiable=True is not supported: a step is no operation of torch")
+            raise ValueError(
+                "differentiable=True is not supported: no operation of torch does a step"
+            )
         try:
             rate = number("learning_rate", plain(group["lr"]), low=self.lowest_rate)
             return self.rule_class(
@@ -155,8 +157,9 @@ class Optimizer(torch.optim.Optimizer):
 
     @max_grad_norm.setter
     def max_grad_norm(self, value: float | None) -> None:
-        self._max_grad_norm = clip("max_grad_norm", value)
-        self._expire()
+        before, self._max_grad_norm = self._max_grad_norm, clip("max_grad_norm", value)
+        if self._max_grad_norm != before:
+            self._expire()
 
     @property
     def grad_norm(self) -> float | None:
@@ -169,8 +172,7 @@ class Optimizer(torch.optim.Optimizer):
         RuntimeError
             While a CUDA graph is captured.
         """
-        if self._binding is not None:
-            self._refuse_within_capture(self._binding, "asked for grad_norm")
+        self._refuse_within_capture("asked for grad_norm")
         self._catch_up("asked for grad_norm")
         if isinstance(self._norm, _core.Optimizer):
             self._norm = self._norm.global_norm
@@ -253,8 +255,8 @@ class Optimizer(torch.optim.Optimizer):
 
     # Steps of CUDA graphs.
 
-    def _refuse_within_capture(self, binding: Binding, what: str) -> None:
-        if binding.within_capture():
+    def _refuse_within_capture(self, what: str) -> None:
+        if self._binding is not None and self._binding.within_capture():
             raise RuntimeError(
                 f"{type(self).__name__} cannot be {what} while torch's stream is captured in a "
                 "CUDA graph, which must not be waited for"
@@ -265,7 +267,7 @@ class Optimizer(torch.optim.Optimizer):
         binding = self._binding
         if binding is None or not binding.in_graphs:
             return
-        self._refuse_within_capture(binding, what)
+        self._refuse_within_capture(what)
         norm = binding.catch_up()
         if norm is not None:
             self._norm = norm

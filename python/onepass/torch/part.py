@@ -1,4 +1,4 @@
-"""Parameters of one kind with their native optimizer: what a step takes, and what it has counted."""
+"""Parameters of one kind with their native optimizer: what a step takes, and steps done."""
 
 from __future__ import annotations
 
