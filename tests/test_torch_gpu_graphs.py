@@ -196,8 +196,8 @@ def test_graphs_keep_the_numbers_that_they_were_captured_with() -> None:
 
 def test_schedulers_fill_tensors() -> None:
     both = Both(lambda p: Adam(p, lr=p[0].detach().new_full((), 0.5)))
-    graph = captured(both.there)
     made = [torch.optim.lr_scheduler.ExponentialLR(o, 0.5) for o in (both.here, both.there)]
+    graph = captured(both.there)
     for _ in range(3):
         both.replay(graph)
         for scheduler in made:
