@@ -138,13 +138,14 @@ def test_what_graphs_read_is_kept_when_others_are_loaded(launched) -> None:
 
 
 def test_a_new_norm_is_a_new_native_side_and_the_same_one_is_not() -> None:
-    both = Both(lambda p: SGD(p, lr=0.1, max_grad_norm=0.5))
+    both = Both(lambda p: Adam(p, lr=0.1, max_grad_norm=0.5))
     graph = captured(both.there)
     both.there.max_grad_norm = 0.5
     both.replay(graph)
     second = captured(both.there)
     both.replay(second)
     both.check()
+    both.replay(graph)  # is counted although nobody asks before there is another side
     for optimizer in (both.here, both.there):
         optimizer.max_grad_norm = 0.25
     with refused(both, RuntimeError, "it is the first one with these"):
@@ -205,8 +206,12 @@ def test_rules_for_which_the_host_decides(name) -> None:
         both.check()
 
 
-def test_a_parameter_that_has_missed_a_step() -> None:
-    both = Both(lambda p: Adam(p, lr=0.1))
+@pytest.mark.parametrize("kind", [torch.float32, torch.float64])
+def test_a_parameter_that_has_missed_a_step(kind) -> None:
+    def make(p):  # those of float64 come first
+        return Adam([torch.nn.Parameter(p[0].detach().to(kind)), *p[1:]], lr=0.1)
+
+    both = Both(make, shapes=((5, 7), (11,), (3,)))
     for optimizer in (both.here, both.there):
         p = parameters(optimizer)[1]
         kept, p.grad = p.grad, None

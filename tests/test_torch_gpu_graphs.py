@@ -181,6 +181,16 @@ def test_numbers_stay_in_a_graph_and_tensors_on_the_gpu_are_followed() -> None:
     both.check()
 
 
+def test_other_numbers_that_changed_since_the_last_step() -> None:
+    both = Both(lambda p: AdamW(p, lr=torch.tensor(0.1).to(p[0].device)))
+    for optimizer in (both.here, both.there):
+        optimizer.param_groups[0].update(weight_decay=0.3, betas=(0.5, torch.tensor(0.75)))
+    graph = captured(both.there)
+    both.there.param_groups[0].update(weight_decay=0.7)
+    both.replay(graph)
+    both.check()
+
+
 def test_graphs_keep_the_numbers_that_they_were_captured_with() -> None:
     both = Both(lambda p: SGD(groups(p, (0.1, 0.2)), momentum=0.9))
     graphs = []
