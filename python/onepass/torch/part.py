@@ -117,7 +117,7 @@ class Part:
     def catch_up(self) -> None:
         """Count the steps that graphs have done, for which it waits, or take what was written."""
         written = self._written()
-        if self.native.captured:
+        if self.side.on_gpu and self.native.captured:
             more = self.native.steps_done() - self.steps_done
             self.launched = self.launched or more != 0
             if more and not written:

@@ -52,6 +52,11 @@ class Side:
     p : tensor
         One of them.
 
+    Attributes
+    ----------
+    on_gpu : bool
+        Whether that is the GPU.
+
     Raises
     ------
     RuntimeError
@@ -60,7 +65,8 @@ class Side:
 
     def __init__(self, p: Tensor) -> None:
         self._library = library_of(p)
-        if self._library is not None:
+        self.on_gpu = self._library is not None
+        if self.on_gpu:
             _gpu.bring()
         self._double = p.dtype == torch.float64
 
@@ -70,17 +76,12 @@ class Side:
             self._double,
             global_clip_norm=max_grad_norm or 0.0,
             clips_as_torch=True,
-            device="cpu" if self._library is None else "cuda",
+            device="cuda" if self.on_gpu else "cpu",
         )
-
-    @property
-    def on_gpu(self) -> bool:
-        """Whether that is the GPU."""
-        return self._library is not None
 
     def captures(self, stream: int) -> bool:
         """Whether what is put on this stream becomes a CUDA graph of the caller's."""
-        return self._library is not None and _core.captures(stream)
+        return self.on_gpu and _core.captures(stream)
 
     def stream(self) -> int:
         """Return the address of torch's current stream; on the CPU there is none."""
