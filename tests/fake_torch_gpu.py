@@ -3,7 +3,8 @@
 As in `fake_cupy` the host dies where it touches this memory. torch itself says that these tensors
 are on ``cuda:0``, keeps their addresses, strides and versions, and hands every operation on them to
 `_run`, which does it on copies: so the calls of the code under test are made as on a GPU, but for
-the few that `on_this_gpu` replaces.
+the few that `on_this_gpu` replaces. While the stream is captured, operations become part of the
+graph instead, and each replay does them (`fake_torch_graph`).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map
 
 import fake_cupy
+import fake_torch_graph
 from fake_cupy import BUILT  # noqa: F401
 
 GPU = torch.device("cuda", 0)
@@ -106,13 +108,20 @@ def _over(storage: Any, like: torch.Tensor, offset: int) -> torch.Tensor:
 
 def _copied_to_gpu(host: torch.Tensor) -> Any:
     """Return a tensor in new memory of the GPU, laid out as one of the CPU."""
+    made = _like_on_gpu(host)
     spread = host.untyped_storage()
-    memory = fake_cupy.Memory(max(spread.nbytes(), 1))
+    _copy(made.untyped_storage().data_ptr(), spread.data_ptr(), spread.nbytes())
+    return made
+
+
+def _like_on_gpu(host: torch.Tensor) -> Any:
+    """Return a tensor in new memory of the GPU, whatever is there, laid out as one of the CPU."""
+    spread = host.untyped_storage()
+    memory = fake_torch_graph.pooled(fake_cupy.Memory(max(spread.nbytes(), 1)))
     kind = type("Block", (ctypes.c_char * max(spread.nbytes(), 1),), {})
     block = kind.from_address(memory.ptr)
     block.memory = memory
     storage = torch.frombuffer(block, dtype=torch.uint8).untyped_storage()
-    _copy(memory.ptr, spread.data_ptr(), spread.nbytes())
     return _wrap(_over(storage, host, host.storage_offset()))
 
 
@@ -158,6 +167,8 @@ def _run(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
         kwargs["device"] = torch.device("cpu")
     if hosts or there:
         _note(func, bool(hosts), there, any(t.dim() for t in plain))
+    if (hosts or there) and fake_torch_graph.is_captured() and not is_view(func):
+        return _recorded(func, args, kwargs, mine)
     result = func(*args, **kwargs)
     if func._schema.is_mutable:
         for address, copy in copies.items():
@@ -180,6 +191,24 @@ def _run(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     return tree_map(to_gpu, result)
 
 
+def is_view(func: Any) -> bool:
+    """Whether an operation says the same of memory that there is."""
+    aliases = any(of.alias_info is not None for of in func._schema.arguments)
+    return aliases and not func._schema.is_mutable
+
+
+def _recorded(func: Any, args: Any, kwargs: dict[str, Any], mine: dict[int, Any]) -> Any:
+    """Put an operation into the graph that is captured; return what it will have made."""
+    operation = fake_torch_graph.Operation(func, args, kwargs, mine)
+    if func._schema.is_mutable:
+        operation.record(None)
+        return mine[id(args[0])]
+    made = _like_on_gpu(func(*args, **kwargs))
+    if "empty" not in str(func):
+        operation.record(made)
+    return made
+
+
 def _note(func: Any, had: bool, there: bool, plain: bool) -> None:
     """Write down an operation; refuse what torch refuses."""
     copies = func in (aten.copy_.default, aten._to_copy.default)
@@ -188,6 +217,7 @@ def _note(func: Any, had: bool, there: bool, plain: bool) -> None:
     ran.append(str(func))
     if (copies and (plain or had != there)) or func in _READS:
         waits.append(str(func))
+        fake_torch_graph.refuse_to_wait()
 
 
 _READS = (aten._local_scalar_dense.default, aten.equal.default, aten.nonzero.default)
@@ -208,6 +238,8 @@ def on_this_gpu() -> Iterator[None]:
     with (
         mock.patch.object(torch.cuda, "_lazy_init"),
         mock.patch.object(torch.cuda, "current_stream", return_value=stream),
+        mock.patch.object(torch.cuda, "CUDAGraph", fake_torch_graph.CUDAGraph),
+        mock.patch.object(torch.cuda, "graph", fake_torch_graph.graph),
         _Factories(),
     ):
         yield

@@ -11,7 +11,6 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-import fake_cupy  # noqa: E402
 from fake_torch_gpu import on_gpu  # noqa: E402
 from onepass import optimizers  # noqa: E402
 from onepass.torch import SGD, Adagrad, Adam  # noqa: E402
@@ -23,7 +22,6 @@ from torch_on_gpu import (  # noqa: E402
     EVERY,
     HALF,
     NOT_BUILT,
-    REAL,
     SHAPES,
     back_to_host,
     both,
@@ -143,27 +141,6 @@ def test_adagrad_has_states_at_once() -> None:
 
 
 # torch's manners
-
-
-@pytest.mark.skipif(REAL, reason="captures the stream of the played GPU")
-@pytest.mark.parametrize("steps", [0, 2])
-def test_a_step_in_a_graph_is_refused_and_leaves_no_states_behind(steps) -> None:
-    here = [torch.nn.Parameter(t) for t in tensors(0, torch.float32, SHAPES)]
-    there = gpu_parameters(tensors(0, torch.float32, SHAPES))
-    optimizers_of_both = [Adam(p, lr=0.1) for p in (here, there)]
-    for step in range(steps + 1):
-        give(here, step)
-        give(there, step)
-        if step == steps:
-            fake_cupy.capture()
-            with pytest.raises(RuntimeError, match="cannot be captured in a CUDA graph"):
-                optimizers_of_both[1].step()
-            fake_cupy.end_capture().launch()
-            if steps == 0:  # made within the graph, they would be zero only once it is launched
-                assert not optimizers_of_both[1].state
-        for optimizer in optimizers_of_both:
-            optimizer.step()
-    assert_same([host(p) for p in there], [host(p) for p in here])
 
 
 def test_closures_and_zero_grad() -> None:

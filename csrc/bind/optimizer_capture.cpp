@@ -14,14 +14,15 @@ std::vector<double> OptimizerObject::one_a_group(const std::vector<double>& lear
 void OptimizerObject::capture(const std::vector<std::uintptr_t>& addresses,
                               const std::vector<int>& numbers,
                               const std::vector<double>& learning_rates, int64_t t,
-                              std::uintptr_t stream) {
+                              std::uintptr_t stream, std::uintptr_t rates_there) {
   const auto lock = claim();
   if (device_ == nullptr) throw py::value_error("capture: this optimizer's arrays are on the CPU");
   const std::vector<double> rates = one_a_group(learning_rates);
+  const auto* const rates_at = reinterpret_cast<const double*>(rates_there);
   plan_addresses(addresses, numbers);
   const OnDevice on_device(device_);
   if (!captured()) last_step_ = t - 1;  // whoever has done it
-  captured_.capture(*native_, rates, t - 1, reinterpret_cast<void*>(stream));
+  captured_.capture(*native_, rates, rates_at, t - 1, reinterpret_cast<void*>(stream));
 }
 
 int64_t OptimizerObject::steps_done() {

@@ -272,9 +272,8 @@ void OptimizerObject::start(const std::vector<double>& learning_rates, int64_t t
   onepass::check(device_->captures(stream_, &captured_by_caller));
   if (captured_by_caller) {
     throw std::runtime_error(
-        "a step of this optimizer cannot be captured in a CUDA graph, whose launches would all be "
-        "step " +
-        std::to_string(t) + "; those of onepass.optimizers can");
+        "apply_addresses: launches of the graph that is captured would all be step " +
+        std::to_string(t));
   }
   if (captured() && native_->misses()) refuse_to_miss();
   // What is at work there may read what changes here.

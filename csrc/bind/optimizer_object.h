@@ -48,9 +48,11 @@ class OptimizerObject {
                        const std::vector<int>& numbers, const std::vector<double>& learning_rates,
                        int64_t t, std::uintptr_t stream);
   // As `apply_addresses` on a stream that is captured: each launch of the graph does the next step.
-  // They count themselves, from `t` on.
+  // They count themselves, from `t` on. `rates_there`: where each launch reads one float64 a group
+  // instead of the given rates; 0: nowhere.
   void capture(const std::vector<std::uintptr_t>& addresses, const std::vector<int>& numbers,
-               const std::vector<double>& learning_rates, int64_t t, std::uintptr_t stream);
+               const std::vector<double>& learning_rates, int64_t t, std::uintptr_t stream,
+               std::uintptr_t rates_there);
   bool captured() const { return captured_.any(); }
   // Whether a graph has done the last step, for which it waits.
   bool graph_stepped();

@@ -97,7 +97,7 @@ void register_optimizer(py::module_& m) {
       .def("apply_addresses", &Self::apply_addresses, arg("addresses"), arg("numbers"),
            arg("learning_rates"), arg("t"), arg("stream") = 0)
       .def("capture", &Self::capture, arg("addresses"), arg("numbers"), arg("learning_rates"),
-           arg("t"), arg("stream"))
+           arg("t"), arg("stream"), arg("rates_there") = 0)
       .def_property_readonly("captured", &Self::captured)
       .def_property_readonly("graph_stepped", &Self::graph_stepped)
       .def("steps_done", &Self::steps_done)

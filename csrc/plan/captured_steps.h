@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <limits>
 #include <memory>
 #include <numeric>
@@ -20,18 +21,16 @@ namespace onepass {
 class CapturedSteps {
  public:
   explicit CapturedSteps(const Device* device)
-      : device_(device),
-        done_(Reachable<int64_t>(device)),
-        rates_(Reachable<double>(device)),
-        norm_(Reachable<double>(device)) {}
+      : device_(device), done_(Reachable<int64_t>(device)), norm_(Reachable<double>(device)) {}
 
   // Whether there is one.
   bool any() const { return any_; }
 
   // Puts a step of the optimizer, with its present gradients, on a stream that is captured. The
-  // first one says where they begin: behind so many steps, at these learning rates.
-  void capture(const Optimizer& optimizer, const std::vector<double>& rates, int64_t done,
-               void* stream) {
+  // first one says where they begin: behind so many steps. Learning rates, one a group, stay as
+  // they are until others are written; or each launch reads them in memory of the caller's.
+  void capture(const Optimizer& optimizer, const std::vector<double>& rates, const double* rates_at,
+               int64_t done, void* stream) {
     std::vector<int64_t> all(static_cast<std::size_t>(optimizer.tensors()));
     std::iota(all.begin(), all.end(), int64_t{0});
     // Its own, as other gradients and settings may come later.
@@ -43,16 +42,16 @@ class CapturedSteps {
     }
     if (!any_) {
       done_.assign(1, done);
-      rates_.assign(rates.begin(), rates.end());
       norm_.assign(1, std::numeric_limits<double>::quiet_NaN());
     }
+    if (rates_at == nullptr) rates_at = kept(rates);
     Team host{0, 1, nullptr, nullptr};
     host.device = device_, host.stream = stream;
     auto launched = std::make_unique<Event>(*device_);
     any_ = true;  // whatever happens: kernels may be in the graph already
     steps_.push_back({std::move(step), std::move(launched)});
     const auto& [own, event] = steps_.back();
-    own->start_repeated({done_.data(), done_.data(), rates_.data(), false, norm_.data()},
+    own->start_repeated({done_.data(), done_.data(), rates_at, false, norm_.data()},
                         device_->kernels, host);
     event->mark_launches(stream);
     check(device_->started());
@@ -70,9 +69,12 @@ class CapturedSteps {
   int64_t done() const { return done_[0]; }
   void set_done(int64_t steps) { done_[0] = steps; }
   double norm() const { return norm_[0]; }
-  // Behind what was started before on the stream.
+  // Of all steps that keep theirs here. Behind what was started before on the stream.
   void write_rates(const std::vector<double>& rates, void* stream) {
-    device_->write(rates_.data(), rates.data(), rates.size() * sizeof(double), stream);
+    for (Rates& kept : rates_) {
+      device_->write(kept.there.data(), rates.data(), rates.size() * sizeof(double), stream);
+      kept.now = rates;
+    }
   }
 
  private:
@@ -80,6 +82,19 @@ class CapturedSteps {
     std::unique_ptr<Optimizer> step;
     std::unique_ptr<Event> launched;
   };
+
+  struct Rates {
+    std::vector<double> now;
+    ReachableVector<double> there;  // the same, where launches read them
+  };
+
+  // In one place for all steps that were captured at the same rates, but for those in between.
+  const double* kept(const std::vector<double>& rates) {
+    if (rates_.empty() || rates_.back().now != rates) {
+      rates_.push_back({rates, {rates.begin(), rates.end(), Reachable<double>(device_)}});
+    }
+    return rates_.back().there.data();
+  }
 
   static const char* cannot_capture(const Optimizer& step) {
     if (const char* why = step.cannot_repeat()) return why;
@@ -93,7 +108,7 @@ class CapturedSteps {
 
   const Device* device_;
   ReachableVector<int64_t> done_;
-  ReachableVector<double> rates_;
+  std::deque<Rates> rates_;
   ReachableVector<double> norm_;
   std::vector<Captured> steps_;
   bool any_ = false;

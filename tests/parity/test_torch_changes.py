@@ -392,6 +392,26 @@ def test_tensors_that_cannot_be_stepped(parameters, error, message):
     assert optimizer.state[first]["step"] == 1
 
 
+@pytest.mark.parametrize("kind", ["Adam", "NAdam", "RMSprop", "Adadelta", "Rprop", "ASGD"])
+def test_capturable_is_for_a_gpu_as_in_torch(kind):
+    p = torch.nn.Parameter(torch.ones(3))
+    p.grad = torch.ones(3)
+    with pytest.raises(AssertionError, match="capturable=True"):
+        getattr(torch.optim, kind)([p], capturable=True, foreach=False).step()
+    optimizer = getattr(onepass.torch, kind)([p], capturable=True)
+    with pytest.raises(ValueError, match=r"^capturable=True needs .* group 0 has some on the CPU"):
+        optimizer.step()
+    assert_same([p], [torch.ones(3)])
+    assert not optimizer.state
+    optimizer.param_groups[0]["capturable"] = False
+    optimizer.step()
+    optimizer.param_groups[0]["capturable"] = True
+    before = p.detach().clone()
+    with pytest.raises(ValueError, match=r"^capturable=True needs"):
+        optimizer.step()
+    assert_same([p], [before])
+
+
 @pytest.mark.parametrize(
     ("kind", "arguments", "message"),
     [
@@ -403,7 +423,6 @@ def test_tensors_that_cannot_be_stepped(parameters, error, message):
         ("Adam", {"betas": (0.9, -0.1)}, r"^betas\[1\] must be"),
         ("Adam", {"betas": 0.9}, "^betas must be a pair"),
         ("Adam", {"eps": -1.0}, "^eps must be"),
-        ("Adam", {"capturable": True}, "^capturable=True"),
         ("Adam", {"differentiable": True}, "^differentiable=True"),
         ("Adam", {"lr": torch.ones(2)}, "one element"),
         ("Adam", {"max_grad_norm": 0.0}, "^max_grad_norm must be"),

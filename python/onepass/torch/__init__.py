@@ -18,6 +18,22 @@ On a GPU a step is put on torch's current stream, and nobody waits for it. What 
   which read sums;
 - whoever reads what is on the GPU: ``grad_norm``, `torch.amp.GradScaler`, which asks whether
   gradients are finite, or a step whose ``lr`` or other number is a tensor there.
+
+In a CUDA graph (``with torch.cuda.graph(g): ... optimizer.step()``), behind at least one ordinary
+step, nothing is done yet: each ``g.replay()`` does the next step, with the gradients that lie where
+they lay, clipped as ever. An ``lr`` that is a number stays in the graph as it is; one that is a
+tensor on the GPU is read at each replay, unchecked: let schedulers fill that. Ordinary steps may
+come in between. Steps of graphs are counted when somebody asks: before the next ordinary step, in
+``state_dict()``, ``grad_norm`` and copies, which wait for the GPU; until then ``state[p]["step"]``
+is behind. Graphs that were captured before parameters, states or rule changed (by
+``load_state_dict``, for example) go on with those they had, and count for themselves. The optimizer
+must live as long as its graphs.
+
+A `RuntimeError` refuses in a graph, before there is a step in it: a first step, which would make
+states; a parameter that has a state, but no gradient, or has missed a step, or is on the CPU; the
+rules above that look at whole tensors; other numbers than ``lr`` that are tensors on the GPU. Once
+steps were captured, no parameter may miss one.
+`torch.amp.GradScaler` asks whether gradients are finite, which torch refuses there.
 """
 
 try:

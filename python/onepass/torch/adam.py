@@ -22,7 +22,10 @@ class Adam(Optimizer):
         As torch's.
     foreach, fused
         Accepted, without effect.
-    capturable, differentiable
+    capturable
+        Without effect on a GPU, where CUDA graphs may always capture steps; a step of parameters on
+        the CPU is refused, as by torch.
+    differentiable
         Accepted at False.
     max_grad_norm : float > 0, optional
         Largest norm of all gradients together.

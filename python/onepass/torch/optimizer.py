@@ -12,7 +12,8 @@ from onepass import _core, optimizers
 from onepass.optimizers._arguments import clip, number
 from onepass.optimizers._torch_tensors import flat
 from onepass.torch.binding import Binding
-from onepass.torch.sides import refuse_capture
+from onepass.torch.graphs import refuse_first_step
+from onepass.torch.part import Part
 from onepass.torch.states import state_type
 
 Tensor = Any
@@ -56,6 +57,7 @@ class Optimizer(torch.optim.Optimizer):
 
     def __init__(self, params: Any, defaults: Mapping[str, Any]) -> None:
         self._binding: Binding | None = None
+        self._in_graphs: list[Part] = []  # of earlier bindings
         self._max_grad_norm = clip("max_grad_norm", defaults.get("max_grad_norm"))
         self._norm: float | _core.Optimizer | None = None
         known = {name: value for name, value in defaults.items() if name not in _NOT_DEFAULTS}
@@ -109,9 +111,10 @@ class Optimizer(torch.optim.Optimizer):
         TypeError, ValueError
             If a hyper-parameter is out of its range.
         """
-        for name in ("capturable", "differentiable"):
-            if group.get(name):
-                raise ValueError(f"{name}=True is not supported: a step is no operation of torch")
+        if group.get("differentiable"):
+            raise ValueError(
+                "differentiable=True is not supported: no operation of torch does a step"
+            )
         try:
             rate = number("learning_rate", plain(group["lr"]), low=self.lowest_rate)
             return self.rule_class(
@@ -143,7 +146,7 @@ class Optimizer(torch.optim.Optimizer):
         if isinstance(param_group, dict):
             self.rule({**self.defaults, **param_group})
         super().add_param_group(param_group)
-        self._binding = None
+        self._expire()
 
     # Clipping.
 
@@ -154,15 +157,23 @@ class Optimizer(torch.optim.Optimizer):
 
     @max_grad_norm.setter
     def max_grad_norm(self, value: float | None) -> None:
-        self._max_grad_norm = clip("max_grad_norm", value)
-        self._binding = None
+        before, self._max_grad_norm = self._max_grad_norm, clip("max_grad_norm", value)
+        if self._max_grad_norm != before:
+            self._expire()
 
     @property
     def grad_norm(self) -> float | None:
         """Norm of all gradients at the last step, before clipping; None without ``max_grad_norm``.
 
-        Of parameters on a GPU it waits for the step.
+        Of parameters on a GPU it waits for the step, also for one that a CUDA graph has done.
+
+        Raises
+        ------
+        RuntimeError
+            While a CUDA graph is captured.
         """
+        self._refuse_within_capture("asked for grad_norm")
+        self._catch_up("asked for grad_norm")
         if isinstance(self._norm, _core.Optimizer):
             self._norm = self._norm.global_norm
         return self._norm
@@ -171,6 +182,9 @@ class Optimizer(torch.optim.Optimizer):
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Do one step; parameters whose ``grad`` is None are left alone.
+
+        While torch's stream is captured in a CUDA graph, nothing is done yet: each replay of the
+        graph does the next step, from the gradients where they are now.
 
         Parameters
         ----------
@@ -182,7 +196,8 @@ class Optimizer(torch.optim.Optimizer):
         TypeError, ValueError
             If a parameter, gradient or state cannot be stepped; then nothing has changed.
         RuntimeError
-            If parameters are on a GPU that onepass cannot use: it says what is missing.
+            If parameters are on a GPU that onepass cannot use, or no graph can do the step: it says
+            what is missing, or why.
         """
         if self._is_watched():  # hooks are told the arguments that were given
             return self._watched_step() if closure is None else self._watched_step(closure)
@@ -211,21 +226,63 @@ class Optimizer(torch.optim.Optimizer):
             binding = self._bind()
             if not binding.gather(self):
                 raise RuntimeError("parameters or states changed during a step")
-        self._norm = binding.step()
+        if binding.captured:
+            binding.capture()
+        else:
+            self._norm = binding.step()
         return loss
 
     _watched_step = torch.optim.Optimizer.profile_hook_step(_step)
 
     def _bind(self) -> Binding:
-        refuse_capture(p for group in self.param_groups for p in group["params"])
+        refuse_first_step(p for group in self.param_groups for p in group["params"])
+        self._catch_up("stepped")
+        binding = Binding(self)  # where that fails, graphs and other steps still count as one
+        self._let_go()
+        self._binding = binding
+        return binding
+
+    def _expire(self) -> None:
+        """Let the native side be made anew before the next step."""
+        if self._binding is not None:
+            self._binding.stale = True
+
+    def _let_go(self) -> None:
+        """Forget the native side, but for what graphs may launch."""
+        if self._binding is not None:
+            self._in_graphs += self._binding.in_graphs
         self._binding = None
-        self._binding = Binding(self)
-        return self._binding
+
+    # Steps of CUDA graphs.
+
+    def _refuse_within_capture(self, what: str) -> None:
+        if self._binding is not None and self._binding.within_capture():
+            raise RuntimeError(
+                f"{type(self).__name__} cannot be {what} while torch's stream is captured in a "
+                "CUDA graph, which must not be waited for"
+            )
+
+    def _catch_up(self, what: str) -> None:
+        """Count the steps that graphs have done, if there are graphs; it waits for them."""
+        binding = self._binding
+        if binding is None or not binding.in_graphs:
+            return
+        self._refuse_within_capture(what)
+        norm = binding.catch_up()
+        if norm is not None:
+            self._norm = norm
 
     # States.
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the state as torch's class has it."""
+        """Return the state as torch's class has it, with the steps that CUDA graphs have done.
+
+        Raises
+        ------
+        RuntimeError
+            While a CUDA graph is captured, if others may have done steps.
+        """
+        self._catch_up("asked for its state")
 
         def pack(_: Any, whole: dict[str, Any]) -> None:
             states = whole["state"]
@@ -254,7 +311,14 @@ class Optimizer(torch.optim.Optimizer):
         ------
         ValueError
             If it is of other groups; then nothing has changed.
+        RuntimeError
+            While a CUDA graph is captured, if others may have done steps.
+
+        Notes
+        -----
+        CUDA graphs that were captured before go on with the states that they had.
         """
+        self._catch_up("given another state")
         seen: list[Mapping[str, Any]] = []
 
         def look(_: Any, given: Mapping[str, Any]) -> None:
@@ -284,12 +348,14 @@ class Optimizer(torch.optim.Optimizer):
                     self.state[p] = self.unpacked(_copied(given["state"][key], p), p)
 
     def __getstate__(self) -> dict[str, Any]:
+        self._catch_up("copied")
         return {**super().__getstate__(), "_max_grad_norm": self._max_grad_norm}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
-        self._binding = None
-        self.__dict__.setdefault("_norm", None)
+        for name, value in (("_binding", None), ("_in_graphs", []), ("_norm", None)):
+            self.__dict__.setdefault(name, value)
+        self._let_go()
         self.watched = _watched(self.defaults)
         for group in self.param_groups:
             for name, value in self.defaults.items():

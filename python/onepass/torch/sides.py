@@ -1,12 +1,11 @@
 """The two sides on which parameters may lie: the CPU, and the GPU that onepass uses.
 
 All else here asks torch, which does the same on both. On the GPU memory is torch's, from its pool,
-and a step is put on its current stream.
+and a step is put on its current stream, or into the CUDA graph that becomes of it (`graphs`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -37,25 +36,6 @@ def check(t: Tensor, name: str) -> None:
     _torch_tensors.check_kind(t, name)
 
 
-def refuse_capture(parameters: Iterable[Tensor]) -> None:
-    """Refuse to make states while torch's stream is captured: they would only be part of the graph.
-
-    Raises
-    ------
-    RuntimeError
-    """
-    libraries = filter(None, map(library_of, parameters))
-    library = next(libraries, None)
-    if library is None:
-        return
-    _gpu.bring()
-    if _core.captures(library.stream()):
-        raise RuntimeError(
-            "optimizers of onepass.torch cannot be captured in a CUDA graph; those of "
-            "onepass.optimizers can"
-        )
-
-
 def array_over(t: Tensor) -> Array:
     """Return an array over a contiguous tensor's memory; on a GPU only to say where that is."""
     library = library_of(t)
@@ -72,6 +52,11 @@ class Side:
     p : tensor
         One of them.
 
+    Attributes
+    ----------
+    on_gpu : bool
+        Whether that is the GPU.
+
     Raises
     ------
     RuntimeError
@@ -80,7 +65,8 @@ class Side:
 
     def __init__(self, p: Tensor) -> None:
         self._library = library_of(p)
-        if self._library is not None:
+        self.on_gpu = self._library is not None
+        if self.on_gpu:
             _gpu.bring()
         self._double = p.dtype == torch.float64
 
@@ -90,8 +76,12 @@ class Side:
             self._double,
             global_clip_norm=max_grad_norm or 0.0,
             clips_as_torch=True,
-            device="cpu" if self._library is None else "cuda",
+            device="cuda" if self.on_gpu else "cpu",
         )
+
+    def captures(self, stream: int) -> bool:
+        """Whether what is put on this stream becomes a CUDA graph of the caller's."""
+        return self.on_gpu and _core.captures(stream)
 
     def stream(self) -> int:
         """Return the address of torch's current stream; on the CPU there is none."""
