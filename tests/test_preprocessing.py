@@ -145,19 +145,21 @@ def test_a_mistake_is_named(case):
         assert word in str(caught.value)
 
 
+class Careless(layers.Layer):
+    """Looks at no columns."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = adapted()
+
+    def call(self, inputs):
+        statistics = self.inner.adapt_mean, self.inner.adapt_variance
+        op = BatchNormOp(None, None, *statistics, epsilon=0.0, momentum=1.0, training=False)
+        return record(op, [inputs])
+
+
 def test_a_plan_refuses_statistics_of_other_columns():
-    """Whatever a layer has let through: the kernels read one number a column."""
-    layer = adapted()
-    op = BatchNormOp(
-        None,
-        None,
-        layer.adapt_mean,
-        layer.adapt_variance,
-        epsilon=0.0,
-        momentum=1.0,
-        training=False,
-    )
-    inputs = keras.Input([5])
-    model = keras.Model(inputs, record(op, [inputs]))
+    """Kernels read one number a column, whatever a layer has let through."""
+    model = keras.Sequential([keras.Input([5]), Careless()])
     with pytest.raises(ValueError, match="one number for each of 5 columns, got 3"):
         model.predict(np.ones((2, 5), np.float32), verbose=0)

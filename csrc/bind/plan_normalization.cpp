@@ -15,7 +15,7 @@ namespace {
 constexpr double kForward = 3, kBackward = 3, kInference = 1, kRows = 4, kRowsBackward = 6;
 
 // Kernels read one number a column of x from each of these.
-void require_columns(const PlanObject& plan, int x, std::initializer_list<OptionalId> vectors) {
+void require_columns(PlanObject& plan, int x, std::initializer_list<OptionalId> vectors) {
   const int64_t columns = plan.program().buffer(x).cols;
   for (const OptionalId& vector : vectors) {
     if (!vector || plan.program().buffer(*vector).cols == columns) continue;

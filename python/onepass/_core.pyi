@@ -379,8 +379,8 @@ class Optimizer(metaclass=_Pybind11Type):
     def missed(self, steps: Sequence[int]) -> None: ...
     @property
     def skipped(self) -> bool: ...
-    # A step in a graph of the caller's; `rates_there`: the address of one float64 a group, which each
-    # launch reads instead of the given rates.
+    # A step in a graph of the caller's; `rates_there`: the address of one float64 a group, which
+    # each launch reads instead of the given rates.
     # How many steps graphs and others have done, for which it waits; new learning rates for the
     # launches to come.
     def capture(
