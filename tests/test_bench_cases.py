@@ -232,6 +232,7 @@ def test_everybody_computes_in_the_type_of_the_run(
         (["--device", "tpu"], "argument --device: must be cpu"),
         (["--quick", "--batch", "3"], "argument --quick"),
         (["M1 predict", "--elements", "10"], "no case at these sizes contains M1 predict"),
+        (["nothing such"], "no case contains nothing such"),
     ],
 )
 def test_bad_sizes_name_the_option(

@@ -1275,3 +1275,18 @@ def test_copies_of_a_built_optimizer_go_on_alike_and_apart(copied):
     assert twin.iterations == optimizer.iterations == 2
     for ours, theirs in zip(parameters, twin._parameters, strict=True):
         np.testing.assert_array_equal(ours, theirs)
+
+
+def test_the_gradient_of_a_single_number_may_be_what_a_sum_returns():
+    parameters = [np.ones(3, np.float32), np.array(2.0, np.float32)]
+    optimizer = SGD(0.5)
+    optimizer.build(parameters)
+    g = np.array([1.0, 2.0, 3.0], np.float32)
+    optimizer.apply([g, g.sum()])
+    assert parameters[1] == 2.0 - 0.5 * 6.0
+    with pytest.raises(ValueError, match=r"gradients\[0\] has shape"):
+        optimizer.apply([g.sum(), g.sum()])
+    clearing = SGD(0.5, zero_grads=True)
+    clearing.build([p.copy() for p in parameters])
+    with pytest.raises(TypeError, match=r"gradients\[1\] must be a NumPy array, got float32"):
+        clearing.apply([g, g.sum()])

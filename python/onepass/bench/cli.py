@@ -175,7 +175,9 @@ def run(given: Sequence[str]) -> int:
     names = [case.name for case in selection.cases()]
     if not names:
         wanted = " or ".join(options.patterns)
-        parser.error(f"no case at these sizes contains {wanted}; --list shows all")
+        sized = options.elements or options.tensors or options.batch
+        where = " at these sizes" if sized else ""
+        parser.error(f"no case{where} contains {wanted}; --list shows all")
     if options.list:
         print("\n".join(names))
         return 0

@@ -142,7 +142,8 @@ def _stuck(reports: Sequence[Report]) -> list[str]:
     if best < earlier - _PROGRESS * abs(earlier) or best < 0.7 * reports[0].loss:
         return []
     return [
-        f"the loss is stuck at {losses[-1]:.4g} for {_PATIENCE} epochs, near where it began: try "
+        f"the loss of the samples looked at is stuck at {losses[-1]:.4g} for {_PATIENCE} epochs, "
+        "near where it began: try "
         "another learning rate, and see whether the data and the loss fit each other."
     ]
 

@@ -340,6 +340,8 @@ class ArraySteps(GpuSteps):
         return usable
 
     def _usable_one(self, i: int, g: Any) -> Array:
+        if isinstance(g, np.generic) and not self.zero_grads:  # what a sum over an array returns
+            g = np.asarray(g)
         if is_tensor(g):
             g = _torch_tensors.gradient_array(g, f"gradients[{i}]", self.zero_grads)
         elif not isinstance(g, np.ndarray):
