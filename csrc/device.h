@@ -38,8 +38,8 @@ struct Device {
   // Events: moments in a stream. nullptr: it failed.
   void* (*open_event)();
   void (*close_event)(void* event);
-  // The event is once all that was started on the stream is done.
-  void (*mark)(void* event, void* stream);
+  // The event is once all that was started on the stream is done. False: it is as it was.
+  bool (*mark)(void* event, void* stream);
   // The same within a capture: each launch of the graph marks the event anew.
   void (*mark_launches)(void* event, void* stream);
   // What is started on the stream from now on waits for the event.

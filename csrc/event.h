@@ -16,8 +16,9 @@ class Event {
   Event(const Event&) = delete;
   Event& operator=(const Event&) = delete;
 
-  // It is once all that was started on the stream is done.
-  void mark(void* stream) const { device_.mark(event_, stream); }
+  // It is once all that was started on the stream is done. False: it is as it was, and the GPU
+  // knows why.
+  bool mark(void* stream) const { return device_.mark(event_, stream); }
   // The same within a capture: at each launch of the graph.
   void mark_launches(void* stream) const { device_.mark_launches(event_, stream); }
   // What is started on the stream from now on waits for it.

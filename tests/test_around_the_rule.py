@@ -472,3 +472,28 @@ def test_the_configuration_holds_them():
     assert again.use_ema
     assert again.gradient_accumulation_steps == 2
     assert again.skip_nonfinite
+
+
+# Memory
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("clip", [{"clipnorm": 0.5}, {"global_clipnorm": 0.7}])
+def test_norms_of_gradients_at_any_address(clip, dtype):
+    """Blocks of kernels that read several elements at once begin anywhere."""
+    sizes = [9000, 20_000, 3, 8193, 4097]
+    rng = np.random.default_rng(0)
+    whole = [rng.normal(size=size + 5).astype(dtype) for size in sizes]
+    for _ in every_backend():
+        norms = set()
+        for offset in range(5):
+            gradients = [g[offset : offset + size] for g, size in zip(whole, sizes, strict=True)]
+            steps = []
+            for lying in (gradients, [g.copy() for g in gradients]):
+                p = [np.zeros(size, dtype) for size in sizes]
+                optimizer = Adam(0.1, **clip)
+                optimizer.build(p)
+                steps.append((p, np.array(optimizer.apply(lying).global_norm)))
+            assert_same_bits(*steps)
+            norms.add(float(steps[0][1]))
+        assert len(norms) == 5

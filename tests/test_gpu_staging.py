@@ -14,6 +14,7 @@ import pytest
 
 import onepass
 from onepass import Sequential, _core, _gpu, config, layers, optimizers
+from onepass.engine import replay
 from strategies import assert_same_bits
 
 PLAYED = "onepass._cuda_fibers"
@@ -118,8 +119,10 @@ def test_evaluating_and_predicting(too_large) -> None:
     assert_same_bits(*results)
 
 
-def test_larger_data_behind_smaller_one(too_large) -> None:
-    """One plan after another's portions, with more samples in each, or fewer."""
+@pytest.mark.parametrize("seconds", [0.05, 1e-3, 1e-5])
+def test_larger_data_behind_smaller_one(too_large, monkeypatch, seconds) -> None:
+    """Portions with more samples, or fewer, also behind calls that end with one on its way."""
+    monkeypatch.setattr(replay, "_SECONDS", seconds)
     weights = []
     for larger in (False, True):
         too_large(larger)

@@ -419,11 +419,13 @@ def test_helpers_take_part_in_a_loop_of_calls_longer_than_they_wait():
     _core.set_team_thresholds(0, 1e18)  # no call alone is worth waking anyone
     kernels.dense_forward(*big)
     helpers = tasks() - before
-    end = time.monotonic() + 60
-    while seconds(helpers) < 0.05 and time.monotonic() < end:
+    most, end = 0.0, time.monotonic() + 60
+    while most < 0.3 and time.monotonic() < end:  # of the caller's time; spinning alone is 0.1
+        start, own = seconds(helpers), time.thread_time()
         for _ in range(100):
             kernels.dense_forward(*big)
-    say(helpers=len(helpers), took_part=seconds(helpers) >= 0.05)
+        most = max(most, (seconds(helpers) - start) / (time.thread_time() - own))
+    say(helpers=len(helpers), took_part=most >= 0.3)
     """
     assert run(LOOPS + textwrap.dedent(script)) == [{"helpers": 1, "took_part": True}]
 

@@ -51,6 +51,7 @@ void OptimizerObject::set_rates(const std::vector<double>& learning_rates, std::
   const auto lock = claim();
   if (!captured()) return;
   const OnDevice on_device(device_);
+  const Work work(*this, reinterpret_cast<void*>(stream));
   captured_.write_rates(one_a_group(learning_rates), reinterpret_cast<void*>(stream));
   onepass::check(device_->started());
 }

@@ -15,13 +15,6 @@ namespace {
 // this one lose by handing over the GIL.
 constexpr double kBrief = 400'000;
 
-// Whatever happens: what was started is waited for before its memory goes.
-struct MarkAtEnd {
-  const Event& event;
-  void* stream;
-  ~MarkAtEnd() { event.mark(stream); }
-};
-
 }  // namespace
 
 OptimizerObject::OptimizerObject(bool float64, const OptimizerSettings& settings,
@@ -41,11 +34,21 @@ const char* OptimizerObject::finish() {
   const py::gil_scoped_release release;          // what the stream waits for may need Python
   const OnDevice on_device(device_);
   // Events, as the caller's streams may be gone.
-  const char* wrong = started_ ? stepped_->reach() : nullptr;
+  const char* wrong = nullptr;
+  if (started_) wrong = marked_ ? stepped_->reach() : device_->wait(started_on_);
   started_ = started_ && wrong != nullptr;
   if (wrong == nullptr) wrong = captured_.finish();
   return wrong;
 }
+
+OptimizerObject::Work::Work(OptimizerObject& of, void* stream) : of_(of) {
+  if (!of.stepped_) of.stepped_.emplace(*of.device_);
+  if (of.started_ && of.started_on_ != stream) of.stepped_->hold(stream);
+  of.started_ = true;
+  of.started_on_ = stream;
+}
+
+OptimizerObject::Work::~Work() { of_.marked_ = of_.stepped_->mark(of_.started_on_); }
 
 void OptimizerObject::set_group(int group, const RuleSettings& rule) {
   const auto lock = claim();
@@ -279,14 +282,10 @@ void OptimizerObject::start(const std::vector<double>& learning_rates, int64_t t
   // What is at work there may read what changes here.
   if (!native_->prepared()) onepass::check(finish());
   native_->prepare_step();
-  if (!stepped_) stepped_.emplace(*device_);
-  started_ = true;
+  const Work work(*this, stream_);
   Team host{0, 1, nullptr, nullptr};
   host.device = device_, host.stream = stream_;
-  const auto step = [&] {
-    const MarkAtEnd mark{*stepped_, stream_};
-    native_->step(learning_rates.data(), t, device_->kernels, host);
-  };
+  const auto step = [&] { native_->step(learning_rates.data(), t, device_->kernels, host); };
   if (native_->only_starts()) {
     step();
   } else {

@@ -112,6 +112,18 @@ class OptimizerObject {
                       const std::vector<int>& numbers);
   std::vector<double> one_a_group(const std::vector<double>& learning_rates) const;
   void start(const std::vector<double>& learning_rates, int64_t t);  // on the GPU
+  // For as long as it lives, something is started on a stream there, behind all that was started
+  // before; whatever happens, it is waited for before its memory goes.
+  class Work {
+   public:
+    Work(OptimizerObject& of, void* stream);
+    ~Work();
+    Work(const Work&) = delete;
+    Work& operator=(const Work&) = delete;
+
+   private:
+    OptimizerObject& of_;
+  };
   // Waits for what was started there. Null, or what went wrong.
   const char* finish();
 
@@ -119,7 +131,9 @@ class OptimizerObject {
   const Device* device_;          // where the arrays are, if on a GPU
   void* stream_ = nullptr;        // of the last step there
   bool started_ = false;          // a step there, which may be at work on this object's memory
+  void* started_on_ = nullptr;    // the stream
   std::optional<Event> stepped_;  // it is done
+  bool marked_ = false;           // whether that could be marked
   CapturedSteps captured_;
   int64_t last_step_ = 0;  // that was not launched by a graph
   std::mutex stepping_;

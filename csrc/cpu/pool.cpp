@@ -37,6 +37,8 @@ constexpr auto kSpinTime = std::chrono::microseconds(100);
 // and wait longer, as the call that wakes them goes on alone.
 constexpr int kLoopOfCalls = 8;
 constexpr auto kRousedSpinTime = std::chrono::microseconds(500);
+// Each costs a microsecond to keep from the caller's core, where one of many seldom is.
+constexpr std::size_t kFewHelpers = 8;
 // Work from which an awake, or a sleeping, helper pays: waking one costs 50 to 60 us, so alone the
 // work must take about 150 us.
 std::atomic<double> work_awake{500'000};
@@ -228,7 +230,9 @@ class Pool {
       reason();
     }
     const int mine = sched_getcpu();
-    for (auto& helper : helpers_) elsewhere_.emplace_back(helper.native_handle(), mine);
+    if (helpers_.size() <= kFewHelpers) {
+      for (auto& helper : helpers_) elsewhere_.emplace_back(helper.native_handle(), mine);
+    }
     wake_.notify_all();
     elsewhere_.clear();
   }

@@ -137,7 +137,9 @@ void close_event(void* event) {
   leave(before);
 }
 
-void mark(void* event, void* stream) { cudaEventRecord(event_of(event), of(stream)); }
+bool mark(void* event, void* stream) {
+  return cudaEventRecord(event_of(event), of(stream)) == cudaSuccess;
+}
 
 void mark_launches(void* event, void* stream) {
   cudaEventRecordWithFlags(event_of(event), of(stream), cudaEventRecordExternal);

@@ -30,10 +30,11 @@ struct Bucket {
   StepSettings settings;
   int group;
   bool decays;
-  ReachableVector<int64_t> first_blocks;
+  ReachableVector<int64_t> first_blocks_there;  // as `first_blocks`, for a GPU that sums
   std::vector<Segment<T>> segments = {};
   std::vector<Beside<T>> beside = {};
   std::vector<Around> around = {};  // of each, where each norm is clipped
+  std::vector<int64_t> first_blocks = {};
   std::vector<Lines> lines = {};
   bool needs_beside = false;
   Memory table = {};  // of `kept`

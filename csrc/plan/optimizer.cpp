@@ -206,7 +206,7 @@ class OptimizerOf final : public OptimizerTensors<T> {
       Update<T> of = update_of(bucket);
       of.shared_around = true;  // nobody asks what is around
       of.beyond.adds = adds;
-      norms_.sum(of, bucket.first_blocks.data(), table, team);
+      norms_.sum(of, bucket.first_blocks_there.data(), table, team);
     }
     team.sync();
   }

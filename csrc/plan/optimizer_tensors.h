@@ -112,7 +112,11 @@ class OptimizerTensors : public Optimizer {
     }
     clips_there_ = device_ != nullptr && needs_norms() && !settings_.needs_finite && only_sweeps();
     if (clips_there_) norms_.decide_there(tensors_, buckets_);
-    for (Bucket<T>& bucket : buckets_) keep_table(bucket);
+    for (Bucket<T>& bucket : buckets_) {
+      keep_table(bucket);
+      if (!needs_norms()) continue;
+      bucket.first_blocks_there.assign(bucket.first_blocks.begin(), bucket.first_blocks.end());
+    }
     planned_ = true;
   }
 

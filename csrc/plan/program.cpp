@@ -87,6 +87,8 @@ Workspace::Workspace(const std::vector<BufferSpec>& buffers, int64_t capacity, c
 }
 
 Workspace::~Workspace() {
+  const OnDevice on_device(device_);
+  staging_.reset();
   if (graph_ != nullptr) device_->forget(graph_);
   if (stream_ != nullptr) device_->close_stream(stream_);
 }
@@ -94,6 +96,10 @@ Workspace::~Workspace() {
 Staging& Workspace::staging() {
   if (staging_ == nullptr) staging_ = std::make_unique<Staging>(*device_);
   return *staging_;
+}
+
+int64_t Workspace::bytes() const {
+  return staging_ == nullptr ? bytes_ : bytes_ + staging_->bytes();
 }
 
 void* Workspace::area(std::size_t number, int64_t bytes) {

@@ -114,7 +114,7 @@ class Workspace {
   Workspace(const Workspace&) = delete;
   Workspace& operator=(const Workspace&) = delete;
   int64_t capacity() const { return capacity_; }
-  int64_t bytes() const { return bytes_; }
+  int64_t bytes() const;
   void* at(BufferId id) const { return at_[id]; }
   // From now on the buffer is this memory, its own or a caller's.
   void bind(BufferId id, void* memory) { at_[id] = memory; }

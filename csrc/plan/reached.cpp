@@ -82,8 +82,8 @@ void ReachedReplay::bring(int64_t end) const {
   if (staging_ != nullptr) staging_->bring(end);
 }
 
-void ReachedReplay::go_on(int64_t next) const {
-  if (staging_ != nullptr) staging_->go_on(next);
+void ReachedReplay::go_on(int64_t next, double seconds_left) const {
+  if (staging_ != nullptr) staging_->go_on(next, seconds_left);
 }
 
 }  // namespace onepass

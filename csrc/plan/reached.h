@@ -19,7 +19,7 @@ class ReachedReplay {
   int64_t most_steps() const;
   // Before the steps up to this one are started, and behind it.
   void bring(int64_t end) const;
-  void go_on(int64_t next) const;
+  void go_on(int64_t next, double seconds_left) const;
   // Once the steps are done.
   void read_back() const;
 

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <bit>
 #include <chrono>
+#include <limits>
 #include <stdexcept>
 
 #include "program.h"
@@ -180,6 +181,11 @@ void Program::run_on_device(const Replay& replay, Workspace& workspace, int64_t&
   bool failed = false;
   Frame frame{buffers_, workspace, device_->kernels, *reached, numbers, failed, {}};
   const auto begun = Clock::now();
+  const auto seconds_left = [&] {
+    const std::chrono::duration<double> elapsed = Clock::now() - begun;
+    return replay.seconds > 0.0 ? replay.seconds - elapsed.count()
+                                : std::numeric_limits<double>::infinity();
+  };
   GraphOfSteps graph(calls_, frame, reached, workspace, host);
   Pace pace(host, workspace.pace());
   Interrupts interrupts(replay);
@@ -199,10 +205,9 @@ void Program::run_on_device(const Replay& replay, Workspace& workspace, int64_t&
         steps = goes_on ? 1 : 0;
       }
       next += steps, done += steps;
-      reached.go_on(next);
+      if (goes_on) reached.go_on(next, seconds_left());
       pace.keep(steps);
-      const std::chrono::duration<double> elapsed = Clock::now() - begun;
-      goes_on = goes_on && !(replay.seconds > 0.0 && elapsed.count() > replay.seconds);
+      goes_on = goes_on && seconds_left() >= 0.0;
     }
     await(host);
   } catch (...) {

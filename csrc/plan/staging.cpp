@@ -1,6 +1,7 @@
 #include "staging.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cstring>
 #include <new>
 #include <stdexcept>
@@ -36,9 +37,9 @@ int64_t choose_steps_a_portion(const Replay& replay) {
 
 Staging::Staging(const Device& device)
     : device_(device),
-      copies_(device.open_stream()),
       sent_{Event(device), Event(device)},
-      read_{Event(device), Event(device)} {
+      read_{Event(device), Event(device)},
+      copies_(device.open_stream()) {
   if (copies_ == nullptr) throw std::runtime_error("the GPU opens no stream");
 }
 
@@ -61,19 +62,26 @@ void Staging::begin(const Replay& replay, void* kernels) {
 }
 
 void Staging::make_room() {
+  const int64_t halves = steps_a_portion_ < replay_->n_steps ? kHalves : 1;
   sources_.resize(replay_->sources.size());
   for (std::size_t k = 0; k < sources_.size(); ++k) {
     Staged& staged = sources_[k];
-    const int64_t bytes = rows_a_half_ * replay_->sources[k].sample_bytes;
+    const int64_t bytes = halves * rows_a_half_ * replay_->sources[k].sample_bytes;
     if (staged.there != nullptr && staged.bytes >= bytes) continue;
     staged = {};  // first, so that there are never both
-    const auto size = static_cast<std::size_t>(kHalves * bytes);
+    const auto size = static_cast<std::size_t>(bytes);
     Memory there(device_.allocate_there(size + 1), {&device_});
     if (there == nullptr) throw OutOfDeviceMemory(size);
     Pinned packed(device_.pin(size + 1), {&device_});
     if (packed == nullptr) throw std::bad_alloc();
     staged = {bytes, std::move(packed), std::move(there)};
   }
+}
+
+int64_t Staging::bytes() const {
+  int64_t all = 0;
+  for (const Staged& staged : sources_) all += 2 * staged.bytes;
+  return all;
 }
 
 Range Staging::steps_of(int64_t portion) const {
@@ -108,17 +116,19 @@ void Staging::bring(int64_t end) {
   }
 }
 
-void Staging::go_on(int64_t next) {
+void Staging::go_on(int64_t next, double seconds_left) {
   for (; n_started_ < n_sent_ && steps_of(n_started_).end <= next; ++n_started_) {
     read_[n_started_ % kHalves].mark(kernels_);
   }
   const bool more = n_sent_ * steps_a_portion_ < replay_->n_steps;
-  if (more && n_sent_ < n_started_ + kHalves) send(n_sent_);
+  const bool in_time = seconds_to_send_ < seconds_left;  // or it would have been in vain
+  if (more && in_time && n_sent_ < n_started_ + kHalves) send(n_sent_);
 }
 
 // What was sent from this half before has gone, and what reads it there is done first.
 void Staging::send(int64_t portion) {
   const int64_t half = portion % kHalves;
+  const auto begun = std::chrono::steady_clock::now();
   check(sent_[half].reach());
   if (portion >= kHalves) read_[half].hold(copies_);
   const Range positions = positions_of(portion);
@@ -131,6 +141,8 @@ void Staging::send(int64_t portion) {
   }
   sent_[half].mark(copies_);
   ++n_sent_;
+  const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - begun;
+  seconds_to_send_ = taken.count();
 }
 
 void Staging::pack(std::size_t source, Range positions, char* to) const {

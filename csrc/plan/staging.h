@@ -36,15 +36,18 @@ class Staging {
   void put_places(int64_t* places) const;
   // At most so many steps may be started at once.
   int64_t steps_a_portion() const { return steps_a_portion_; }
+  // What it keeps, here and there.
+  int64_t bytes() const;
 
   // Before kernels of the steps up to this one are started: they will find their samples.
   void bring(int64_t end);
-  // Behind the start of all steps before this one: sends what comes next, if there is room.
-  void go_on(int64_t next);
+  // Behind the start of all steps before this one: sends what comes next, if there is room, and
+  // time before the replay ends.
+  void go_on(int64_t next, double seconds_left);
 
  private:
   struct Staged {
-    int64_t bytes;  // of a half
+    int64_t bytes;  // of all halves
     Pinned packed;
     Memory there;
   };
@@ -60,8 +63,9 @@ class Staging {
   static constexpr int64_t kHalves = 2;
 
   const Device& device_;
-  void* const copies_;  // the stream
   const Event sent_[kHalves], read_[kHalves];
+  void* const copies_;            // the stream
+  double seconds_to_send_ = 0.0;  // the last portion
   std::vector<Staged> sources_;
   const Replay* replay_ = nullptr;
   void* kernels_ = nullptr;  // their stream
