@@ -2,6 +2,7 @@
 
 from onepass.callbacks.callback import Callback
 from onepass.callbacks.callback_list import CallbackList
+from onepass.callbacks.early_stopping import EarlyStopping
 from onepass.callbacks.history import History
 from onepass.callbacks.learning_rate_scheduler import LearningRateScheduler
 from onepass.callbacks.reduce_lr_on_plateau import ReduceLROnPlateau
@@ -10,6 +11,7 @@ from onepass.callbacks.training_diagnosis import TrainingDiagnosis
 __all__ = [
     "Callback",
     "CallbackList",
+    "EarlyStopping",
     "History",
     "LearningRateScheduler",
     "ReduceLROnPlateau",

@@ -63,14 +63,22 @@ class MonitorCallback(Callback):
         ValueError
             If the mode is "auto" and the model does not say what is better.
         """
-        larger = self._larger_is_better()
-        if value != value:  # NaN
-            return False
-        if self.best is None:
-            return True
-        if larger:
-            return bool(value - self.min_delta > self.best)
-        return bool(value + self.min_delta < self.best)
+        if self.best is not None:
+            return self.is_better(value, self.best)
+        self._larger_is_better()  # raises
+        return value == value  # not NaN
+
+    def is_better(self, value: float, than: float) -> bool:
+        """Whether a value is better than another one by more than ``min_delta``; NaN never is.
+
+        Raises
+        ------
+        ValueError
+            As `improves`.
+        """
+        if self._larger_is_better():
+            return bool(value - self.min_delta > than)
+        return bool(value + self.min_delta < than)
 
     def _larger_is_better(self) -> bool:
         if self.mode != "auto":
