@@ -110,12 +110,23 @@ BAD = {
         ValueError,
         ["3 columns", "2"],
     ),
+    "other columns than given ones": (
+        lambda: keras.Sequential([keras.Input([1]), given_three()]),
+        ValueError,
+        ["3 columns", "(None, 1)"],
+    ),
     "columns given": (
         lambda: layers.Normalization(mean=[0.0, 1.0], variance=1.0)(X),
         ValueError,
         ["3 columns", "(2,)"],
     ),
 }
+
+
+def given_three():
+    layer = layers.Normalization(mean=[0.0, 1.0, 2.0], variance=1.0)
+    layer(X)
+    return layer
 
 
 def adapted():

@@ -137,6 +137,43 @@ def test_what_graphs_read_is_kept_when_others_are_loaded(launched) -> None:
         assert part() is not None
 
 
+def test_rates_and_gradients_that_graphs_read_are_kept_when_others_take_their_place() -> None:
+    def make(p):
+        lr = torch.tensor(0.5).to(p[0].device)
+        return Adam([{"params": p, "lr": lr}], lr=1.0)
+
+    both = Both(make)
+    graph = captured(both.there)
+    group, p = both.there.param_groups[0], parameters(both.there)[0]
+    read = weakref.ref(group["lr"]), weakref.ref(p.grad)
+    group["lr"] = 0.25
+    both.there.zero_grad()
+    gc.collect()
+    assert all(one() is not None for one in read)
+    before = host(p).clone()
+    graph.replay()
+    assert not torch.equal(host(p), before)
+
+
+def test_betas_in_a_list_are_taken_over_when_they_change_in_place() -> None:
+    both = Both(lambda p: Adam(p, lr=0.1, betas=[0.9, 0.99]))
+    native = both.there._binding._parts[0].native
+    planned = []
+    both.there._binding._set_group = lambda *given: planned.append(given)
+    both.step()
+    both.check()
+    assert not planned
+    del both.there._binding._set_group
+    for optimizer in (both.here, both.there):
+        optimizer.param_groups[0]["betas"][0] = 0.5
+    both.step()
+    both.check()
+    assert both.there._binding._parts[0].native is native
+    both.there.param_groups[0]["betas"][1] = torch.tensor(0.9).to(parameters(both.there)[0].device)
+    with refused(both, RuntimeError, "betas of group 0 is a tensor on the GPU"):
+        both.there.step()
+
+
 def test_a_new_norm_is_a_new_native_side_and_the_same_one_is_not() -> None:
     both = Both(lambda p: Adam(p, lr=0.1, max_grad_norm=0.5))
     graph = captured(both.there)

@@ -30,15 +30,15 @@ OptimizerObject::OptimizerObject(bool float64, const OptimizerSettings& settings
 OptimizerObject::~OptimizerObject() { finish(); }  // what went wrong, nobody asks any more
 
 const char* OptimizerObject::finish() {
-  if (!started_ && !captured()) return nullptr;  // nobody tells of a graph's launches
-  const py::gil_scoped_release release;          // what the stream waits for may need Python
-  const OnDevice on_device(device_);
-  // Events, as the caller's streams may be gone.
   const char* wrong = nullptr;
-  if (started_) wrong = marked_ ? stepped_->reach() : device_->wait(started_on_);
-  started_ = started_ && wrong != nullptr;
-  if (wrong == nullptr) wrong = captured_.finish();
-  return wrong;
+  if (started_) {
+    const py::gil_scoped_release release;  // what the stream waits for may need Python
+    const OnDevice on_device(device_);
+    // An event, as the caller's stream may be gone.
+    wrong = marked_ ? stepped_->reach() : device_->wait(started_on_);
+    started_ = wrong != nullptr;
+  }
+  return wrong == nullptr && captured() ? finish_graphs() : wrong;
 }
 
 OptimizerObject::Work::Work(OptimizerObject& of, void* stream) : of_(of) {
@@ -188,7 +188,7 @@ void OptimizerObject::remember(const py::array& a, TensorLayout layout) {
 void OptimizerObject::refuse_to_miss() {
   throw std::runtime_error(
       "no parameter may miss a step once steps were captured in a CUDA graph, which counts one for "
-      "all");
+      "all: give it a gradient of zeros, or let a new optimizer go on from this one's state");
 }
 
 std::unique_lock<std::mutex> OptimizerObject::claim() {

@@ -124,8 +124,9 @@ class OptimizerObject {
    private:
     OptimizerObject& of_;
   };
-  // Waits for what was started there. Null, or what went wrong.
+  // Wait for what was started there, and for what graphs have launched. Null, or what went wrong.
   const char* finish();
+  const char* finish_graphs();
 
   bool float64_, clears_gradients_;
   const Device* device_;          // where the arrays are, if on a GPU

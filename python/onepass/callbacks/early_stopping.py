@@ -47,8 +47,9 @@ class EarlyStopping(MonitorCallback):
 
     Notes
     -----
-    Whatever `fit` did before, each training begins anew. NaN is no improvement. As in Keras,
-    without any improvement the weights that are restored are those of the first epoch that counts.
+    Whatever `fit` did before, each training begins anew. NaN is no improvement;
+    Keras takes it for one in the first epoch, and then nothing is better. Without any improvement
+    the weights that are restored are those of the first epoch that counts.
     """
 
     def __init__(

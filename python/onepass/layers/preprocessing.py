@@ -36,7 +36,7 @@ class Normalization(Layer):
     Attributes
     ----------
     mean, variance : (columns,) floats or None
-        As they were given, or found by ``adapt``.
+        As they were given, or found by ``adapt``; 0 and 1 once the layer is built without either.
     adapt_mean, adapt_variance : Variable (columns,), not trainable
     count : Variable (), not trainable
         Always 0, as in Keras's layer it counts nothing any more.
@@ -90,14 +90,14 @@ class Normalization(Layer):
     def mean(self) -> Floats | None:
         """What is subtracted, as it was given or found in data; None before."""
         if self._given is not None:
-            return self._given[0]
+            return self._given[0].copy()
         return self.adapt_mean.numpy() if self.built else None
 
     @property
     def variance(self) -> Floats | None:
         """The variance, as it was given or found in data; None before."""
         if self._given is not None:
-            return self._given[1]
+            return self._given[1].copy()
         return self.adapt_variance.numpy() if self.built else None
 
     def build(self, input_shape: Shape) -> None:
@@ -158,6 +158,11 @@ class Normalization(Layer):
     def call(self, inputs: Any) -> Any:
         if self._given is not None:
             mean, variance = self._constants
+            if inputs.shape[-1] != len(mean):
+                raise ValueError(
+                    f"layer {self.name!r} was built for {len(mean)} columns, got inputs of shape "
+                    f"{inputs.shape}"
+                )
             return (inputs - mean) * (1.0 / np.maximum(np.sqrt(variance), _SMALLEST_DEVIATION))
         op = BatchNormOp(
             None,

@@ -26,8 +26,9 @@ tensor on the GPU is read at each replay, unchecked: let schedulers fill that. O
 come in between. Steps of graphs are counted when somebody asks: before the next ordinary step, in
 ``state_dict()``, ``grad_norm`` and copies, which wait for the GPU; until then ``state[p]["step"]``
 is behind. Graphs that were captured before parameters, states or rule changed (by
-``load_state_dict``, for example) go on with those they had, and count for themselves. The optimizer
-must live as long as its graphs.
+``load_state_dict``, ``max_grad_norm``, another group or a parameter's first gradient, for example)
+go on with those they had, and count for themselves: capture anew. The optimizer must live as long
+as its graphs, and keeps what they read.
 
 A `RuntimeError` refuses in a graph, before there is a step in it: a first step, which would make
 states; a parameter that has a state, but no gradient, or has missed a step, or is on the CPU; the

@@ -140,7 +140,7 @@ class Binding:
             rate = float(lr)
             if not lowest <= rate < math.inf:
                 raise ValueError(f"lr of group {i} must be finite and >= {lowest:g}, got {rate}")
-            if values != self._values[i] and not self._set_group(optimizer, i, rate):
+            if self._changed(i, values) and not self._set_group(optimizer, i, rate):
                 return False
             rates.append(rate)
         for p in self._waiting:
@@ -150,6 +150,10 @@ class Binding:
             for part in self._parts:
                 part.catch_up()
         return all(part.gather(self._state) for part in self._parts)
+
+    def _changed(self, i: int, values: tuple[Any, ...]) -> bool:
+        known = self._values[i]
+        return values != known and (known is None or _frozen(values) != known)
 
     def _set_group(self, optimizer: Optimizer, i: int, rate: float) -> bool:
         """Take over a group's new numbers; False if they make another rule."""
@@ -222,7 +226,9 @@ class Binding:
 def _frozen(values: tuple[Any, ...]) -> tuple[Any, ...] | None:
     """Return values to compare later ones with; None where some may change in place."""
     simple = (v is None or isinstance(v, int | float | str) for v in graphs.single(values))
-    return values if all(simple) else None
+    if not all(simple):
+        return None
+    return tuple(tuple(v) if isinstance(v, list) else v for v in values)
 
 
 def _kind(p: Tensor) -> tuple[bool, bool]:

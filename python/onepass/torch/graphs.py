@@ -57,8 +57,8 @@ def require_gpu(i: int, group: Mapping[str, Any]) -> None:
 
 
 def single(values: Iterable[Any]) -> Iterable[Any]:
-    """Return numbers of a group without the tuples that some of them are in."""
-    return chain.from_iterable(v if isinstance(v, tuple) else (v,) for v in values)
+    """Return numbers of a group without the tuples or lists that some of them are in."""
+    return chain.from_iterable(v if isinstance(v, (tuple, list)) else (v,) for v in values)
 
 
 def on_gpu(value: Any) -> bool:

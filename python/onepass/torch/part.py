@@ -226,10 +226,8 @@ class Part:
         RuntimeError
             If no graph can do such a step.
         """
-        # Copies that were made for the graph, whose memory a capture other than torch's would let
-        # others have.
-        pairs = zip(self.gradients, self.parameters, strict=True)
-        kept = [g for g, p in pairs if g is not p.grad]
+        # What the graph reads must stay where it is, whatever the user exchanges.
+        kept = [*self.gradients, *followed.values()]
         rates_there = 0
         if followed:
             there = graphs.rates_there(rates, followed, self.parameters[0].device)
