@@ -17,15 +17,12 @@
 #include <string>
 #include <system_error>
 #include <thread>
-#include <utility>
 #include <vector>
 
 #include "../memory.h"
+#include "affinity.h"
 #include "denormals.h"
-
-#if defined(__x86_64__)
-#include <immintrin.h>
-#endif
+#include "relax.h"
 
 namespace onepass {
 namespace {
@@ -67,14 +64,6 @@ std::chrono::nanoseconds time_lost() {
   return Clock::now().time_since_epoch() - running;
 }
 
-inline void relax() {
-#if defined(__x86_64__)
-  _mm_pause();
-#elif defined(__aarch64__)
-  asm volatile("yield");
-#endif
-}
-
 std::atomic<bool> flush{true};
 
 // The work area that a member brings to every team: one large page, in which nothing is far.
@@ -97,12 +86,6 @@ int parse_threads(const char* name) {
                                 std::to_string(kMaxThreads) + ", got '" + text + "'");
   }
   return static_cast<int>(value);
-}
-
-int usable_cores() {
-  cpu_set_t set;
-  if (sched_getaffinity(0, sizeof set, &set) == 0) return std::max(1, CPU_COUNT(&set));
-  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
 }
 
 int default_threads() {
@@ -136,35 +119,6 @@ void wait_at(Barrier& barrier) {
 }
 
 namespace {
-
-// While this lives, a thread is kept from a core. The system may wake a helper on its caller's
-// core, where the two take turns and are slower than one, and leaves it there for many
-// milliseconds; woken elsewhere, it is free to go anywhere later.
-class Elsewhere {
- public:
-  Elsewhere(pthread_t thread, int core) : thread_(thread) {
-    if (pthread_getaffinity_np(thread, sizeof before_, &before_) != 0) return;
-    cpu_set_t others = before_;
-    CPU_CLR(core, &others);
-    possible_ =
-        CPU_COUNT(&others) > 0 && pthread_setaffinity_np(thread, sizeof others, &others) == 0;
-  }
-  ~Elsewhere() {
-    if (possible_) pthread_setaffinity_np(thread_, sizeof before_, &before_);
-  }
-  Elsewhere(Elsewhere&& from) noexcept
-      : thread_(from.thread_),
-        before_(from.before_),
-        possible_(std::exchange(from.possible_, false)) {}
-  Elsewhere& operator=(Elsewhere&&) = delete;
-
-  bool possible() const { return possible_; }
-
- private:
-  pthread_t thread_;
-  cpu_set_t before_{};
-  bool possible_ = false;
-};
 
 class Pool {
  public:

@@ -12,6 +12,7 @@
 
 #include "../cpu/dispatch.h"
 #include "../cpu/isas.h"
+#include "../cpu/relax.h"
 #include "../memory.h"
 #include "loops.h"
 
@@ -27,14 +28,6 @@ using Clock = std::chrono::steady_clock;
 
 double since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
-}
-
-void relax() {
-#if defined(__x86_64__)
-  __builtin_ia32_pause();
-#elif defined(__aarch64__)
-  asm volatile("yield");
-#endif
 }
 
 // A spinning barrier that gives the core up when it waits long.

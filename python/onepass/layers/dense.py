@@ -12,6 +12,7 @@ from onepass.engine.graph import Shape, record
 from onepass.engine.ops import DenseOp
 from onepass.engine.storage import Variable
 from onepass.layers.layer import Layer
+from onepass.layers.shapes import check_columns
 
 
 class Dense(Layer):
@@ -101,11 +102,7 @@ class Dense(Layer):
             )
 
     def call(self, inputs: Any) -> Any:
-        if inputs.shape[-1] != self.kernel.shape[0]:
-            raise ValueError(
-                f"layer {self.name!r} was built for {self.kernel.shape[0]} columns, "
-                f"got inputs of shape {inputs.shape}"
-            )
+        check_columns(self.name, self.kernel.shape[0], inputs.shape)
         return self.activation(record(DenseOp(self.kernel, self.bias), [inputs]))
 
     def get_config(self) -> dict[str, Any]:

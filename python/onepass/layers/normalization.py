@@ -11,6 +11,7 @@ from onepass.engine.graph import Shape, SymbolicTensor, record
 from onepass.engine.ops import BatchNormOp, Op, RowNormOp
 from onepass.engine.storage import Variable
 from onepass.layers.layer import Layer
+from onepass.layers.shapes import check_columns
 
 
 def record_by_columns(op: Op, inputs: SymbolicTensor, name: str) -> SymbolicTensor:
@@ -22,11 +23,7 @@ def record_by_columns(op: Op, inputs: SymbolicTensor, name: str) -> SymbolicTens
         If the inputs have other columns.
     """
     for variable in op.variables():
-        if inputs.shape[-1] != variable.shape[0]:
-            raise ValueError(
-                f"layer {name!r} was built for {variable.shape[0]} columns, "
-                f"got inputs of shape {inputs.shape}"
-            )
+        check_columns(name, variable.shape[0], inputs.shape)
     return record(op, [inputs])
 
 

@@ -14,6 +14,7 @@ from onepass.engine.ops import BatchNormOp
 from onepass.engine.storage import Floats, Variable
 from onepass.layers.layer import Layer
 from onepass.layers.normalization import record_by_columns
+from onepass.layers.shapes import check_columns
 
 _SMALLEST_DEVIATION = 1e-7
 
@@ -158,11 +159,7 @@ class Normalization(Layer):
     def call(self, inputs: Any) -> Any:
         if self._given is not None:
             mean, variance = self._constants
-            if inputs.shape[-1] != len(mean):
-                raise ValueError(
-                    f"layer {self.name!r} was built for {len(mean)} columns, got inputs of shape "
-                    f"{inputs.shape}"
-                )
+            check_columns(self.name, len(mean), inputs.shape)
             return (inputs - mean) * (1.0 / np.maximum(np.sqrt(variance), _SMALLEST_DEVIATION))
         op = BatchNormOp(
             None,

@@ -29,3 +29,25 @@ def sample_shape(shape: Any) -> tuple[int, ...]:
         if dim < 1:
             raise ValueError(f"shape must hold positive dimensions only, got {given!r}")
     return tuple(int(dim) for dim in given)
+
+
+def check_columns(name: str, columns: int, shape: tuple[int | None, ...]) -> None:
+    """Refuse inputs of other columns than a layer was built for.
+
+    Parameters
+    ----------
+    name : str
+        The layer's.
+    columns : int
+        For which it was built.
+    shape : tuple
+        Of its inputs, (batch, ..., columns).
+
+    Raises
+    ------
+    ValueError
+    """
+    if shape[-1] != columns:
+        raise ValueError(
+            f"layer {name!r} was built for {columns} columns, got inputs of shape {shape}"
+        )
