@@ -406,8 +406,17 @@ def test_helpers_take_part_in_a_loop_of_calls_longer_than_they_wait():
     script = """
     from pathlib import Path
     from onepass import _core
-    big = [np.random.default_rng(k).normal(size=s).astype(np.float32)
-           for k, s in enumerate([(96, 784), (784, 300)])]
+    rows, w = (np.random.default_rng(k).normal(size=s).astype(np.float32)
+               for k, s in enumerate([(2048, 784), (784, 300)]))
+
+    def taken(n):
+        start = time.perf_counter()
+        kernels.dense_forward(rows[:n], w)
+        return time.perf_counter() - start
+
+    config.set_threads(1)
+    alone = min(taken(64) for _ in range(50))
+    big = rows[: max(8, int(64 * 250e-6 / alone))], w  # a call of 250 us
     tasks = lambda: {t.name for t in Path("/proc/self/task").iterdir()}
 
     def seconds(names):
