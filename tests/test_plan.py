@@ -381,6 +381,21 @@ def test_gradients_of_a_batch_norm_on_the_input_need_no_product(options, units, 
             np.testing.assert_allclose(got, exact, rtol=1e-9, atol=1e-10)
 
 
+def trained_below_a_norm(optimizer, units, dtype, rows, epochs):
+    """Return the weights of a model with a batch norm on its 150 inputs."""
+    utils.set_random_seed(3)
+    norm = BatchNormalization(dtype=dtype)
+    hidden = [norm, *dense(units, "tanh")(dtype), *dense(2)(dtype)]
+    model = Sequential([Input((150,), dtype=dtype), *hidden])
+    model.compile(optimizer, "mse")
+    gamma = np.random.default_rng(2).normal(size=150)
+    gamma[[0, 70, 149]] = 0.0, 1e-25, 1e-3
+    norm.gamma.assign(gamma)
+    x, y, _ = data_for(model, rows)
+    train(plan_of(model, INPUT_NORM), [x, y], rate=0.01, epochs=epochs)
+    return model.get_weights()
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("units", [49, 70, 131])
 def test_sums_for_a_batch_norm_on_the_input_in_tiles_equal_those_of_stripes(units, dtype):
@@ -388,17 +403,19 @@ def test_sums_for_a_batch_norm_on_the_input_in_tiles_equal_those_of_stripes(unit
     by_isa = {}
     for clip in (None, 1e30):
         for isa, _ in every_backend():
-            utils.set_random_seed(3)
-            norm = BatchNormalization(dtype=dtype)
-            hidden = [norm, *dense(units, "tanh")(dtype), *dense(2)(dtype)]
-            model = Sequential([Input((150,), dtype=dtype), *hidden])
-            model.compile(optimizers.SGD(clipvalue=clip), "mse")
-            gamma = np.random.default_rng(2).normal(size=150)
-            gamma[[0, 70, 149]] = 0.0, 1e-25, 1e-3
-            norm.gamma.assign(gamma)
-            x, y, _ = data_for(model)
-            train(plan_of(model, INPUT_NORM), [x, y], rate=0.01)
-            weights = model.get_weights()
+            weights = trained_below_a_norm(optimizers.SGD(clipvalue=clip), units, dtype, ROWS, 2)
+            assert_same_bits(weights, by_isa.setdefault(isa, weights))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("units", [30, 49, 70])
+def test_sums_for_a_batch_norm_on_the_input_are_those_of_any_rule(units, dtype):
+    """Rules with states take them in tiles, too, where the weights and states are large. The first
+    step with momentum is one without."""
+    by_isa = {}
+    for options in ({"clipvalue": 1e30}, {"momentum": 0.5}, {"momentum": 0.5, "clipvalue": 1e30}):
+        for isa, _ in every_backend():
+            weights = trained_below_a_norm(optimizers.SGD(**options), units, dtype, 8, 1)
             assert_same_bits(weights, by_isa.setdefault(isa, weights))
 
 

@@ -27,11 +27,14 @@ void update_block(const DenseBackwardWeights<T>& g, const BlockUpdate<T>& update
     Fetch<T> fetch = update.fetch(r, cols.begin, run);
     const Product<T> product{{g.x.data + r, 1, g.x.stride}, dz.rows, area, nullptr, false,
                              far ? &fetch : nullptr};
-    multiply_block(product, Straight<T>(dz, stripe.rows), stripe, team, Stored<T>{});
-    if (norm != nullptr) {
-      static_assert(Stripe<T>::kMostCols >= kMostNormUnits, "rows of the gradient must be whole");
-      const Matrix<const T> w{update.segment->p + r * update.stride, end - r, width, update.stride};
-      norm_gradients(*norm, dz, w, {area.data, end - r, width, area.stride}, r);
+    static_assert(Stripe<T>::kMostCols >= kMostNormUnits, "a norm needs whole rows");
+    const Matrix<T> dw{area.data, end - r, width, area.stride};
+    const Matrix<const T> w{update.segment->p + r * update.stride, end - r, width, update.stride};
+    if (norm != nullptr && far && !high && takes_dots(g) && (end - r) % Packed<T>::kHeight == 0) {
+      multiply_with_dots<T, true>(g, w, dw, *norm, r, &fetch, Stored<T>{});
+    } else {
+      multiply_block(product, Straight<T>(dz, stripe.rows), stripe, team, Stored<T>{});
+      if (norm != nullptr) norm_gradients(*norm, dz, w, read_only(dw), r);
     }
     update({area.data, stripe.rows.end, run, area.stride}, r, cols.begin, width);
   }
@@ -58,7 +61,7 @@ void dense_update(const DenseUpdate<T>& a, Team& team) {
   const Block whole{{block.rows.begin, block.rows.end - over}, block.cols};
   bool in_tiles = false;
   if (a.norm != nullptr) {
-    in_tiles = !high && updates_below_norm(g, update);
+    in_tiles = !high && update.plain_sgd && takes_dots(g);
     if (in_tiles) update_below_norm(g, update, *a.norm, whole.rows);
   } else {
     in_tiles = !high && update.in_tiles != nullptr && g.dz.rows <= Packed<T>::kDepth;
