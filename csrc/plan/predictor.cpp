@@ -16,6 +16,8 @@ namespace {
 constexpr double kBrief = 1'000'000;
 // Below this much a second thread would gain less than the barriers between the calls cost.
 constexpr double kShared = 200'000;
+// Few rows wait for their weights: reading one takes as long as so many multiply-adds.
+constexpr double kReadWork = 3.0;
 // Every block reads all weights again: from this size on they would come from memory each time.
 constexpr int64_t kWeightsInCache = int64_t{8} << 20;
 // Blocks take milliseconds at most, since Ctrl-C waits for the end of one.
@@ -94,7 +96,9 @@ Predictor::Predictor(const Program& program, BufferId source, BufferId target, b
   for (const auto& entry : calls) work_ += entry.call->work(1);
   int64_t weights = 0, most_rows = 1;
   for (const BufferSpec& spec : program.buffers()) {
-    if (spec.fixed != nullptr) weights += spec.rows * spec.stride * spec.item_size;
+    if (spec.fixed == nullptr) continue;
+    weights += spec.rows * spec.stride * spec.item_size;
+    reading_ += kReadWork * static_cast<double>(spec.rows * spec.cols);
     most_rows = std::max(most_rows, spec.rows_per_sample);
   }
   block_rows_ = std::max(int64_t{1}, kMostRows / most_rows);
@@ -174,7 +178,7 @@ bool Predictor::run(const Prediction& p, const Cut& cut, Lanes lanes) const {
     bind(*lanes[0], p, rows);
     const double work = work_ * static_cast<double>(p.rows);
     const auto job = [&](Team& team) { run_block(*lanes[0], p, table, rows, team); };
-    run_team(work < kShared ? 0.0 : work, [&job](Team& team) { job(team); });
+    run_team(work < kShared ? 0.0 : work + reading_, [&job](Team& team) { job(team); });
     return true;
   }
   Blocks blocks(p.rows, cut.rows);

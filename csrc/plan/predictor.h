@@ -76,6 +76,7 @@ class Predictor {
   bool one_row_;            // samples are rows of one matrix, which may lie anywhere
   int64_t block_rows_ = 0;  // 0: never
   double work_;             // of one sample
+  double reading_ = 0.0;    // all weights once
 };
 
 }  // namespace onepass
