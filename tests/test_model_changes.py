@@ -59,6 +59,139 @@ def test_another_layer_as_attribute_is_noticed():
     assert len(model.get_weights()) == 2
 
 
+class Kept(keras.Model):
+    """Applies layers that it keeps in whatever is given."""
+
+    def __init__(self, kept):
+        super().__init__()
+        self.kept = kept
+
+    def call(self, x):
+        for layer in leaves(self.kept):
+            x = layer(x)
+        return x
+
+
+def leaves(kept):
+    items = kept.values() if isinstance(kept, dict) else kept
+    return [
+        leaf for item in items for leaf in ([item] if isinstance(item, L.Layer) else leaves(item))
+    ]
+
+
+def append_in_tuple(model):
+    model.kept[0].append(L.Dense(2))
+
+
+CHANGES = {
+    "appended": (list, lambda model: model.kept.append(L.Dense(2))),
+    "exchanged": (list, lambda model: model.kept.__setitem__(0, L.Dense(2))),
+    "of a dict": (lambda first: {"a": first[0]}, lambda model: model.kept.update(b=L.Dense(2))),
+    "exchanged in a dict": (
+        lambda first: {"a": first[0]},
+        lambda model: model.kept.update(a=L.Dense(2)),
+    ),
+    "in a list in a tuple": (lambda first: (list(first),), append_in_tuple),
+    "in an empty list": (
+        lambda first: [*first, []],
+        lambda model: model.kept[1].append(L.Dense(2)),
+    ),
+    "another list": (list, lambda model: setattr(model, "kept", [L.Dense(2)])),
+}
+
+
+@pytest.mark.parametrize("first_use", ["predict", "train_on_batch", "fit"])
+@pytest.mark.parametrize("change", CHANGES)
+def test_layers_that_come_and_go_in_containers_are_noticed(change, first_use):
+    container, apply = CHANGES[change]
+    model = compiled(Kept(container([L.Dense(2)])))
+    uses = {
+        "predict": lambda: model.predict(X),
+        "train_on_batch": lambda: model.train_on_batch(X, Y),
+        "fit": lambda: model.fit(X, Y, verbose=0),
+    }
+    model.fit(X, Y, verbose=0)
+    before = model.predict(X)
+    apply(model)
+    uses[first_use]()
+    expected = X
+    for layer in leaves(model.kept):
+        expected = layer(expected)
+    got = model.predict(X)
+    np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-6)
+    assert not np.array_equal(got, before)
+    start = model.get_weights()
+    assert len(start) == 2 * len(leaves(model.kept))
+    model.train_on_batch(X, Y)
+    assert all((a != b).any() for a, b in zip(start, model.get_weights(), strict=True))
+
+
+def test_outputs_of_another_size_are_noticed():
+    model = compiled(Kept([L.Dense(2)]))
+    model.train_on_batch(X, Y)
+    model.kept.append(L.Dense(3))
+    assert model.output_shape == (None, 3)
+    with pytest.raises(ValueError, match=r"y has shape \(64, 2\)"):
+        model.train_on_batch(X, Y)
+    model.train_on_batch(X, np.zeros((64, 3), np.float32))
+    assert model.predict(X).shape == (64, 3)
+
+
+def test_what_is_trained_is_looked_at_anew_at_each_batch():
+    model = compiled(keras.Sequential([keras.Input([5]), L.Dense(3), L.Dense(2)]))
+    first, last = model.layers
+
+    def moved():
+        before = model.get_weights()
+        model.train_on_batch(X, Y)
+        return [bool((a != b).any()) for a, b in zip(before, model.get_weights(), strict=True)]
+
+    assert moved() == [True, True, True, True]
+    last.kernel.trainable = False
+    assert moved() == [True, True, False, True]
+    first.trainable = False
+    assert moved() == [False, False, False, True]
+    last.kernel.trainable = True
+    model.trainable = True
+    assert moved() == [True, True, True, True]
+
+
+def test_a_property_of_a_subclass_says_what_is_trained():
+    class Chooses(keras.Sequential):
+        chosen = slice(None)
+
+        @property
+        def trainable_variables(self):
+            return super().trainable_variables[self.chosen]
+
+    model = compiled(Chooses([keras.Input([5]), L.Dense(3), L.Dense(2)]))
+    for chosen in (slice(None), slice(2), slice(2, 4)):
+        Chooses.chosen = chosen  # which no attribute of the model tells
+        before = model.get_weights()
+        model.train_on_batch(X, Y)
+        moved = [bool((a != b).any()) for a, b in zip(before, model.get_weights(), strict=True)]
+        expected = [False] * 4
+        expected[chosen] = [True] * len(expected[chosen])
+        assert moved == expected
+
+
+def test_a_layer_that_is_deleted_is_noticed():
+    class Optional(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.extra, self.last = L.Dense(2), L.Dense(2)
+
+        def call(self, x):
+            return self.last(self.extra(x) if hasattr(self, "extra") else x)
+
+    model = compiled(Optional())
+    model.fit(X[:, :2], Y, verbose=0)
+    model.predict(X[:, :2])
+    del model.extra
+    np.testing.assert_allclose(model.predict(X[:, :2]), model.last(X[:, :2]), rtol=1e-5, atol=1e-6)
+    assert len(model.get_weights()) == 2
+
+
 def test_a_model_made_in_build_follows_the_training_of_its_user():
     class Block(L.Layer):
         def build(self, shape):

@@ -43,7 +43,7 @@ def apply(layer: Layer, inputs: Any, training: bool | None = None, **options: An
             tuple(sorted(options.items())),
             bool(training),
             config.device(),
-            layer.structure(),
+            layer.inventory().structure,
         )
         plans = layer.eager_plans.current()
         if key not in plans:

@@ -86,6 +86,8 @@ class Readout:
     def of(self, sums: Floats) -> Any:
         """Return the number, the array or the dict."""
         value = self.result(sums[self.first : self.first + self.size])
+        if isinstance(value, float):  # most are
+            return float(value)
         if isinstance(value, Mapping):
             return {name: float(one) for name, one in value.items()}
         return np.array(value) if np.ndim(value) else float(value)
@@ -143,7 +145,7 @@ def _total(losses: Sequence[Readout], factors: Sequence[float]) -> Readout:
 
     def result(sums: Floats) -> float:
         means = [factor * loss.of(sums) for loss, factor in zip(losses, factors, strict=True)]
-        return float(np.sum(means))
+        return float(sum(means))
 
     last = max((loss.first + loss.size for loss in losses), default=0)
     return Readout("loss", 0, last, result)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from onepass.engine.graph import SymbolicTensor, Trace, input_tensor, nodes_between, record, tracing
@@ -19,12 +20,12 @@ class Graph:
     inputs: Any
     outputs: Any
 
-    @property
+    @cached_property
     def input_list(self) -> list[SymbolicTensor]:
         """The inputs in order."""
         return flatten(self.inputs)
 
-    @property
+    @cached_property
     def output_list(self) -> list[SymbolicTensor]:
         """The outputs in order."""
         return flatten(self.outputs)

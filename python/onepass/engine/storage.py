@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onepass import _core, config
+from onepass.engine.changes import structure_changed
 
 if TYPE_CHECKING:
     from onepass.constraints import Constrain
@@ -97,12 +98,22 @@ class Variable:
         self.shape = shape
         self.dtype = dtype
         self.initializer = initializer
-        self.trainable = trainable
+        self._trainable = trainable
         self.regularizer = regularizer
         self.constraint = constraint
         self.device = "cpu"  # where the values lie
         self._array: Floats | None = None
         self._gradient: Floats | None = None
+
+    @property
+    def trainable(self) -> bool:
+        """Whether training changes the values; may be set."""
+        return self._trainable
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        self._trainable = value
+        structure_changed()
 
     @property
     def array(self) -> Floats:

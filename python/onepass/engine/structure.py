@@ -13,10 +13,10 @@ def is_nested(value: Any) -> bool:
 
 def flatten(structure: Any) -> list[Any]:
     """Return the leaves: of a dict in the order of its keys, sorted as Keras does."""
-    if isinstance(structure, Mapping):
-        return [leaf for key in sorted(structure) for leaf in flatten(structure[key])]
     if isinstance(structure, (list, tuple)):
         return [leaf for item in structure for leaf in flatten(item)]
+    if isinstance(structure, Mapping):
+        return [leaf for key in sorted(structure) for leaf in flatten(structure[key])]
     return [structure]
 
 

@@ -11,6 +11,7 @@ from typing import Any, Self
 
 from onepass import config, constraints, initializers, regularizers
 from onepass._names import to_snake_case
+from onepass.engine.changes import Plans, structure_changed
 from onepass.engine.graph import (
     LayerCall,
     Shape,
@@ -24,7 +25,7 @@ from onepass.engine.graph import (
 from onepass.engine.ops import ActivityPenaltyOp, IdentityOp
 from onepass.engine.storage import Variable, materialize
 from onepass.engine.structure import flatten, map_structure, pack_like
-from onepass.layers.changes import Plans, structure_changed
+from onepass.layers.inventory import Inventory
 from onepass.layers.moving import move
 from onepass.layers.shapes import sample_shape
 from onepass.layers.weights import HasWeights, unique
@@ -99,6 +100,7 @@ class Layer(HasWeights):
         self._building = False
         self.input_shape_argument = None if input_shape is None else sample_shape(input_shape)
         self._first_call: LayerCall | None = None
+        self._inventory: Inventory | None = None
         self.eager_plans = Plans()  # for calls on arrays
         self.eager_draws = 0
         self._variables: list[Variable] = []
@@ -132,6 +134,7 @@ class Layer(HasWeights):
         if isinstance(variable.constraint, constraints.Native):
             variable.constraint.arguments(size)  # raises where it does not fit
         self._variables.append(variable)
+        structure_changed()
         return variable
 
     @property
@@ -156,6 +159,7 @@ class Layer(HasWeights):
     def forget(self, weights: int) -> None:
         """Take back a build: keep only so many first weights, and no call."""
         del self._variables[weights:]
+        structure_changed()
         self._first_call = None
 
     def own_trained(self) -> list[Variable]:
@@ -183,9 +187,14 @@ class Layer(HasWeights):
         raise AttributeError(f"{kind!r} object has no attribute {name!r}{hint}")
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if next(_layers_in(value), None) is not None:
+        holders = (Layer, list, tuple, dict)  # of layers
+        if isinstance(value, holders) or isinstance(vars(self).get(name), holders):
             structure_changed()
         super().__setattr__(name, value)
+
+    def __delattr__(self, name: str) -> None:
+        structure_changed()
+        super().__delattr__(name)
 
     @property
     def trainable(self) -> bool:
@@ -195,6 +204,7 @@ class Layer(HasWeights):
     @trainable.setter
     def trainable(self, value: bool) -> None:
         self._trainable = bool(value)
+        structure_changed()
         for layer in self.sublayers():
             layer.trainable = value
 
@@ -202,6 +212,12 @@ class Layer(HasWeights):
         """Return this layer and all inside with their ``trainable``: on them plans depend."""
         inner = [pair for layer in self.sublayers() for pair in layer.structure()]
         return ((self, self._trainable), *inner)
+
+    def inventory(self) -> Inventory:
+        """Return what ``structure`` and ``trainable_variables`` say, kept as long as it holds."""
+        if self._inventory is None or not self._inventory.holds():
+            self._inventory = Inventory(self)
+        return self._inventory
 
     def to(self, device: str) -> Self:
         """Let the weights lie on a device, where the layer is then computed.
@@ -364,7 +380,7 @@ class Layer(HasWeights):
         return self._first_call
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_first_call": None, "eager_plans": Plans()}
+        return {**vars(self), "_first_call": None, "_inventory": None, "eager_plans": Plans()}
 
     def _penalized(self, output: Any) -> Any:
         penalty = self.activity_regularizer
@@ -423,6 +439,7 @@ def _complete(build: Callable[[Any, Any], None]) -> Callable[..., None]:
             materialize(self._variables)
         except BaseException:
             del self._variables[before:]
+            structure_changed()
             self.built = False
             raise
         finally:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from onepass import config
+from onepass.engine.changes import weights_moved
 from onepass.engine.storage import moved, put
-from onepass.layers.changes import weights_moved
 
 if TYPE_CHECKING:
     from onepass.layers.layer import Layer

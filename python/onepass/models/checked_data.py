@@ -46,17 +46,23 @@ class CheckedData(Compiled):
         inputs = self.input_arrays(x, prefix + "x")
         targets = self._targets(y, prefix + "y")
         weights = self._weights(sample_weight, targets)
-        names = output_names(self.graph())
-        arrays = {f"{prefix}x": inputs[0]}
-        if len(inputs) > 1:
-            arrays = {f"{prefix}x[{i}]": array for i, array in enumerate(inputs)}
-        for kind, given in ((f"{prefix}y", targets), ("sample_weight", weights)):
-            for name, array in zip(names, given, strict=True):
-                if array is not None:
-                    arrays[kind if len(names) == 1 else f"{kind}[{name!r}]"] = array
-        if same_length(**arrays) == 0:
+        samples = Samples(inputs, targets, weights)
+        count = len(samples)
+        if any(len(array) != count for array, _ in samples.feed.sources):
+            self._refuse_lengths(samples, prefix)
+        if count == 0:
             raise ValueError(f"{prefix}x holds no samples")
-        return Samples(inputs, targets, weights)
+        return samples
+
+    def _refuse_lengths(self, samples: Samples, prefix: str) -> None:
+        names = output_names(self.graph())
+        arrays: dict[str, Array | None] = {f"{prefix}x": samples.inputs[0]}
+        if len(samples.inputs) > 1:
+            arrays = {f"{prefix}x[{i}]": array for i, array in enumerate(samples.inputs)}
+        for kind, given in ((f"{prefix}y", samples.targets), ("sample_weight", samples.weights)):
+            for name, array in zip(names, given, strict=True):
+                arrays[kind if len(names) == 1 else f"{kind}[{name!r}]"] = array
+        same_length(**arrays)
 
     def class_weighted(self, samples: Samples, class_weight: Mapping[int, float]) -> Samples:
         """Return samples whose weights are multiplied by those of their classes."""
@@ -102,6 +108,8 @@ class CheckedData(Compiled):
         return targets
 
     def _weights(self, sample_weight: Any, targets: list[Array | None]) -> list[Array | None]:
+        if sample_weight is None:
+            return [None] * len(targets)
         tensors = self.graph().output_list
         names = output_names(self.graph())
         given = [sample_weight] * len(names)

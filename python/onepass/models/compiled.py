@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from onepass import config, optimizers
 from onepass.callbacks import History
 from onepass.engine.binding import BoundOptimizer
+from onepass.engine.changes import Plans
 from onepass.engine.objective import Objective
 from onepass.engine.plan import Mode, Plan, build_plan
 from onepass.engine.recording import Graph
 from onepass.engine.replay import epoch_draw, single_draw
-from onepass.layers.changes import Plans, structure_version
+from onepass.layers.inventory import Inventory
 from onepass.layers.layer import Layer
 from onepass.models.objectives import (
     check_loss_weights,
@@ -27,6 +29,14 @@ if TYPE_CHECKING:
     from onepass.optimizers import Optimizer
 
 NO_LOSS = "model {0!r} has no loss: call compile(optimizer, loss) first"
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """The way of a plan that predicts from an array to an array, and what that plan depends on."""
+
+    native: _core.Predictor
+    inventory: Inventory
 
 
 class Compiled(Layer):
@@ -48,8 +58,7 @@ class Compiled(Layer):
         self._epochs = self._calls = 0  # that dropout has drawn masks for
         self._plans = Plans()
         self._fitting = False
-        self._predictor: _core.Predictor | None = None  # of the plan that predicts
-        self._predictor_version = -1  # of all structures, when that plan was last asked for
+        self._predictor: Predictor | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         # Plans are recorded anew.
@@ -188,23 +197,24 @@ class Compiled(Layer):
         mode : what a step does
         weighted : for each output, whether batches bring sample weights; () for none
         """
-        trained = self.trainable_variables if mode in ("train", "evaluate") else []
-        ids = tuple(id(variable) for variable in trained)
+        inventory = self.inventory()
+        learns = mode in ("train", "evaluate")
+        ids = inventory.trained_ids if learns else ()
         weights = weighted if any(weighted) else ()
-        key = (mode, weights, self.structure(), ids, config.device())
+        key = (mode, weights, inventory.structure, ids, config.device())
         plans = self._plans.current()
         if key not in plans:
-            objectives = self.objectives() if mode in ("train", "evaluate") else []
+            objectives = self.objectives() if learns else []
             plans[key] = build_plan(
                 mode,
                 self.record(training=mode in ("train", "sample")),
                 objectives=objectives,
                 weighted=weighted,
-                trained=trained,
+                trained=inventory.trained if learns else [],
                 optimizer=None if self._bound is None else self._bound.native,
             )
         if mode == "predict":
-            self._predictor = plans[key].predictor
-            self._predictor_version = structure_version()
+            native = plans[key].predictor
+            self._predictor = None if native is None else Predictor(native, inventory)
         plan: Plan = plans[key]
         return plan

@@ -9,7 +9,7 @@ from onepass.engine.graph import Shape, SymbolicTensor, Trace, input_tensor
 from onepass.engine.plan import Mode
 from onepass.engine.recording import Graph, check_weights_held, record_graph
 from onepass.engine.structure import map_structure
-from onepass.layers.changes import structure_version
+from onepass.layers.inventory import Inventory
 from onepass.layers.layer import (
     Layer,
     takes_training,
@@ -73,7 +73,7 @@ class Model(Trainer):
         self._network: Network | None = None
         self._inputs: Any = None  # what a graph is recorded for
         self._graph: Graph | None = None
-        self._graph_version = -1  # of all structures, when it was last looked at
+        self._graph_inventory: Inventory | None = None  # when it was last looked at
         # Layers that it was recorded of: as keys, where they do not count as this one's parts.
         self._graph_of: dict[Layer, None] | None = None
         if name is None and type(self) is Model:
@@ -90,7 +90,6 @@ class Model(Trainer):
             # A subclass that goes on from there is recorded when it is complete.
             own = type(self).call is not Model.call
             self._inputs, self._graph, self.built = inputs, None if own else graph, True
-            self._graph_version = structure_version()
         elif type(self).call is Model.call:
             raise TypeError(
                 "Model: give inputs and outputs, or override call(self, inputs) in a subclass"
@@ -184,7 +183,7 @@ class Model(Trainer):
             graph = record_graph(self._applied(None), inputs, Trace())
             check_weights_held(graph, self.variables)
         self._inputs, self._graph = inputs, graph
-        self._graph_version, self._graph_of = structure_version(), self._all_layers()
+        self._graph_inventory, self._graph_of = None, self._all_layers()
 
     def _applied(self, training: bool | None) -> Callable[[Any], Any]:
         """Return ``call``, told whether the model is being trained if it wants to know."""
@@ -199,10 +198,10 @@ class Model(Trainer):
                 f"model {self.name!r} does not know its inputs yet: begin with Input(shape), call "
                 "build(input_shape), or call it on data first"
             )
-        version = structure_version()
-        if self._graph is None or (self._graph_version != version and self._has_changed()):
-            self._record_for(self._inputs)  # of a copy, or of layers that have changed
-        self._graph_version = version
+        if self._graph is None or self._graph_inventory is not self.inventory():
+            if self._graph is None or self._has_changed():
+                self._record_for(self._inputs)  # of a copy, or of layers that have changed
+            self._graph_inventory = self.inventory()
         assert self._graph is not None
         return self._graph
 
@@ -226,7 +225,7 @@ class Model(Trainer):
 
     def __getstate__(self) -> dict[str, Any]:
         graph = self._graph if self._network is not None else None
-        unsaved = {"_graph": graph, "_graph_version": -1, "_graph_of": None}
+        unsaved = {"_graph": graph, "_graph_inventory": None, "_graph_of": None}
         return {**super().__getstate__(), **unsaved}
 
     def __setstate__(self, saved: dict[str, Any]) -> None:
@@ -249,12 +248,12 @@ class Model(Trainer):
     @property
     def inputs(self) -> list[SymbolicTensor]:
         """The symbolic inputs."""
-        return self.graph().input_list
+        return list(self.graph().input_list)
 
     @property
     def outputs(self) -> list[SymbolicTensor]:
         """The symbolic outputs."""
-        return self.graph().output_list
+        return list(self.graph().output_list)
 
     @property
     def input_names(self) -> list[str]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from onepass.engine.changes import structure_changed
 from onepass.engine.graph import LayerCall, SymbolicTensor
-from onepass.layers.changes import structure_changed
 from onepass.layers.input import InputLayer
 from onepass.layers.layer import Layer
 from onepass.models.model import Model
@@ -36,7 +36,7 @@ class Sequential(Model):
         trainable: bool = True,
         name: str | None = None,
     ) -> None:
-        self._layers: list[Layer] = []
+        self._sequence: list[Layer] = []
         self._recorded_calls: dict[Layer, LayerCall | None] = {}
         super().__init__(name=name, trainable=trainable)
         if layers is not None and not isinstance(layers, Iterable):
@@ -48,7 +48,7 @@ class Sequential(Model):
     # -- layers ----------------------------------------------------------------------------------
 
     def sublayers(self) -> Iterator[Layer]:
-        return iter(self._layers)
+        return iter(self._sequence)
 
     def add(self, layer: Layer | SymbolicTensor) -> None:
         """Append a layer.
@@ -60,19 +60,19 @@ class Sequential(Model):
         ValueError
             If its name is taken, it is an input but not first, or it does not fit the one before.
         """
-        before = (list(self._layers), self._inputs, self._graph, self.built)
+        before = (list(self._sequence), self._inputs, self._graph, self.built)
         try:
             self._append(layer)
             self._changed()
         except BaseException:
-            self._layers, self._inputs, self._graph, self.built = before
+            self._sequence, self._inputs, self._graph, self.built = before
             raise
 
     def pop(self) -> Layer:
         """Remove and return the last layer."""
-        if not self._layers:
+        if not self._sequence:
             raise ValueError("pop: the model has no layers")
-        layer = self._layers.pop()
+        layer = self._sequence.pop()
         self._changed()
         return layer
 
@@ -82,18 +82,18 @@ class Sequential(Model):
         if isinstance(layer, SymbolicTensor):
             if layer.node is not None:
                 raise ValueError("Sequential: add layers, not the output of calling a layer")
-            if self._layers or self._inputs is not None:
+            if self._sequence or self._inputs is not None:
                 raise ValueError("Sequential: an input must come first, and only once")
             self._inputs = layer
             return
         if not isinstance(layer, Layer):
             hint = "; pass an instance, made with ()" if isinstance(layer, type) else ""
             raise TypeError(f"Sequential: expected a layer, got {layer!r}{hint}")
-        if any(other.name == layer.name for other in self._layers):
+        if any(other.name == layer.name for other in self._sequence):
             raise ValueError(f"Sequential: a layer named {layer.name!r} is there already")
-        if not self._layers and self._inputs is None:
+        if not self._sequence and self._inputs is None:
             self._inputs = _input_of(layer)
-        self._layers.append(layer)
+        self._sequence.append(layer)
 
     def _changed(self) -> None:
         structure_changed()
@@ -104,13 +104,13 @@ class Sequential(Model):
     # -- building --------------------------------------------------------------------------------
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
-        for layer in self._layers:
+        for layer in self._sequence:
             inputs = layer(inputs)
         return inputs
 
     def build(self, input_shape: Any = None) -> None:
-        if self._layers:
-            self.dtype = self._layers[0].dtype
+        if self._sequence:
+            self.dtype = self._sequence[0].dtype
         super().build(input_shape)
 
     def check_built_for(self, input_shape: Any) -> None:
@@ -124,16 +124,16 @@ class Sequential(Model):
             )
 
     def _record_for(self, inputs: Any) -> None:
-        if not self._layers:
+        if not self._sequence:
             raise ValueError("build: the model has no layers")
         for layer, call in self._recorded_calls.items():  # of a shorter model, on other tensors
             layer.forget_call(call)
         super()._record_for(inputs)
         self.dtype = inputs.dtype
-        self._recorded_calls = {layer: layer.first_call for layer in self._layers}
+        self._recorded_calls = {layer: layer.first_call for layer in self._sequence}
 
     def _record_if_possible(self) -> None:
-        if self._inputs is not None and self._layers:
+        if self._inputs is not None and self._sequence:
             self._record_for(self._inputs)
             self.built = True
 

@@ -23,7 +23,6 @@ from onepass.engine.fitting import FitLoop, Validation, evaluate
 from onepass.engine.plan import Mode
 from onepass.engine.replay import Integers, Pass, as_output_rows, batches, empty_output
 from onepass.engine.structure import flatten, map_structure, pack_like
-from onepass.layers.changes import structure_version
 from onepass.models.arguments import (
     alone,
     batch_rows,
@@ -244,11 +243,11 @@ class Trainer(CheckedData):
         predictor = self._predictor  # once: another thread may compile meanwhile
         if (
             predictor is not None
-            and self._predictor_version == structure_version()
+            and predictor.inventory.holds()
             and batch_size is steps is callbacks is None
             and (verbose is _AUTO or (type(verbose) is int and verbose == 0))
         ):
-            predicted = predictor.predict(x)
+            predicted = predictor.native.predict(x)
             if predicted is not None:
                 return predicted
         progress = Progress(verbosity(verbose, 0))
