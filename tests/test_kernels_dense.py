@@ -1,6 +1,7 @@
 """Dense products: values, gradients, independence of rows and threads, memory written."""
 
 import time
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -194,6 +195,42 @@ def test_a_row_does_not_depend_on_the_others(n, i, o, dtype, seed) -> None:
         assert_same_bits(dx[r], kernels.dense_backward_input(batch[r : r + 1], w)[0])
 
 
+@given(
+    st.sampled_from((8, 24, 31, 32, 100, 512, 513)),
+    st.sampled_from((6, 33, 100, 300, 600)),
+    st.integers(1, 9),
+    st.integers(0, 3),
+    dtypes,
+    seeds,
+)
+def test_a_column_does_not_depend_on_the_others(n, i, few, whole, dtype, seed) -> None:
+    """Columns beyond whole vectors may be computed on their side."""
+    o = 16 * whole + few
+    x, w, b, dz = (
+        values_of(dtype, s, seed + k) for k, s in enumerate(((n, i), (i, o), (o,), (n, o)))
+    )
+    old = values_of(dtype, (i, o), seed + 5), values_of(dtype, (n, o), seed + 6)
+
+    def with_others(array: NDArray, axis: int) -> NDArray:
+        more = values_of(dtype, array.shape, seed + 7).take(range(min(7, o)), axis)
+        return np.concatenate([array, *[more] * 4], axis)
+
+    def products(wide: Callable[[NDArray, int], NDArray]) -> list[NDArray]:
+        dw, dx = wide(old[0], 1).copy(), wide(old[1], 1).copy()
+        db = np.zeros(dw.shape[1], dtype)
+        _core.dense_backward_weights(x, wide(dz, 1), dw, db, True)
+        y = kernels.dense_forward(x, wide(w, 1), wide(b, 0))
+        _core.dense_backward_input(x, wide(w.T, 0).copy(), None, None, dx, 0, [], True)
+        plain = kernels.dense_backward_weights(x, wide(dz, 1))[0]
+        return [a[:, :o] for a in (y, dw, dx, plain)]
+
+    for _ in every_backend((1, 2)):
+        for got, expected in zip(
+            products(lambda array, _: array), products(with_others), strict=True
+        ):
+            assert_same_bits(got, expected)
+
+
 @given(st.tuples(*[st.integers(1, 4)] * 3), seeds, activations)
 def test_gradients_against_differences(shape, seed, activation) -> None:
     n, i, o = shape
@@ -282,7 +319,7 @@ def test_inputs_that_need_a_copy(transposed) -> None:
 @pytest.mark.skipif(not LINUX, reason="protects a page as Linux does")
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_nothing_is_read_past_the_end(dtype) -> None:
-    for shape in ((1, 1, 1), (3, 5, 7), (9, 17, 33), (8, 16, 48), (5, 49, 50)):
+    for shape in ((1, 1, 1), (3, 5, 7), (9, 17, 33), (8, 16, 48), (5, 49, 50), (40, 33, 50)):
         n, i, o = shape
         sizes = (n, i), (i, o), (n, o), (o,), (n, i)
         x, w, dz, b, y = (at_page_end(values_of(dtype, s, k)) for k, s in enumerate(sizes))

@@ -327,10 +327,5 @@ class Walk {
   Tile<T> tile_;
 };
 
-template <class T, class B, class Finish>
-void multiply_block(const Product<T>& product, const B& b, Block block, Team& team, Finish finish) {
-  Walk<T, B, Finish>(product, b, block, team, finish).run();
-}
-
 }  // namespace
 }  // namespace onepass::ONEPASS_ISA

@@ -4,7 +4,7 @@
 #include "../loops/dropout.h"
 #include "../loops/elementwise.h"
 #include "../math/activations.h"
-#include "blocks.h"
+#include "last_columns.h"
 
 namespace onepass::ONEPASS_ISA {
 namespace {
