@@ -7,7 +7,7 @@ argument was wrong, what it got and what it expected.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any
@@ -20,7 +20,7 @@ from onepass import _formulas
 Array = NDArray[Any]
 Shape = tuple[int, ...]
 
-FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+FLOATS = "fd"  # NumPy's letters for float32 and float64
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ def boolean(value: object, name: str) -> bool:
     return bool(value)
 
 
-def choice(value: object, name: str, known: Sequence[str]) -> str:
+def choice(value: object, name: str, known: Collection[str]) -> str:
     """Return a string that is one of ``known``."""
     if not isinstance(value, str):
         raise TypeError(f"{name} must be a string, got {type(value).__name__}")
@@ -123,6 +123,8 @@ def choice(value: object, name: str, known: Sequence[str]) -> str:
 
 def hyper_of(names: tuple[str, ...], given: Mapping[str, object], owner: str) -> list[float]:
     """Return all hyper-parameters of a formula in the header's order, defaults filled in."""
+    if not names and not given:
+        return []
     values = {name: HYPER_RANGES[name].default for name in names if name in HYPER_RANGES}
     for name, value in given.items():
         span = HYPER_RANGES.get(name, Range(math.nan, -math.inf, math.inf))
@@ -134,7 +136,7 @@ def activation_of(
     name: object, hyper: Mapping[str, object]
 ) -> tuple[_formulas.Activation, list[float]]:
     """Return an activation's entry and its hyper-parameters."""
-    entry = _formulas.ACTIVATIONS[choice(name, "activation", list(_formulas.ACTIVATIONS))]
+    entry = _formulas.ACTIVATIONS[choice(name, "activation", _formulas.ACTIVATIONS)]
     return entry, hyper_of(entry.hyper, hyper, entry.name)
 
 
@@ -142,13 +144,13 @@ def elementwise_of(
     name: object, hyper: Mapping[str, object]
 ) -> tuple[_formulas.Activation, list[float]]:
     """As ``activation_of``, for a function that need not be an activation."""
-    entry = _formulas.ELEMENTWISE[choice(name, "activation", list(_formulas.ELEMENTWISE))]
+    entry = _formulas.ELEMENTWISE[choice(name, "activation", _formulas.ELEMENTWISE)]
     return entry, hyper_of(entry.hyper, hyper, entry.name)
 
 
 def loss_of(name: object, hyper: Mapping[str, object]) -> tuple[_formulas.Loss, list[float]]:
     """Return a loss's entry and its hyper-parameters."""
-    entry = _formulas.LOSSES[choice(name, "loss", list(_formulas.LOSSES))]
+    entry = _formulas.LOSSES[choice(name, "loss", _formulas.LOSSES)]
     return entry, hyper_of(entry.hyper, hyper, entry.name)
 
 
@@ -164,7 +166,7 @@ def array_of(value: ArrayLike, name: str) -> Array:
 def floats(value: ArrayLike, name: str, like: Array | None = None, like_name: str = "") -> Array:
     """Return a float32 or float64 array; with ``like``, one of that array's dtype."""
     array = array_of(value, name)
-    if array.dtype not in FLOATS:
+    if array.dtype.char not in FLOATS:
         raise TypeError(f"{name} must be float32 or float64, got {array.dtype}")
     if like is not None and array.dtype != like.dtype:
         raise TypeError(f"{name} must be {like.dtype} as {like_name} is, got {array.dtype}")
@@ -208,8 +210,16 @@ def expect_shape(array: Array, name: str, shape: Shape, reason: str) -> None:
         raise ValueError(f"{name} must have shape {shape} {reason}, got {array.shape}")
 
 
+def expect_fit(array: Array, name: str, shape: Shape, like: Array, like_name: str) -> None:
+    """Raise ValueError unless the array has the shape that another array's shape asks for."""
+    if array.shape != shape:
+        expect_shape(array, name, shape, f"for {like_name} of shape {like.shape}")
+
+
 def as_rows(array: Array) -> Array:
     """Return the array as (rows, last dimension); a view where NumPy can make one."""
+    if array.ndim == 2:
+        return array
     cols = array.shape[-1] if array.ndim else 1
     return array.reshape(math.prod(array.shape[:-1]), cols)
 
@@ -255,7 +265,7 @@ def writeable_rows(value: object, name: str) -> Array:
     """Return an array that a kernel writes to as a matrix, always a view of it."""
     if not isinstance(value, np.ndarray):
         raise TypeError(f"{name} must be a NumPy array, got {type(value).__name__}")
-    if value.dtype not in FLOATS or not value.dtype.isnative:
+    if value.dtype.char not in FLOATS or not value.dtype.isnative:
         raise TypeError(f"{name} must be float32 or float64, got {value.dtype}")
     if not value.flags.writeable:
         raise ValueError(f"{name} must be writeable, got a read-only array")

@@ -234,14 +234,14 @@ def embedding_backward(index: ArrayLike, dy: ArrayLike, rows: int) -> Array:
     rows = _checks.integer(rows, "rows", 0)
     numbers = _indices(index, rows, dy.dtype)
     shape = (*numbers.shape, dy.shape[-1])
-    _checks.expect_shape(dy, "dy", shape, f"for index of shape {numbers.shape}")
+    _checks.expect_fit(dy, "dy", shape, numbers, "index")
     dtable = np.empty((rows, dy.shape[-1]), dy.dtype)
     _core.embedding_backward(_checks.as_rows(numbers), _checks.input_rows(dy), dtable, False)
     return dtable
 
 
 def _binary_of(op: object) -> Binary:
-    return BINARY[_checks.choice(op, "op", list(BINARY))]
+    return BINARY[_checks.choice(op, "op", BINARY)]
 
 
 def _operands(a: ArrayLike, b: ArrayLike) -> tuple[Array, Array, tuple[int, ...]]:

@@ -177,7 +177,7 @@ def column_sums(
     ValueError
         If shapes disagree or the kind is unknown.
     """
-    code = _COLUMN_SUMS[_checks.choice(kind, "kind", list(_COLUMN_SUMS))]
+    code = _COLUMN_SUMS[_checks.choice(kind, "kind", _COLUMN_SUMS)]
     limit = 0.0 if threshold is None else _checks.number(threshold, "threshold")
     prediction = _checks.floats(prediction, "prediction")
     _checks.expect_axis(prediction, "prediction")

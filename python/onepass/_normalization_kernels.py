@@ -440,7 +440,7 @@ def _row_norm_backward(
 
 def _column(value: ArrayLike, name: str, like: Array, like_name: str = "x") -> Array:
     array = _checks.floats(value, name, like, like_name)
-    _checks.expect_shape(array, name, like.shape[-1:], f"for {like_name} of shape {like.shape}")
+    _checks.expect_fit(array, name, like.shape[-1:], like, like_name)
     return array
 
 
@@ -473,7 +473,7 @@ def _checked_backward(
     statistics = _checks.floats(statistics, "statistics", x, "x")
     by_columns = (_core.batch_statistics, x.shape[-1])
     shape = (len(_checks.as_rows(x)), _core.row_statistics) if by_rows else by_columns
-    _checks.expect_shape(statistics, "statistics", shape, f"for x of shape {x.shape}")
+    _checks.expect_fit(statistics, "statistics", shape, x, "x")
     return x, dy, statistics, gamma
 
 

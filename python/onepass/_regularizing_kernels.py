@@ -77,7 +77,7 @@ def constrain_(
     ValueError
         If the kind is unknown, a number out of range or x cannot be written to.
     """
-    number = CONSTRAINTS[_checks.choice(kind, "kind", list(CONSTRAINTS))]
+    number = CONSTRAINTS[_checks.choice(kind, "kind", CONSTRAINTS)]
     low = _checks.number(low, "low", 0)
     high = _checks.number(high, "high", 0)
     if low > high:

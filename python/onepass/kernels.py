@@ -160,10 +160,10 @@ def dense_forward(
     _checks.expect_ndim(x, "x", ("n", "i"))
     _checks.expect_ndim(w, "w", ("i", "o"))
     (n, i), o = x.shape, w.shape[1]
-    _checks.expect_shape(w, "w", (i, o), f"for x of shape {x.shape}")
+    _checks.expect_fit(w, "w", (i, o), x, "x")
     if b is not None:
         b = _checks.floats(b, "b", x, "x")
-        _checks.expect_shape(b, "b", (o,), f"for w of shape {w.shape}")
+        _checks.expect_fit(b, "b", (o,), w, "w")
     inputs = {"x": x, "w": w, "b": b}
     y, y_rows = _checks.output(out, "out", (n, o), x.dtype, inputs)
     z_rows = None
@@ -224,7 +224,7 @@ def dense_backward(
     )
     _checks.expect_ndim(x, "x", ("n", "i"))
     _checks.expect_ndim(w, "w", ("i", "o"))
-    _checks.expect_shape(w, "w", (x.shape[1], w.shape[1]), f"for x of shape {x.shape}")
+    _checks.expect_fit(w, "w", (x.shape[1], w.shape[1]), x, "x")
     _checks.expect_shape(y, "y", (x.shape[0], w.shape[1]), "as x w")
     dz = activation_backward(y, dy, activation, x=z, out=None, **hyper)
     return dense_backward_input(dz, w), *dense_backward_weights(x, dz)
@@ -269,7 +269,7 @@ def dense_backward_input(
     _checks.expect_ndim(dz, "dz", ("n", "o"))
     _checks.expect_ndim(w, "w", ("i", "o"))
     (n, o), i = dz.shape, w.shape[0]
-    _checks.expect_shape(w, "w", (i, o), f"for dz of shape {dz.shape}")
+    _checks.expect_fit(w, "w", (i, o), dz, "dz")
     inputs: dict[str, Array | None] = {"dz": dz, "w": w}
     needed = {"y": entry.name != "linear", "z": entry.needs_input}
     for name, value in (("y", y), ("z", z)):
@@ -319,7 +319,7 @@ def dense_backward_weights(x: ArrayLike, dz: ArrayLike) -> tuple[Array, Array]:
     dz = _checks.floats(dz, "dz", x, "x")
     _checks.expect_ndim(x, "x", ("n", "i"))
     _checks.expect_ndim(dz, "dz", ("n", "o"))
-    _checks.expect_shape(dz, "dz", (x.shape[0], dz.shape[1]), f"for x of shape {x.shape}")
+    _checks.expect_fit(dz, "dz", (x.shape[0], dz.shape[1]), x, "x")
     dw = np.empty((x.shape[1], dz.shape[1]), x.dtype)
     db = np.empty(dz.shape[1], x.dtype)
     _core.dense_backward_weights(_checks.input_rows(x), _checks.input_rows(dz), dw, db, False)
