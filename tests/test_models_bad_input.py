@@ -542,3 +542,26 @@ def test_a_failing_prediction_leaves_an_unbuilt_model_for_the_right_data():
         Sequential([Input((3,)), layers.Dense(2)]).predict(np.full((2, 3), "a"))
     assert not model.built
     assert model.predict(np.zeros((3, 5))).shape == (3, 2)
+
+
+@pytest.mark.parametrize(
+    ("make", "name", "meant"),
+    [
+        (lambda: optimizers.SGD(lr=0.1), "lr", "learning_rate"),
+        (lambda: optimizers.Adam(beta1=0.9), "beta1", "beta_1"),
+        (lambda: optimizers.Adam(eps=1e-8), "eps", "epsilon"),
+        (lambda: optimizers.AdamW(use_emma=True), "use_emma", "use_ema"),
+        (lambda: layers.Dense(3, activaton="relu"), "activaton", "activation"),
+        (lambda: layers.Dense(3, input_dim=4), "input_dim", "input_shape"),
+        (lambda: layers.Dropout(0.5, tranable=False), "tranable", "trainable"),
+    ],
+)
+def test_arguments_of_other_names_are_guessed(make, name, meant):
+    expected = f"unexpected keyword argument '{name}' (did you mean '{meant}'?)"
+    with pytest.raises(TypeError, match=re.escape(expected)):
+        make()
+
+
+def test_arguments_like_no_other_are_not_guessed():
+    with pytest.raises(TypeError, match=r"SGD\(\) got an unexpected keyword argument 'zzz'$"):
+        optimizers.SGD(zzz=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import inspect
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -21,6 +22,27 @@ def meant(name: object, known: Iterable[str]) -> str:
     by_lower = {one.lower(): one for one in known}
     near = difflib.get_close_matches(name.lower(), by_lower, n=1)
     return f" (did you mean {by_lower[near[0]]!r}?)" if near else ""
+
+
+# What other libraries and older versions call arguments, where the names are not alike.
+_OTHER_NAMES = {
+    "lr": "learning_rate",
+    "eps": "epsilon",
+    "betas": "beta_1",
+    "input_dim": "input_shape",
+}
+
+
+def unexpected(kind: type, name: str, more: Iterable[str] = ()) -> TypeError:
+    """Return the error that says that a class's constructor has no argument of this name.
+
+    ``more`` are arguments that it takes beside those of its signature.
+    """
+    known = {*inspect.signature(kind).parameters, *more} - {"unknown", "around", "kwargs"}
+    hint = meant(name, known)
+    if _OTHER_NAMES.get(name) in known:
+        hint = f" (did you mean {_OTHER_NAMES[name]!r}?)"
+    return TypeError(f"{kind.__name__}() got an unexpected keyword argument {name!r}{hint}")
 
 
 def unknown(what: str, name: str, known: Iterable[str]) -> ValueError:

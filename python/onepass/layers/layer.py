@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any, Self
 
 from onepass import config, constraints, initializers, regularizers
+from onepass._lookup import unexpected
 from onepass._names import to_snake_case
 from onepass.engine.changes import Plans, structure_changed
 from onepass.engine.graph import (
@@ -87,7 +88,7 @@ class Layer(HasWeights):
         **unknown: Any,
     ) -> None:
         for argument in unknown:
-            raise TypeError(f"{type(self).__name__}() got an unexpected argument {argument!r}")
+            raise unexpected(type(self), argument, inspect.signature(Layer).parameters)
         if dtype not in (None, "float32", "float64"):
             raise ValueError(
                 f"{type(self).__name__}: dtype must be 'float32' or 'float64', got {dtype!r}"

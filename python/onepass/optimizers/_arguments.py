@@ -11,6 +11,7 @@ from typing import Any, Generic, Literal, TypedDict, TypeVar, overload
 import numpy as np
 
 from onepass._checks import scalar
+from onepass._lookup import unexpected
 
 Convention = Literal["keras", "torch"]
 T = TypeVar("T")
@@ -86,11 +87,11 @@ AROUND: Around = {
 }
 
 
-def around(owner: str, given: Mapping[str, Any]) -> Around:
+def around(owner: type, given: Mapping[str, Any]) -> Around:
     """Return the checked arguments around a rule, defaults included."""
     for name in given:
         if name not in AROUND:
-            raise TypeError(f"{owner}() got an unexpected keyword argument {name!r}")
+            raise unexpected(owner, name, AROUND)
     all_of: dict[str, Any] = {**AROUND, **given}
     scale = all_of["loss_scale_factor"]
     return {

@@ -102,7 +102,7 @@ class Optimizer(LearningRates, ArraySteps):
         convention: Convention = "keras",
         **around: Unpack[Around],
     ) -> None:
-        for key, value in checked_around(type(self).__name__, around).items():
+        for key, value in checked_around(type(self), around).items():
             setattr(self, key, value)
         self.convention = one_convention(convention)
         self.name = type(self).__name__ if name is None else name
