@@ -63,6 +63,9 @@ def operands(op, pair, dtype, seed, special=False):
         a, b = np.abs(a) + dtype(0.1), np.clip(b, -3, 3)
     if op == "divide" and not special:
         b = np.where(np.abs(b) < 0.1, dtype(0.5), b)
+    if op in ("less", "less_equal", "equal", "not_equal", "keep_where", "keep_unless"):
+        b = np.round(b)  # many are 0
+        a = a if op.startswith("keep") else np.round(a)  # and many equal
     return a.astype(dtype), b.astype(dtype)
 
 

@@ -15,7 +15,9 @@ NUMPY = SimpleNamespace(
             *("abs", "absolute", "add", "clip", "concatenate", "divide", "exp", "expand_dims"),
             *("expm1", "log", "log1p", "matmul", "maximum", "mean", "minimum", "multiply"),
             *("negative", "power", "reciprocal", "reshape", "sign", "sqrt", "square", "squeeze"),
-            *("subtract", "sum", "tanh", "true_divide"),
+            *("subtract", "sum", "tanh", "true_divide", "where", "zeros_like", "ones_like"),
+            *("less", "less_equal", "greater", "greater_equal", "equal", "not_equal"),
+            *("logical_and", "logical_or", "logical_not"),
         )
     },
     relu=lambda x: np.maximum(x, 0),
@@ -59,6 +61,42 @@ EXPRESSIONS = {
     ),
     "reshaped": lambda k, x, y, t, w: k.reshape(x, (-1, 3, 2)) * k.reshape(y, (-1, 3, 2)),
     "squeezed": lambda k, x, y, t, w: k.squeeze(t[:, 1:2], axis=1) * x + k.subtract(x, y),
+    "chosen": lambda k, x, y, t, w: k.where(k.abs(x) < 1, 0.5 * x * x, k.abs(x) - 0.5),
+    "chosen numbers": lambda k, x, y, t, w: (
+        k.where(x > y, x, 0.25) + k.where(x >= 0.1, 1.0, y) * k.where(y > 0, 2.0, 3.0)
+    ),
+    "chosen by arrays": lambda k, x, y, t, w: (
+        k.where(COLUMN > 0, x, y) * k.where(COLUMN > 0, x, w.six) + k.where(True, COLUMN, y)
+    ),
+    "chosen weights": lambda k, x, y, t, w: k.where(y < 0.2, w.six, w.one) * x,
+    "chosen steps": lambda k, x, y, t, w: k.where(x[:, None] > 0, t, w.steps) + y[:, None],
+    "chosen where it is defined": lambda k, x, y, t, w: k.where(
+        x > 0.1, k.log(k.where(x > 0.1, x, 1.0)), -1.0
+    ),
+    "comparisons": lambda k, x, y, t, w: (
+        k.less(x, y) * x
+        + k.less_equal(w.six, x) * y
+        + k.greater(x, 0.1) * y
+        - k.equal(x, x)
+        + k.greater_equal(0.3, y) * x
+        + k.not_equal(x, y) * y
+        + k.not_equal(y, y)
+    ),
+    "operators of comparisons": lambda k, x, y, t, w: (
+        (x < y) * x + (w.six <= x) * y + (x > 0.1) * y + (y <= 0.3) * x + (x >= COLUMN) * y
+    ),
+    "logic": lambda k, x, y, t, w: (
+        ((x > 0) & (y < 0.3)) * x
+        + ((x > 0.5) | (y > 0)) * y
+        + ~(x > 0) * y
+        + k.logical_and(x, y > 0) * y
+        + k.logical_or(x > 0, COLUMN > 0) * x
+        + k.logical_not(y > 0) * x
+        + ((COLUMN > 0) & (x > 0)) * y
+    ),
+    "zeros and ones": lambda k, x, y, t, w: (
+        x * k.ones_like(y) + k.zeros_like(x) + k.where(x > 0, x, k.zeros_like(x))
+    ),
     "used often": lambda k, x, y, t, w: x * x * x + x[:, :1] * x[:, 1:2] + k.add(x, x),
     "by name": lambda k, x, y, t, w: k.multiply(k.negative(x), k.true_divide(y, 2.0)),
 }
@@ -249,8 +287,8 @@ def test_shapes(make, shape) -> None:
         (lambda: X + "1", TypeError, ["add", "str"]),
         (lambda: X * 1j, TypeError, ["multiply", "complex"]),
         (lambda: X + Input((6,), dtype="float64"), TypeError, ["float32", "float64"]),
-        (lambda: X > 0, TypeError, ["compare"]),
-        (lambda: X <= X, TypeError, ["compare"]),
+        (lambda: max(X, X), TypeError, ["branch"]),
+        (lambda: X > "a", TypeError, ["less", "str"]),
         (lambda: list(X), TypeError, ["iterated"]),
         (lambda: len(X), TypeError, ["length"]),
         (lambda: bool(X), TypeError, ["branch"]),
@@ -303,3 +341,76 @@ def test_ops_are_kerass_by_name() -> None:
     assert onepass.keras.ops is ops
     assert all(callable(getattr(ops, name)) for name in ops.__all__)
     assert ops.__all__ == sorted(ops.__all__)
+
+
+def test_what_is_not_chosen_may_be_nan() -> None:
+    x = Input((3,))
+    y = ops.where(x > 0, ops.log(x), ops.sqrt(-x))
+    given = np.array([[-4.0, 1.0, np.e]], np.float32)
+    np.testing.assert_allclose(Model(x, y).predict(given), [[2.0, 0.0, 1.0]], rtol=1e-6)
+    kept = ops.where(ops.not_equal(x, x), 0.0, x)  # NaN out
+    got = Model(x, kept).predict(np.array([[np.nan, np.inf, 2.0]], np.float32))
+    np.testing.assert_array_equal(got, [[0.0, np.inf, 2.0]])
+
+
+def test_nan_compares_as_in_numpy() -> None:
+    x = Input((3,))
+    given = np.array([[np.nan, 1.0, -1.0]], np.float32)
+    for symbolic, plain in (
+        (x < 0, given < 0),
+        (x >= 0, given >= 0),
+        (ops.equal(x, x), np.equal(given, given)),
+        (ops.not_equal(x, 1.0), given != 1.0),
+        (ops.cast(x, "bool"), given.astype(bool)),
+    ):
+        np.testing.assert_array_equal(Model(x, symbolic).predict(given), plain)
+
+
+def test_comparisons_of_arrays_are_bools() -> None:
+    x = np.array([1.0, 2.0, 3.0], np.float32)
+    for name in ("less", "less_equal", "greater", "greater_equal", "equal", "not_equal"):
+        got = getattr(ops, name)(x, 2)
+        assert got.dtype == bool
+        np.testing.assert_array_equal(got, getattr(np, name)(x, 2))
+    chosen = ops.where(x > 1, x, 0)
+    assert chosen.dtype == np.float32
+    np.testing.assert_array_equal(chosen, [0, 2, 3])
+    assert ops.cast(x > 1, "float64").dtype == np.float64
+
+
+def test_casts_of_tensors() -> None:
+    x = Input((3,))
+    mask = x > 0
+    assert ops.cast(mask, "float32") is mask
+    assert ops.cast(mask, "bool") is mask
+    assert ops.cast(x, "float64").dtype == "float32"
+    with pytest.raises(TypeError, match=r"cast: a symbolic tensor holds floats.*'int32'"):
+        ops.cast(x, "int32")
+
+
+def test_python_cannot_branch_on_a_comparison() -> None:
+    x = Input((3,))
+    with pytest.raises(TypeError, match="Python cannot branch"):
+        bool(x > 0)
+    with pytest.raises(TypeError, match="Python cannot branch"):
+        0 < x < 1  # noqa: B015
+
+
+def huber(y_true, y_pred):
+    error = y_true - y_pred
+    small = ops.abs(error) < 1
+    return ops.where(small, ops.square(error) / 2, ops.abs(error) - 0.5)
+
+
+def test_a_loss_that_chooses_is_hubers() -> None:
+    rng = np.random.default_rng(3)
+    x, y = rng.normal(size=(64, 4)), 3 * rng.normal(size=(64, 1))
+    weights = []
+    for loss in (huber, "huber"):
+        utils.set_random_seed(1)
+        model = onepass.Sequential([Input((4,)), layers.Dense(5, "tanh"), layers.Dense(1)])
+        model.compile(optimizers.SGD(0.1), loss)
+        model.fit(x, y, epochs=3, verbose=0)
+        weights.append(model.get_weights())
+    for got, expected in zip(*weights, strict=True):
+        np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-6)

@@ -160,7 +160,96 @@ struct ParametricRelu {
   }
 };
 
-using Binary = List<Sum, Difference, Product, Quotient, Maximum, Minimum, Power, ParametricRelu>;
+// Comparisons: 1 where they hold, else 0, and flat everywhere.
+struct Comparison {
+  static constexpr bool kNeedsOperands = false;
+
+  template <class T>
+  ONEPASS_HD static T derivative_a(T, T) {
+    return T(0);
+  }
+  template <class T>
+  ONEPASS_HD static T derivative_b(T, T) {
+    return T(0);
+  }
+};
+
+struct Less : Comparison {
+  static constexpr const char* kName = "less";
+
+  template <class T>
+  ONEPASS_HD static T value(T a, T b) {
+    return a < b ? T(1) : T(0);
+  }
+};
+
+struct LessEqual : Comparison {
+  static constexpr const char* kName = "less_equal";
+
+  template <class T>
+  ONEPASS_HD static T value(T a, T b) {
+    return a <= b ? T(1) : T(0);
+  }
+};
+
+struct Equal : Comparison {
+  static constexpr const char* kName = "equal";
+
+  template <class T>
+  ONEPASS_HD static T value(T a, T b) {
+    return a == b ? T(1) : T(0);
+  }
+};
+
+struct NotEqual : Comparison {
+  static constexpr const char* kName = "not_equal";
+
+  template <class T>
+  ONEPASS_HD static T value(T a, T b) {
+    return a == b ? T(0) : T(1);
+  }
+};
+
+// a where b is anything but 0, else 0: what b leaves out, be it NaN, is gone.
+struct KeepWhere {
+  static constexpr const char* kName = "keep_where";
+  static constexpr bool kNeedsOperands = true;
+
+  template <class T>
+  ONEPASS_HD static T value(T a, T b) {
+    return b == T(0) ? T(0) : a;
+  }
+  template <class T>
+  ONEPASS_HD static T derivative_a(T, T b) {
+    return b == T(0) ? T(0) : T(1);
+  }
+  template <class T>
+  ONEPASS_HD static T derivative_b(T, T) {
+    return T(0);
+  }
+};
+
+// The other elements.
+struct KeepUnless {
+  static constexpr const char* kName = "keep_unless";
+  static constexpr bool kNeedsOperands = true;
+
+  template <class T>
+  ONEPASS_HD static T value(T a, T b) {
+    return b == T(0) ? a : T(0);
+  }
+  template <class T>
+  ONEPASS_HD static T derivative_a(T, T b) {
+    return b == T(0) ? T(1) : T(0);
+  }
+  template <class T>
+  ONEPASS_HD static T derivative_b(T, T) {
+    return T(0);
+  }
+};
+
+using Binary = List<Sum, Difference, Product, Quotient, Maximum, Minimum, Power, ParametricRelu,
+                    Less, LessEqual, Equal, NotEqual, KeepWhere, KeepUnless>;
 
 }  // namespace
 }  // namespace onepass::math

@@ -24,7 +24,8 @@ def combine(a: ArrayLike, b: ArrayLike, op: str, *, out: Array | None = None) ->
     ----------
     a : float32 or float64, any shape
     b : dtype of a, a shape that can be broadcast with that of a
-    op : {"add", "subtract", "multiply", "divide", "maximum", "minimum", "power", "prelu"}
+    op : {"add", "subtract", "multiply", "divide", "maximum", "minimum", "power", "prelu", "less", \
+"less_equal", "equal", "not_equal", "keep_where", "keep_unless"}
         The last is a where a is positive and ``b * a`` elsewhere.
     out : shape of the result, dtype of a, optional; receives it and may be a or b itself
 

@@ -47,30 +47,41 @@ __all__ = [
     "abs",
     "absolute",
     "add",
+    "cast",
     "celu",
     "clip",
     "concatenate",
     "divide",
     "elu",
+    "equal",
     "exp",
     "expand_dims",
     "expm1",
     "gelu",
+    "greater",
+    "greater_equal",
     "hard_shrink",
     "hard_sigmoid",
     "hard_silu",
     "hard_swish",
     "hard_tanh",
     "leaky_relu",
+    "less",
+    "less_equal",
     "log",
     "log1p",
     "log_sigmoid",
+    "logical_and",
+    "logical_not",
+    "logical_or",
     "matmul",
     "maximum",
     "mean",
     "minimum",
     "multiply",
     "negative",
+    "not_equal",
+    "ones_like",
     "power",
     "reciprocal",
     "relu",
@@ -96,6 +107,8 @@ __all__ = [
     "tanh_shrink",
     "transpose",
     "true_divide",
+    "where",
+    "zeros_like",
 ]
 
 
@@ -164,6 +177,103 @@ def power(x1: Any, x2: Any) -> Any:
     if isinstance(x1, SymbolicTensor):
         return arithmetic.power(x1, x2)
     return _combine("power", x1, x2)
+
+
+def less(x1: Any, x2: Any) -> Any:
+    """Return whether ``x1 < x2``: bools for arrays, 1 and 0 for symbolic tensors, with no slope."""
+    return _compare("less", x1, x2)
+
+
+def less_equal(x1: Any, x2: Any) -> Any:
+    """Return whether ``x1 <= x2``; see `less`."""
+    return _compare("less_equal", x1, x2)
+
+
+def greater(x1: Any, x2: Any) -> Any:
+    """Return whether ``x1 > x2``; see `less`."""
+    return _compare("less", x2, x1)
+
+
+def greater_equal(x1: Any, x2: Any) -> Any:
+    """Return whether ``x1 >= x2``; see `less`."""
+    return _compare("less_equal", x2, x1)
+
+
+def equal(x1: Any, x2: Any) -> Any:
+    """Return whether ``x1 == x2``; see `less`."""
+    return _compare("equal", x1, x2)
+
+
+def not_equal(x1: Any, x2: Any) -> Any:
+    """Return whether ``x1 != x2``; see `less`."""
+    return _compare("not_equal", x1, x2)
+
+
+def _compare(name: str, x1: Any, x2: Any) -> Any:
+    if _any_symbolic(x1, x2):
+        return arithmetic.combine(name, x1, x2)
+    return getattr(np, name)(np.asarray(x1), np.asarray(x2))
+
+
+def logical_and(x1: Any, x2: Any) -> Any:
+    """Return whether neither operand is 0; see `less`."""
+    return arithmetic.both(x1, x2) if _any_symbolic(x1, x2) else np.logical_and(x1, x2)
+
+
+def logical_or(x1: Any, x2: Any) -> Any:
+    """Return whether one operand at least is not 0; see `less`."""
+    return arithmetic.either(x1, x2) if _any_symbolic(x1, x2) else np.logical_or(x1, x2)
+
+
+def logical_not(x: Any) -> Any:
+    """Return whether the operand is 0; see `less`."""
+    return equal(x, 0.0) if _any_symbolic(x) else np.logical_not(x)
+
+
+def where(condition: Any, x1: Any, x2: Any) -> Any:
+    """Return ``x1`` where the condition is not 0, else ``x2``, broadcast together.
+
+    Parameters
+    ----------
+    condition, x1, x2 : arrays, numbers, weights or symbolic tensors
+
+    Notes
+    -----
+    Only what is chosen gets a gradient. As elsewhere, the slope of a function that is infinite
+    where it is not chosen, such as that of ``sqrt`` at 0, makes NaN of it.
+    """
+    if _any_symbolic(condition, x1, x2):
+        return arithmetic.where(condition, x1, x2)
+    return np.where(np.asarray(condition) != 0, *_floats(x1, x2))[()]
+
+
+def cast(x: Any, dtype: str) -> Any:
+    """Return the numbers as another type.
+
+    A symbolic tensor keeps its float type, whichever of ``"float32"`` and ``"float64"`` is named;
+    ``"bool"`` makes 1 of every number but 0.
+
+    Raises
+    ------
+    TypeError
+        If a symbolic tensor should become something else.
+    """
+    if not isinstance(x, SymbolicTensor):
+        return np.asarray(x).astype(dtype)[()]
+    name = np.dtype(dtype).name
+    if name not in ("float32", "float64", "bool"):
+        raise TypeError(f"cast: a symbolic tensor holds floats, it cannot become {dtype!r}")
+    return arithmetic.truth(x) if name == "bool" else x
+
+
+def zeros_like(x: Any) -> Any:
+    """Return zeros in the shape of ``x``."""
+    return arithmetic.zeros_like(x) if isinstance(x, SymbolicTensor) else np.zeros_like(x)
+
+
+def ones_like(x: Any) -> Any:
+    """Return ones in the shape of ``x``."""
+    return zeros_like(x) + 1.0 if isinstance(x, SymbolicTensor) else np.ones_like(x)
 
 
 def negative(x: Any) -> Any:

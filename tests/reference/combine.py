@@ -21,6 +21,10 @@ def _slopes_of_power(a: Array, b: Array) -> tuple[Array, Array]:
     return of_a, of_b
 
 
+def _flat(a: Array, b: Array) -> tuple[Array, Array]:
+    return np.zeros_like(a), np.zeros_like(b)
+
+
 VALUES: dict[str, Callable[[Array, Array], Array]] = {
     "add": np.add,
     "subtract": np.subtract,
@@ -30,6 +34,12 @@ VALUES: dict[str, Callable[[Array, Array], Array]] = {
     "minimum": np.minimum,
     "power": np.power,
     "prelu": lambda a, b: np.where(a > 0, a, a * b),
+    "less": lambda a, b: (a < b).astype(float),
+    "less_equal": lambda a, b: (a <= b).astype(float),
+    "equal": lambda a, b: (a == b).astype(float),
+    "not_equal": lambda a, b: (a != b).astype(float),
+    "keep_where": lambda a, b: np.where(b != 0, a, 0.0),
+    "keep_unless": lambda a, b: np.where(b != 0, 0.0, a),
 }
 SLOPES: dict[str, Callable[[Array, Array], tuple[Array, Array]]] = {
     "add": lambda a, b: (np.ones_like(a), np.ones_like(b)),
@@ -40,6 +50,9 @@ SLOPES: dict[str, Callable[[Array, Array], tuple[Array, Array]]] = {
     "minimum": lambda a, b: (_half_where_equal(a < b, a == b), _half_where_equal(b < a, a == b)),
     "power": _slopes_of_power,
     "prelu": lambda a, b: (np.where(a > 0, 1.0, b), np.where(a > 0, 0.0, a)),
+    **dict.fromkeys(("less", "less_equal", "equal", "not_equal"), _flat),
+    "keep_where": lambda a, b: ((b != 0).astype(float), np.zeros_like(b)),
+    "keep_unless": lambda a, b: ((b == 0).astype(float), np.zeros_like(b)),
 }
 
 

@@ -61,6 +61,42 @@ def _fixed(operand: Any, dtype: str, name: str) -> Fixed | None:
     return np.array(array, dtype, order="C")
 
 
+def truth(x: Any) -> Any:
+    """Return 1 for every number but 0."""
+    if isinstance(x, SymbolicTensor):
+        op = None if x.node is None else x.node.op
+        if isinstance(op, CombineOp) and op.name in _COMPARISONS:
+            return x
+        return combine("not_equal", x, 0.0)
+    return np.asarray(x.numpy() if isinstance(x, Variable) else x) != 0
+
+
+_COMPARISONS = {"less", "less_equal", "equal", "not_equal"}
+
+
+def both(a: Any, b: Any) -> SymbolicTensor:
+    """Return 1 where neither operand is 0."""
+    return combine("multiply", truth(a), truth(b))
+
+
+def either(a: Any, b: Any) -> SymbolicTensor:
+    """Return 1 where not both operands are 0."""
+    return combine("maximum", truth(a), truth(b))
+
+
+def where(condition: Any, a: Any, b: Any) -> SymbolicTensor:
+    """Return a where the condition is not 0, else b; the other one may be NaN there."""
+    if not isinstance(condition, SymbolicTensor):
+        tensor = a if isinstance(a, SymbolicTensor) else b
+        condition = combine("maximum", zeros_like(tensor), truth(condition))
+    return combine("add", combine("keep_where", a, condition), combine("keep_unless", b, condition))
+
+
+def zeros_like(x: SymbolicTensor) -> SymbolicTensor:
+    """Return zeros in the shape of a tensor."""
+    return combine("keep_where", x, 0.0)
+
+
 def elementwise(name: str, x: SymbolicTensor, **hyper: float) -> SymbolicTensor:
     """Record an activation or function of the compiled lists."""
     return record(ActivationOp(name, hyper), [x])

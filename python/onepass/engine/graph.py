@@ -67,7 +67,8 @@ class SymbolicTensor(Operators):
 
     def __bool__(self) -> bool:
         raise NotRecordedError(
-            "a symbolic tensor has no value: Python cannot branch on it while a model is recorded"
+            "a symbolic tensor has no value: Python cannot branch on it while a model is recorded; "
+            "choose between tensors with ops.where"
         )
 
 

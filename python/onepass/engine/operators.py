@@ -24,7 +24,7 @@ def _combine(name: str, a: Any, b: Any) -> SymbolicTensor:
 
 
 class Operators:
-    """``+ - * / ** @`` with tensors, weights, numbers and arrays, and indexing."""
+    """``+ - * / ** @ < & | ~`` with tensors, weights, numbers and arrays, and indexing."""
 
     __array_priority__ = 1000  # array + tensor is the tensor's business
 
@@ -67,24 +67,43 @@ class Operators:
     def __pos__(self) -> Any:
         return self
 
+    # Comparisons are 1 where they hold, else 0. ``==`` and ``!=`` are Python's own, of objects.
+
+    def __lt__(self, other: Any) -> SymbolicTensor:
+        return _combine("less", self, other)
+
+    def __le__(self, other: Any) -> SymbolicTensor:
+        return _combine("less_equal", self, other)
+
+    def __gt__(self, other: Any) -> SymbolicTensor:
+        return _combine("less", other, self)
+
+    def __ge__(self, other: Any) -> SymbolicTensor:
+        return _combine("less_equal", other, self)
+
+    def __and__(self, other: Any) -> SymbolicTensor:
+        return _call("both", self, other)
+
+    __rand__ = __and__
+
+    def __or__(self, other: Any) -> SymbolicTensor:
+        return _call("either", self, other)
+
+    __ror__ = __or__
+
+    def __invert__(self) -> SymbolicTensor:
+        return _combine("equal", self, 0.0)
+
     def __abs__(self) -> SymbolicTensor:
         return _call("elementwise", "absolute", self)
 
     def __getitem__(self, key: Any) -> SymbolicTensor:
         return _call("item", self, key)
 
-    # Without these Python would index until an IndexError, or compare identities.
+    # Without these Python would index until an IndexError.
 
     def __iter__(self) -> NoReturn:
         raise TypeError("a symbolic tensor cannot be iterated over: its batch has no size yet")
 
     def __len__(self) -> NoReturn:
         raise TypeError("a symbolic tensor has no length: its batch has no size yet")
-
-    def _not_comparable(self, _: Any) -> NoReturn:
-        raise NotRecordedError(
-            "a symbolic tensor has no values to compare: use ops.maximum, ops.relu, ops.sign or "
-            "activations such as heaviside"
-        )
-
-    __lt__ = __le__ = __gt__ = __ge__ = _not_comparable
