@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -203,6 +203,7 @@ def test_a_row_does_not_depend_on_the_others(n, i, o, dtype, seed) -> None:
     dtypes,
     seeds,
 )
+@example(256, 100, 4, 32, np.float32, 0)  # where the turned product packs its left side
 def test_a_column_does_not_depend_on_the_others(n, i, few, whole, dtype, seed) -> None:
     """Columns beyond whole vectors may be computed on their side."""
     o = 16 * whole + few

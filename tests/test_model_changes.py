@@ -8,6 +8,8 @@ import pytest
 import onepass as keras
 from onepass import layers as L  # noqa: N812 - short in many small models
 from onepass import optimizers, utils
+from onepass.engine.storage import materialize
+from onepass.layers.inventory import inventory_of
 
 RNG = np.random.default_rng(8)
 X = RNG.normal(size=(64, 5)).astype("float32")
@@ -73,30 +75,34 @@ class Kept(keras.Model):
 
 
 def leaves(kept):
+    if isinstance(kept, L.Layer):
+        return [kept]
+    if not isinstance(kept, (list, tuple, dict)):
+        return []
     items = kept.values() if isinstance(kept, dict) else kept
-    return [
-        leaf for item in items for leaf in ([item] if isinstance(item, L.Layer) else leaves(item))
-    ]
+    return [leaf for item in items for leaf in leaves(item)]
 
 
-def append_in_tuple(model):
-    model.kept[0].append(L.Dense(2))
-
-
-CHANGES = {
-    "appended": (list, lambda model: model.kept.append(L.Dense(2))),
-    "exchanged": (list, lambda model: model.kept.__setitem__(0, L.Dense(2))),
-    "of a dict": (lambda first: {"a": first[0]}, lambda model: model.kept.update(b=L.Dense(2))),
+CHANGES = {  # how a first layer is kept, and how another one comes
+    "appended": (list, lambda kept, new: kept.append(new)),
+    "exchanged": (list, lambda kept, new: kept.__setitem__(0, new)),
+    "of a dict": (lambda first: {"a": first[0]}, lambda kept, new: kept.update(b=new)),
     "exchanged in a dict": (
         lambda first: {"a": first[0]},
-        lambda model: model.kept.update(a=L.Dense(2)),
+        lambda kept, new: kept.update(a=new),
     ),
-    "in a list in a tuple": (lambda first: (list(first),), append_in_tuple),
-    "in an empty list": (
-        lambda first: [*first, []],
-        lambda model: model.kept[1].append(L.Dense(2)),
+    "in a list in a tuple": (lambda first: (list(first),), lambda kept, new: kept[0].append(new)),
+    "in an empty list": (lambda first: [*first, []], lambda kept, new: kept[1].append(new)),
+    "in an empty place": (
+        lambda first: [*first, [None, None]],
+        lambda kept, new: kept[1].__setitem__(0, new),
     ),
-    "another list": (list, lambda model: setattr(model, "kept", [L.Dense(2)])),
+    "among others": (lambda first: [*first, None], lambda kept, new: kept.__setitem__(1, new)),
+    "behind many others": (
+        lambda first: [first, ["log"] * 100],
+        lambda kept, new: kept[1].append(new),
+    ),
+    "in a new list": (lambda first: [first], lambda kept, new: kept.append([new])),
 }
 
 
@@ -105,6 +111,7 @@ CHANGES = {
 def test_layers_that_come_and_go_in_containers_are_noticed(change, first_use):
     container, apply = CHANGES[change]
     model = compiled(Kept(container([L.Dense(2)])))
+    new = L.Dense(2)  # before the model is used: making a layer says nothing of any model
     uses = {
         "predict": lambda: model.predict(X),
         "train_on_batch": lambda: model.train_on_batch(X, Y),
@@ -112,7 +119,7 @@ def test_layers_that_come_and_go_in_containers_are_noticed(change, first_use):
     }
     model.fit(X, Y, verbose=0)
     before = model.predict(X)
-    apply(model)
+    apply(model.kept, new)
     uses[first_use]()
     expected = X
     for layer in leaves(model.kept):
@@ -126,10 +133,18 @@ def test_layers_that_come_and_go_in_containers_are_noticed(change, first_use):
     assert all((a != b).any() for a, b in zip(start, model.get_weights(), strict=True))
 
 
+def test_another_list_is_noticed():
+    model, new = compiled(Kept([L.Dense(2)])), [L.Dense(2)]
+    model.fit(X, Y, verbose=0)
+    model.predict(X)
+    model.kept = new
+    np.testing.assert_allclose(model.predict(X), new[0](X), rtol=1e-5, atol=1e-6)
+
+
 def test_outputs_of_another_size_are_noticed():
-    model = compiled(Kept([L.Dense(2)]))
+    model, new = compiled(Kept([L.Dense(2)])), L.Dense(3)
     model.train_on_batch(X, Y)
-    model.kept.append(L.Dense(3))
+    model.kept.append(new)
     assert model.output_shape == (None, 3)
     with pytest.raises(ValueError, match=r"y has shape \(64, 2\)"):
         model.train_on_batch(X, Y)
@@ -137,23 +152,44 @@ def test_outputs_of_another_size_are_noticed():
     assert model.predict(X).shape == (64, 3)
 
 
+@pytest.mark.parametrize("items", [0, 3, 100])
+def test_logs_in_a_model_are_no_reason_to_record_it_anew(items):
+    model = compiled(Kept([L.Dense(2)]))
+    model.log, model.best = ["line"] * items, {}
+    model.train_on_batch(X, Y)
+    model.predict(X)
+    found = inventory_of(model)
+    for step in range(200):
+        model.log.append(step)
+        model.best[step] = "good"
+        model.pair = (step, "words")
+        L.Dense(2)
+        model.last = step
+        assert inventory_of(model) is found
+    model.log.clear()
+    assert inventory_of(model) is found
+    model.log.append(L.Dense(2))
+    assert inventory_of(model) is not found
+
+
+def moved_by_a_batch(model):
+    before = model.get_weights()
+    model.train_on_batch(X, Y)
+    return [bool((a != b).any()) for a, b in zip(before, model.get_weights(), strict=True)]
+
+
 def test_what_is_trained_is_looked_at_anew_at_each_batch():
     model = compiled(keras.Sequential([keras.Input([5]), L.Dense(3), L.Dense(2)]))
     first, last = model.layers
 
-    def moved():
-        before = model.get_weights()
-        model.train_on_batch(X, Y)
-        return [bool((a != b).any()) for a, b in zip(before, model.get_weights(), strict=True)]
-
-    assert moved() == [True, True, True, True]
+    assert moved_by_a_batch(model) == [True, True, True, True]
     last.kernel.trainable = False
-    assert moved() == [True, True, False, True]
+    assert moved_by_a_batch(model) == [True, True, False, True]
     first.trainable = False
-    assert moved() == [False, False, False, True]
+    assert moved_by_a_batch(model) == [False, False, False, True]
     last.kernel.trainable = True
     model.trainable = True
-    assert moved() == [True, True, True, True]
+    assert moved_by_a_batch(model) == [True, True, True, True]
 
 
 def test_a_property_of_a_subclass_says_what_is_trained():
@@ -167,27 +203,113 @@ def test_a_property_of_a_subclass_says_what_is_trained():
     model = compiled(Chooses([keras.Input([5]), L.Dense(3), L.Dense(2)]))
     for chosen in (slice(None), slice(2), slice(2, 4)):
         Chooses.chosen = chosen  # which no attribute of the model tells
-        before = model.get_weights()
-        model.train_on_batch(X, Y)
-        moved = [bool((a != b).any()) for a, b in zip(before, model.get_weights(), strict=True)]
         expected = [False] * 4
         expected[chosen] = [True] * len(expected[chosen])
-        assert moved == expected
+        assert moved_by_a_batch(model) == expected
 
 
-def test_a_layer_that_is_deleted_is_noticed():
-    class Optional(keras.Model):
-        def __init__(self):
+def test_a_property_of_a_layer_says_whether_it_is_trained():
+    class Freezes(L.Dense):
+        frozen = False
+
+        @property
+        def trainable(self):
+            return not self.frozen
+
+    model = compiled(keras.Sequential([keras.Input([5]), Freezes(3), L.Dense(2)]))
+    assert moved_by_a_batch(model) == [True] * 4
+    model.layers[0].frozen = True
+    assert moved_by_a_batch(model) == [False, False, True, True]
+
+
+def test_a_layer_of_the_users_own_says_what_is_inside():
+    class Elsewhere(keras.Model):
+        def __init__(self, places):
             super().__init__()
-            self.extra, self.last = L.Dense(2), L.Dense(2)
+            self.find = lambda: iter(places)
+
+        def sublayers(self):
+            return self.find()
 
         def call(self, x):
-            return self.last(self.extra(x) if hasattr(self, "extra") else x)
+            for layer in self.find():
+                x = layer(x)
+            return x
 
-    model = compiled(Optional())
+    places, new = [L.Dense(2)], L.Dense(2)
+    model = compiled(Elsewhere(places))
+    model.fit(X, Y, verbose=0)
+    model.predict(X)
+    places.append(new)
+    np.testing.assert_allclose(model.predict(X), new(places[0](X)), rtol=1e-5, atol=1e-6)
+    assert moved_by_a_batch(model) == [True] * 4
+
+
+def test_weights_that_a_layer_gets_later_are_trained():
+    class Grows(L.Layer):
+        def build(self, input_shape):
+            self.scales = [self.add_weight((1,), "ones")]
+
+        def call(self, x):
+            for scale in self.scales:
+                x = x * scale
+            return x
+
+    grows = Grows()
+    model = compiled(keras.Sequential([keras.Input([5]), grows, L.Dense(2)]))
+    assert moved_by_a_batch(model) == [True] * 3
+    more = grows.add_weight((1,), "ones")
+    materialize([more])
+    grows.scales.append(more)
+    assert moved_by_a_batch(model) == [True] * 4
+
+
+def test_names_of_the_users_own():
+    class Own(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.inventory, self.structures, self._sequence = 3, L.Dense(2), [L.Dense(2)]
+
+        def call(self, x):
+            for layer in self._sequence:
+                x = layer(x)
+            return self.structures(x)
+
+    model, new = compiled(Own()), L.Dense(2)
+    model.fit(X, Y, verbose=0)
+    assert moved_by_a_batch(model) == [True] * 4
+    model._sequence.append(new)
+    assert model.train_on_batch(X, Y) > 0
+    assert moved_by_a_batch(model) == [True] * 6
+
+
+@pytest.mark.parametrize(
+    "leave",
+    [
+        lambda model: delattr(model, "extra"),
+        lambda model: setattr(model, "extra", None),
+        lambda model: model.more.pop(),
+        lambda model: model.more.clear(),
+    ],
+)
+def test_a_layer_that_goes_is_noticed(leave):
+    class Optional(keras.Model):
+        def __init__(self, extra, more):
+            super().__init__()
+            self.last, self.extra, self.more = L.Dense(2), extra, more
+
+        def call(self, x):
+            layers = [getattr(self, "extra", None), *self.more, self.last]
+            for layer in filter(None, layers):
+                x = layer(x)
+            return x
+
+    inner = L.Dense(2)
+    by_attribute = "extra" in leave.__code__.co_consts
+    model = compiled(Optional(*((inner, []) if by_attribute else (None, [inner]))))
     model.fit(X[:, :2], Y, verbose=0)
     model.predict(X[:, :2])
-    del model.extra
+    leave(model)
     np.testing.assert_allclose(model.predict(X[:, :2]), model.last(X[:, :2]), rtol=1e-5, atol=1e-6)
     assert len(model.get_weights()) == 2
 

@@ -28,9 +28,11 @@ endif()
 
 # One object per instruction set, all from the same source. Contraction is off so that elementwise
 # results are equal on all of them; products ask for fused multiply-adds explicitly. Nothing in a
-# kernel throws: without exceptions no build of it asks for their library.
+# kernel throws: without exceptions no build of it asks for their library, and no table is needed
+# for how to unwind it.
 set(ONEPASS_KERNEL_FLAGS -O3 -fno-math-errno -fno-trapping-math -ffp-contract=off -fno-exceptions
-                         -Werror=missing-field-initializers -Wno-psabi)
+                         -fno-asynchronous-unwind-tables -Werror=missing-field-initializers
+                         -Wno-psabi)
 if(CMAKE_BUILD_TYPE STREQUAL "Debug")
   list(REMOVE_ITEM ONEPASS_KERNEL_FLAGS -O3)
 elseif(ONEPASS_SANITIZE) # -O3 with all checks takes the compiler a quarter of an hour

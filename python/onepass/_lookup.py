@@ -38,7 +38,12 @@ def unexpected(kind: type, name: str, more: Iterable[str] = ()) -> TypeError:
 
     ``more`` are arguments that it takes beside those of its signature.
     """
-    known = {*inspect.signature(kind).parameters, *more} - {"unknown", "around", "kwargs"}
+    named = {
+        parameter.name
+        for parameter in inspect.signature(kind).parameters.values()
+        if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+    }
+    known = named | set(more)
     hint = meant(name, known)
     if _OTHER_NAMES.get(name) in known:
         hint = f" (did you mean {_OTHER_NAMES[name]!r}?)"

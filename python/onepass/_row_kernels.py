@@ -165,7 +165,7 @@ def gather_rows(
     _checks.in_range(index, "index", source.shape[0])
     scale = _checks.number(scale, "scale")
     result_dtype = np.dtype(dtype)
-    if result_dtype.char not in _checks.FLOATS:
+    if result_dtype.char not in _checks.FLOATS or not result_dtype.isnative:
         raise TypeError(f"dtype must be float32 or float64, got {result_dtype}")
     out = np.empty((len(index), *source.shape[1:]), result_dtype)
     order = index.astype(np.int64)

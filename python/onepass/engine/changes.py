@@ -1,4 +1,7 @@
-"""Whether any layer was given to another, or its weights moved: plans may then be out of date."""
+"""Whether any layer was given to another, trained or not, or its weights moved.
+
+Plans may then be out of date. Words are said behind the change: who asks in between is told again.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from itertools import count
 from typing import Any, Self
 
 _versions = count()
-_version = next(_versions)
+_version = _trained_version = next(_versions)
 _moves = 0
 
 
@@ -19,6 +22,17 @@ def structure_changed() -> None:
 def structure_version() -> int:
     """Return a number that is another one after any layer was given to any other."""
     return _version
+
+
+def trained_changed() -> None:
+    """Say that weights came or went, or are trained from now on, or no longer."""
+    global _trained_version
+    _trained_version = next(_versions)
+
+
+def trained_version() -> int:
+    """Return a number that is another one after that."""
+    return _trained_version
 
 
 def weights_moved() -> None:

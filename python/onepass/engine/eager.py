@@ -11,6 +11,7 @@ from onepass.engine.plan import Plan, build_plan
 from onepass.engine.recording import Graph, check_weights_held, record_graph
 from onepass.engine.replay import Pass, as_output_rows, batches, empty_output, single_draw
 from onepass.engine.structure import flatten, is_nested, map_structure, pack_like
+from onepass.layers.inventory import inventory_of
 
 if TYPE_CHECKING:
     from onepass.layers.layer import Layer
@@ -43,7 +44,7 @@ def apply(layer: Layer, inputs: Any, training: bool | None = None, **options: An
             tuple(sorted(options.items())),
             bool(training),
             config.device(),
-            layer.inventory().structure,
+            inventory_of(layer).structure,
         )
         plans = layer.eager_plans.current()
         if key not in plans:

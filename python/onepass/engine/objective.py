@@ -144,8 +144,10 @@ def _total(losses: Sequence[Readout], factors: Sequence[float]) -> Readout:
     """Return the model's loss: the sum of its outputs', each times its factor."""
 
     def result(sums: Floats) -> float:
-        means = [factor * loss.of(sums) for loss, factor in zip(losses, factors, strict=True)]
-        return float(sum(means))
+        value = 0.0  # not `sum`, which adds otherwise from Python 3.12 on
+        for loss, factor in zip(losses, factors, strict=True):
+            value += factor * loss.of(sums)
+        return value
 
     last = max((loss.first + loss.size for loss in losses), default=0)
     return Readout("loss", 0, last, result)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onepass import _core, config
-from onepass.engine.changes import structure_changed
+from onepass.engine.changes import trained_changed
 
 if TYPE_CHECKING:
     from onepass.constraints import Constrain
@@ -112,8 +112,9 @@ class Variable:
 
     @trainable.setter
     def trainable(self, value: bool) -> None:
-        self._trainable = value
-        structure_changed()
+        if value != self._trainable:
+            self._trainable = value
+            trained_changed()
 
     @property
     def array(self) -> Floats:

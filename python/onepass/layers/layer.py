@@ -12,7 +12,7 @@ from typing import Any, Self
 from onepass import config, constraints, initializers, regularizers
 from onepass._lookup import unexpected
 from onepass._names import to_snake_case
-from onepass.engine.changes import Plans, structure_changed
+from onepass.engine.changes import Plans, structure_changed, trained_changed
 from onepass.engine.graph import (
     LayerCall,
     Shape,
@@ -26,7 +26,7 @@ from onepass.engine.graph import (
 from onepass.engine.ops import ActivityPenaltyOp, IdentityOp
 from onepass.engine.storage import Variable, materialize
 from onepass.engine.structure import flatten, map_structure, pack_like
-from onepass.layers.inventory import Inventory
+from onepass.layers.inventory import OURS, may_hold_layers
 from onepass.layers.moving import move
 from onepass.layers.shapes import sample_shape
 from onepass.layers.weights import HasWeights, unique
@@ -88,7 +88,8 @@ class Layer(HasWeights):
         **unknown: Any,
     ) -> None:
         for argument in unknown:
-            raise unexpected(type(self), argument, inspect.signature(Layer).parameters)
+            own = set(inspect.signature(Layer).parameters) - {"unknown"}
+            raise unexpected(type(self), argument, own)
         if dtype not in (None, "float32", "float64"):
             raise ValueError(
                 f"{type(self).__name__}: dtype must be 'float32' or 'float64', got {dtype!r}"
@@ -101,7 +102,6 @@ class Layer(HasWeights):
         self._building = False
         self.input_shape_argument = None if input_shape is None else sample_shape(input_shape)
         self._first_call: LayerCall | None = None
-        self._inventory: Inventory | None = None
         self.eager_plans = Plans()  # for calls on arrays
         self.eager_draws = 0
         self._variables: list[Variable] = []
@@ -135,7 +135,7 @@ class Layer(HasWeights):
         if isinstance(variable.constraint, constraints.Native):
             variable.constraint.arguments(size)  # raises where it does not fit
         self._variables.append(variable)
-        structure_changed()
+        trained_changed()
         return variable
 
     @property
@@ -160,7 +160,7 @@ class Layer(HasWeights):
     def forget(self, weights: int) -> None:
         """Take back a build: keep only so many first weights, and no call."""
         del self._variables[weights:]
-        structure_changed()
+        trained_changed()
         self._first_call = None
 
     def own_trained(self) -> list[Variable]:
@@ -170,7 +170,7 @@ class Layer(HasWeights):
     def sublayers(self) -> Iterator[Layer]:
         """Layers kept as attributes, or in lists, tuples and dicts that are; each once."""
         found: dict[Layer, None] = {}
-        for value in vars(self).values():  # asked at every batch: most values are no layers
+        for value in vars(self).values():
             if isinstance(value, Layer):
                 found[value] = None
             elif isinstance(value, (list, tuple, dict)):
@@ -188,14 +188,14 @@ class Layer(HasWeights):
         raise AttributeError(f"{kind!r} object has no attribute {name!r}{hint}")
 
     def __setattr__(self, name: str, value: Any) -> None:
-        holders = (Layer, list, tuple, dict)  # of layers
-        if isinstance(value, holders) or isinstance(vars(self).get(name), holders):
-            structure_changed()
+        before = vars(self).get(name)
         super().__setattr__(name, value)
+        if (may_hold_layers(value) or may_hold_layers(before)) and name not in OURS:
+            structure_changed()
 
     def __delattr__(self, name: str) -> None:
-        structure_changed()
         super().__delattr__(name)
+        structure_changed()
 
     @property
     def trainable(self) -> bool:
@@ -204,8 +204,9 @@ class Layer(HasWeights):
 
     @trainable.setter
     def trainable(self, value: bool) -> None:
-        self._trainable = bool(value)
-        structure_changed()
+        if bool(value) != self._trainable:
+            self._trainable = bool(value)
+            trained_changed()
         for layer in self.sublayers():
             layer.trainable = value
 
@@ -213,12 +214,6 @@ class Layer(HasWeights):
         """Return this layer and all inside with their ``trainable``: on them plans depend."""
         inner = [pair for layer in self.sublayers() for pair in layer.structure()]
         return ((self, self._trainable), *inner)
-
-    def inventory(self) -> Inventory:
-        """Return what ``structure`` and ``trainable_variables`` say, kept as long as it holds."""
-        if self._inventory is None or not self._inventory.holds():
-            self._inventory = Inventory(self)
-        return self._inventory
 
     def to(self, device: str) -> Self:
         """Let the weights lie on a device, where the layer is then computed.
@@ -440,7 +435,7 @@ def _complete(build: Callable[[Any, Any], None]) -> Callable[..., None]:
             materialize(self._variables)
         except BaseException:
             del self._variables[before:]
-            structure_changed()
+            trained_changed()
             self.built = False
             raise
         finally:

@@ -14,7 +14,7 @@ from onepass.engine.objective import Objective
 from onepass.engine.plan import Mode, Plan, build_plan
 from onepass.engine.recording import Graph
 from onepass.engine.replay import epoch_draw, single_draw
-from onepass.layers.inventory import Inventory
+from onepass.layers.inventory import Inventory, inventory_of
 from onepass.layers.layer import Layer
 from onepass.models.objectives import (
     check_loss_weights,
@@ -197,7 +197,7 @@ class Compiled(Layer):
         mode : what a step does
         weighted : for each output, whether batches bring sample weights; () for none
         """
-        inventory = self.inventory()
+        inventory = inventory_of(self)
         learns = mode in ("train", "evaluate")
         ids = inventory.trained_ids if learns else ()
         weights = weighted if any(weighted) else ()

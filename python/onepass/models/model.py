@@ -9,7 +9,7 @@ from onepass.engine.graph import Shape, SymbolicTensor, Trace, input_tensor
 from onepass.engine.plan import Mode
 from onepass.engine.recording import Graph, check_weights_held, record_graph
 from onepass.engine.structure import map_structure
-from onepass.layers.inventory import Inventory
+from onepass.layers.inventory import Inventory, inventory_of
 from onepass.layers.layer import (
     Layer,
     takes_training,
@@ -198,10 +198,11 @@ class Model(Trainer):
                 f"model {self.name!r} does not know its inputs yet: begin with Input(shape), call "
                 "build(input_shape), or call it on data first"
             )
-        if self._graph is None or self._graph_inventory is not self.inventory():
+        inventory = inventory_of(self)
+        if self._graph is None or self._graph_inventory is not inventory:
             if self._graph is None or self._has_changed():
                 self._record_for(self._inputs)  # of a copy, or of layers that have changed
-            self._graph_inventory = self.inventory()
+            self._graph_inventory = inventory
         assert self._graph is not None
         return self._graph
 

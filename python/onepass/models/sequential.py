@@ -36,7 +36,7 @@ class Sequential(Model):
         trainable: bool = True,
         name: str | None = None,
     ) -> None:
-        self._sequence: list[Layer] = []
+        self.__layers: list[Layer] = []
         self._recorded_calls: dict[Layer, LayerCall | None] = {}
         super().__init__(name=name, trainable=trainable)
         if layers is not None and not isinstance(layers, Iterable):
@@ -48,7 +48,7 @@ class Sequential(Model):
     # -- layers ----------------------------------------------------------------------------------
 
     def sublayers(self) -> Iterator[Layer]:
-        return iter(self._sequence)
+        return iter(self.__layers)
 
     def add(self, layer: Layer | SymbolicTensor) -> None:
         """Append a layer.
@@ -60,19 +60,20 @@ class Sequential(Model):
         ValueError
             If its name is taken, it is an input but not first, or it does not fit the one before.
         """
-        before = (list(self._sequence), self._inputs, self._graph, self.built)
+        before = (list(self.__layers), self._inputs, self._graph, self.built)
         try:
             self._append(layer)
             self._changed()
         except BaseException:
-            self._sequence, self._inputs, self._graph, self.built = before
+            self.__layers, self._inputs, self._graph, self.built = before
+            structure_changed()
             raise
 
     def pop(self) -> Layer:
         """Remove and return the last layer."""
-        if not self._sequence:
+        if not self.__layers:
             raise ValueError("pop: the model has no layers")
-        layer = self._sequence.pop()
+        layer = self.__layers.pop()
         self._changed()
         return layer
 
@@ -82,35 +83,35 @@ class Sequential(Model):
         if isinstance(layer, SymbolicTensor):
             if layer.node is not None:
                 raise ValueError("Sequential: add layers, not the output of calling a layer")
-            if self._sequence or self._inputs is not None:
+            if self.__layers or self._inputs is not None:
                 raise ValueError("Sequential: an input must come first, and only once")
             self._inputs = layer
             return
         if not isinstance(layer, Layer):
             hint = "; pass an instance, made with ()" if isinstance(layer, type) else ""
             raise TypeError(f"Sequential: expected a layer, got {layer!r}{hint}")
-        if any(other.name == layer.name for other in self._sequence):
+        if any(other.name == layer.name for other in self.__layers):
             raise ValueError(f"Sequential: a layer named {layer.name!r} is there already")
-        if not self._sequence and self._inputs is None:
+        if not self.__layers and self._inputs is None:
             self._inputs = _input_of(layer)
-        self._sequence.append(layer)
+        self.__layers.append(layer)
 
     def _changed(self) -> None:
-        structure_changed()
         self._graph, self.built = None, False
+        structure_changed()
         self.forget_plans()
         self._record_if_possible()
 
     # -- building --------------------------------------------------------------------------------
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
-        for layer in self._sequence:
+        for layer in self.__layers:
             inputs = layer(inputs)
         return inputs
 
     def build(self, input_shape: Any = None) -> None:
-        if self._sequence:
-            self.dtype = self._sequence[0].dtype
+        if self.__layers:
+            self.dtype = self.__layers[0].dtype
         super().build(input_shape)
 
     def check_built_for(self, input_shape: Any) -> None:
@@ -124,16 +125,16 @@ class Sequential(Model):
             )
 
     def _record_for(self, inputs: Any) -> None:
-        if not self._sequence:
+        if not self.__layers:
             raise ValueError("build: the model has no layers")
         for layer, call in self._recorded_calls.items():  # of a shorter model, on other tensors
             layer.forget_call(call)
         super()._record_for(inputs)
         self.dtype = inputs.dtype
-        self._recorded_calls = {layer: layer.first_call for layer in self._sequence}
+        self._recorded_calls = {layer: layer.first_call for layer in self.__layers}
 
     def _record_if_possible(self) -> None:
-        if self._inputs is not None and self._sequence:
+        if self._inputs is not None and self.__layers:
             self._record_for(self._inputs)
             self.built = True
 
