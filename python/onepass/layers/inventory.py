@@ -132,15 +132,14 @@ class _Watched:
     def is_unchanged(self) -> bool:
         """Whether the same layers are in it; what else is in it is not asked for."""
         count = len(self._container)
-        items = _items(self._container)
-        if not self._looks_at_all(max(count, self._count)):
-            if count == self._count:
-                return True
-            new = items if count < self._count else islice(items, self._count, None)
-        elif count == len(self._known) and all(map(is_, items, self._known)):
+        all_of = self._looks_at_all(max(count, self._count))
+        if not all_of and count == self._count:
             return True
-        else:
-            new = items
+        new = _items(self._container)
+        if all_of and count == len(self._known) and all(map(is_, new, self._known)):
+            return True
+        if not all_of and count > self._count:
+            new = islice(new, self._count, None)
         if self._holds_layers or any(map(may_hold_layers, new)):
             return False
         self._remember(False)
@@ -155,7 +154,8 @@ def may_hold_layers(value: Any) -> bool:
 
 
 def _items(container: Any) -> Any:
-    return container.values() if isinstance(container, dict) else container
+    # Of a dict a copy, made at once: another thread may write to it.
+    return [*container.values()] if isinstance(container, dict) else container
 
 
 def _containers_in(value: Any) -> Iterator[Any]:
