@@ -545,3 +545,24 @@ def test_what_does_not_exist_is_explained():
 
     with pytest.raises(AttributeError, match=r"super\(\).__init__\(\)"):
         _ = NoSuper().name
+
+
+def test_layers_of_another_model_with_new_ones_that_have_no_weights():
+    """Monte Carlo dropout and transfer learning, as courses convert models."""
+
+    class MCDropout(L.Dropout):
+        def call(self, inputs):
+            return super().call(inputs, training=True)
+
+    model = compiled(keras.Sequential([keras.Input([5]), L.Dense(8), L.Dropout(0.5), L.Dense(2)]))
+    model.fit(X, Y, verbose=0)
+    converted = keras.Sequential(
+        [MCDropout(one.rate) if isinstance(one, L.Dropout) else one for one in model.layers]
+    )
+    assert len(converted.get_weights()) == 4
+    converted.set_weights(model.get_weights())
+    assert converted.count_params() == model.count_params()
+    assert not np.array_equal(converted.predict(X), converted.predict(X))
+    head = keras.Sequential([*model.layers[:-1], L.Dense(1)])
+    with pytest.raises(ValueError, match="no weights yet"):
+        head.get_weights()

@@ -565,3 +565,11 @@ def test_arguments_of_other_names_are_guessed(make, name, meant):
 def test_arguments_like_no_other_are_not_guessed():
     with pytest.raises(TypeError, match=r"SGD\(\) got an unexpected keyword argument 'zzz'$"):
         optimizers.SGD(zzz=1)
+
+
+def test_class_indices_for_a_loss_of_rows_are_recognised():
+    model = make("categorical_crossentropy")
+    with pytest.raises(ValueError, match=r"y has shape \(12,\).*sparse_categorical_crossentropy"):
+        model.fit(X, Y, verbose=0)
+    with pytest.raises(ValueError, match=r"as the model's output$"):
+        model.fit(X, np.linspace(0.1, 0.9, N), verbose=0)

@@ -94,6 +94,34 @@ EXPRESSIONS = {
         + k.logical_not(y > 0) * x
         + ((COLUMN > 0) & (x > 0)) * y
     ),
+    "equality": lambda k, x, y, t, w: (x == x) * y + (x != y) * x + (y == 0.5) + (x != COLUMN) * y,
+    "functions of weights": lambda k, x, y, t, w: (
+        x * k.exp(w.six) + k.square(w.one) - k.softmax(w.six) * y + k.maximum(w.six, w.one)
+    ),
+    "operators of weights": lambda k, x, y, t, w: (
+        (1 - w.six) * x
+        + w.six**2 * y
+        - w.one / 2
+        + (-w.one) * abs(w.six)
+        + 2.0**w.one * x
+        + (w.six > 0) * x
+        + (w.one <= w.six) * y
+        + (w.six != 0) * x
+        + 1 / (w.six * w.six + 1)
+        + (w.six + w.one) * (w.six - w.one)
+    ),
+    "parts of weights": lambda k, x, y, t, w: (
+        w.matrix[:, 1] * x
+        + w.six[2:3] * y
+        + k.concatenate([w.six[:3], w.one, w.six[4:]]) * x
+        + k.reshape(w.matrix[:3], (12,))[:6] * y
+    ),
+    "sums of weights": lambda k, x, y, t, w: (
+        k.sum(k.square(w.matrix)) * x + k.mean(w.matrix, axis=1) * y + k.sum(w.six * w.six)
+    ),
+    "weights chosen": lambda k, x, y, t, w: (
+        k.where(w.six > 0, w.six, 0.1 * w.six) * x + k.where(k.logical_not(w.six > 0), 1.0, w.one)
+    ),
     "zeros and ones": lambda k, x, y, t, w: (
         x * k.ones_like(y) + k.zeros_like(x) + k.where(x > 0, x, k.zeros_like(x))
     ),
@@ -414,3 +442,110 @@ def test_a_loss_that_chooses_is_hubers() -> None:
         weights.append(model.get_weights())
     for got, expected in zip(*weights, strict=True):
         np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-6)
+
+
+class Scaled(layers.Layer):
+    def build(self, input_shape):
+        self.k = self.add_weight(input_shape[-1:], "zeros")
+
+    def call(self, inputs):
+        return inputs * ops.exp(self.k)
+
+
+@pytest.mark.parametrize("rows", [1, 3, 700, 5000])
+def test_predictions_follow_functions_of_weights(rows) -> None:
+    x = np.random.default_rng(0).normal(size=(rows, 3)).astype(np.float32)
+    model = onepass.Sequential([Input((3,)), Scaled(), layers.Dense(2)])
+    scaled, dense = model.layers
+    for value in (0.0, 1.0, -0.5):
+        scaled.k.assign(np.full(3, value))
+        for got in (model.predict(x), model(x), model.sample(x), dense(scaled(x))):
+            expected = x * np.exp(np.float32(value)) @ dense.kernel.numpy()
+            np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_losses_and_penalties_may_read_other_weights() -> None:
+    """As a loss that closes over a kernel, or a regularizer over another layer's."""
+    x, y = np.ones((8, 3)), np.zeros((8, 2))
+    first, last = layers.Dense(3, use_bias=False), layers.Dense(2, use_bias=False)
+
+    def loss(y_true, y_pred):
+        return ops.square(y_true - y_pred) + ops.sum(ops.square(first.kernel))
+
+    model = onepass.Sequential([Input((3,)), first, last])
+    model.compile(optimizers.SGD(0.0), loss)
+    for _ in range(2):
+        model.set_weights([np.full((3, 3), 0.5), np.full((3, 2), 0.1)])
+        assert model.evaluate(x, y) == pytest.approx(0.45**2 + 9 * 0.25)
+        model.set_weights([np.zeros((3, 3)), np.zeros((3, 2))])
+        assert model.evaluate(x, y) == pytest.approx(0.0, abs=1e-7)
+    model.compile(optimizers.SGD(0.5), loss)
+    model.set_weights([np.full((3, 3), 0.5), np.zeros((3, 2))])
+    model.train_on_batch(x, y)
+    np.testing.assert_allclose(first.kernel.numpy(), np.zeros((3, 3)), atol=1e-6)  # 0.5 - 0.5 * 1
+
+    tied = layers.Dense(3, kernel_regularizer=lambda w: ops.sum(ops.square(w - first.kernel)))
+    model = onepass.Sequential([Input((3,)), first, tied])
+    model.compile(optimizers.SGD(0.25), "mse")
+    first.kernel.assign(np.zeros((3, 3)))
+    tied.kernel.assign(np.ones((3, 3)))
+    model.train_on_batch(np.zeros((4, 3)), np.zeros((4, 3)))
+    np.testing.assert_allclose(tied.kernel.numpy(), 0.5)
+    np.testing.assert_allclose(first.kernel.numpy(), 0.5)
+
+
+def test_operators_of_weights_give_arrays_at_once() -> None:
+    layer = layers.Dense(2)
+    layer.build((None, 3))
+    layer.kernel.assign(np.arange(6.0).reshape(3, 2))
+    k, values = layer.kernel, layer.kernel.numpy()
+    for got, expected in (
+        (k + 1, values + 1),
+        (1 - k, 1 - values),
+        (k * values, values * values),
+        (values / (k + 1), values / (values + 1)),
+        (-k, -values),
+        (abs(k - 2), abs(values - 2)),
+        (k**2, values**2),
+        (2.0**k, 2.0**values),
+        (k > 1, values > 1),
+        (k <= 2, values <= 2),
+        (k == 3, values == 3),
+        (k != values, values != values),
+        (k[1], values[1]),
+        (np.stack(list(k)), values),
+        (np.ones((2, 3)) @ k, np.ones((2, 3)) @ values),
+        (k @ k[:2], values @ values[:2]),
+        (ops.exp(k), np.exp(values)),
+    ):
+        np.testing.assert_allclose(got, expected, rtol=1e-6)
+    assert len(k) == 3
+    assert (k == k) is True
+    assert (k == layer.bias) is False
+    assert k != "kernel"
+    assert k in [layer.bias, k]
+    k.assign_add(1.0)
+    k.assign_sub(np.ones(2))
+    np.testing.assert_array_equal(k.numpy(), values)
+
+
+def test_what_is_no_number_equals_no_tensor() -> None:
+    x = Input((3,))
+    assert x != "mse"
+    assert (x == None) is False  # noqa: E711
+    assert {x: 1}[x] == 1
+
+
+def test_focal_loss_of_labels_that_are_compared() -> None:
+    def focal(y_true, y_pred):
+        right = ops.where(y_true == 1, y_pred, 1 - y_pred)
+        return -((1 - right) ** 2) * ops.log(right)
+
+    rng = np.random.default_rng(3)
+    x, y = rng.normal(size=(64, 4)), rng.integers(0, 2, (64, 1))
+    model = onepass.Sequential([Input((4,)), layers.Dense(1, "sigmoid")])
+    model.compile("sgd", focal, metrics=[lambda a, b: ops.cast((b > 0.5) == a, "float32")])
+    loss, accuracy = model.evaluate(x, y)
+    predicted = model.predict(x)
+    assert loss == pytest.approx(focal(y, predicted).mean(), rel=1e-5)
+    assert accuracy == pytest.approx(((predicted > 0.5) == y).mean())

@@ -236,3 +236,27 @@ def test_targets_of_a_function_are_those_of_the_output() -> None:
     assert model.evaluate(x, y[:, 0]) == model.evaluate(x, y)
     with pytest.raises(ValueError, match=r"\(21, 2\)"):
         model.evaluate(x, np.zeros((21, 2)))
+
+
+@pytest.mark.parametrize("reduction", ["sum", "sum_over_batch_size", None])
+def test_reductions_of_a_loss_of_elements_are_kerass(reduction) -> None:
+    class Squares(losses.Loss):
+        def call(self, y_true, y_pred):
+            return ops.square(y_true - y_pred)
+
+    rng = np.random.default_rng(0)
+    y, p = rng.normal(size=(8, 2)), rng.normal(size=(8, 2))
+    elements = (y - p) ** 2
+    expected = {"sum": elements.sum(), "sum_over_batch_size": elements.mean(), None: elements}
+    np.testing.assert_allclose(Squares(reduction=reduction)(y, p), expected[reduction], rtol=1e-6)
+    weights = np.arange(8.0)
+    weighted = elements * weights[:, None]
+    expected = {"sum": weighted.sum(), "sum_over_batch_size": weighted.mean(), None: weighted}
+    got = Squares(reduction=reduction)(y, p, sample_weight=weights)
+    np.testing.assert_allclose(got, expected[reduction], rtol=1e-6)
+    if reduction is None:
+        return
+    model = Sequential([Input((2,)), layers.Activation("linear")])
+    model.compile("sgd", Squares(reduction=reduction))
+    expected = {"sum": elements.sum(), "sum_over_batch_size": elements.mean()}
+    assert model.evaluate(p, y, batch_size=8) == pytest.approx(expected[reduction], rel=1e-5)

@@ -11,6 +11,7 @@ import numpy as np
 from onepass import _checks, _lookup, kernels
 from onepass.engine.graph import SymbolicTensor, record
 from onepass.engine.ops import ActivationOp, GluOp, RowOp
+from onepass.engine.ops.weight import as_tensor
 
 __all__ = [
     "celu",
@@ -56,6 +57,7 @@ _DEFAULT = {name: span.default for name, span in _checks.HYPER_RANGES.items()}
 
 
 def _apply(name: str, x: Any, **hyper: Any) -> Any:
+    x = as_tensor(x)
     if isinstance(x, SymbolicTensor):
         if name == "linear":
             return x
@@ -235,6 +237,7 @@ def gelu(x: Any, approximate: bool = False) -> Any:
 
 def _over_axis(name: str, x: Any, axis: int, record_last: Callable[[Any], Any]) -> Any:
     """Apply a function of the last dimension along any axis of an array."""
+    x = as_tensor(x)
     if isinstance(x, SymbolicTensor):
         if axis not in (-1, x.ndim - 1):
             raise ValueError(f"{name}: axis must be the last one in a model, got {axis}")

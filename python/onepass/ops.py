@@ -42,6 +42,7 @@ from onepass.activations import (
 )
 from onepass.engine import arithmetic
 from onepass.engine.graph import SymbolicTensor
+from onepass.engine.ops.weight import as_tensor
 
 __all__ = [
     "abs",
@@ -116,6 +117,11 @@ def _any_symbolic(*values: Any) -> bool:
     return any(isinstance(value, SymbolicTensor) for value in values)
 
 
+def _recorded(*values: Any) -> tuple[Any, ...]:
+    """Return the values, weights as tensors where anything is recorded and no tensor is there."""
+    return values if _any_symbolic(*values) else tuple(map(as_tensor, values))
+
+
 def _floats(*values: Any) -> list[Any]:
     """Return arrays of one float type: float64 if an array among them is, else float32."""
     arrays = [np.asarray(value) for value in values]
@@ -127,6 +133,7 @@ def _floats(*values: Any) -> list[Any]:
 
 
 def _combine(name: str, x1: Any, x2: Any) -> Any:
+    x1, x2 = _recorded(x1, x2)
     if _any_symbolic(x1, x2):
         return arithmetic.combine(name, x1, x2)
     a, b = np.broadcast_arrays(*_floats(x1, x2))
@@ -134,6 +141,7 @@ def _combine(name: str, x1: Any, x2: Any) -> Any:
 
 
 def _elementwise(name: str, x: Any) -> Any:
+    x = as_tensor(x)
     if isinstance(x, SymbolicTensor):
         return arithmetic.elementwise(name, x)
     return kernels.activation_forward(_floats(x)[0], name)
@@ -174,6 +182,7 @@ def minimum(x1: Any, x2: Any) -> Any:
 
 def power(x1: Any, x2: Any) -> Any:
     """Return ``x1 ** x2``; NaN for fractional powers of negative numbers."""
+    x1, x2 = _recorded(x1, x2)
     if isinstance(x1, SymbolicTensor):
         return arithmetic.power(x1, x2)
     return _combine("power", x1, x2)
@@ -210,6 +219,7 @@ def not_equal(x1: Any, x2: Any) -> Any:
 
 
 def _compare(name: str, x1: Any, x2: Any) -> Any:
+    x1, x2 = _recorded(x1, x2)
     if _any_symbolic(x1, x2):
         return arithmetic.combine(name, x1, x2)
     return getattr(np, name)(np.asarray(x1), np.asarray(x2))
@@ -217,16 +227,19 @@ def _compare(name: str, x1: Any, x2: Any) -> Any:
 
 def logical_and(x1: Any, x2: Any) -> Any:
     """Return whether neither operand is 0; see `less`."""
+    x1, x2 = _recorded(x1, x2)
     return arithmetic.both(x1, x2) if _any_symbolic(x1, x2) else np.logical_and(x1, x2)
 
 
 def logical_or(x1: Any, x2: Any) -> Any:
     """Return whether one operand at least is not 0; see `less`."""
+    x1, x2 = _recorded(x1, x2)
     return arithmetic.either(x1, x2) if _any_symbolic(x1, x2) else np.logical_or(x1, x2)
 
 
 def logical_not(x: Any) -> Any:
     """Return whether the operand is 0; see `less`."""
+    x = as_tensor(x)
     return equal(x, 0.0) if _any_symbolic(x) else np.logical_not(x)
 
 
@@ -242,6 +255,7 @@ def where(condition: Any, x1: Any, x2: Any) -> Any:
     Only what is chosen gets a gradient. As elsewhere, the slope of a function that is infinite
     where it is not chosen, such as that of ``sqrt`` at 0, makes NaN of it.
     """
+    condition, x1, x2 = _recorded(condition, x1, x2)
     if _any_symbolic(condition, x1, x2):
         return arithmetic.where(condition, x1, x2)
     return np.where(np.asarray(condition) != 0, *_floats(x1, x2))[()]
@@ -258,6 +272,7 @@ def cast(x: Any, dtype: str) -> Any:
     TypeError
         If a symbolic tensor should become something else.
     """
+    x = as_tensor(x)
     if not isinstance(x, SymbolicTensor):
         return np.asarray(x).astype(dtype)[()]
     name = np.dtype(dtype).name
@@ -268,11 +283,13 @@ def cast(x: Any, dtype: str) -> Any:
 
 def zeros_like(x: Any) -> Any:
     """Return zeros in the shape of ``x``."""
+    x = as_tensor(x)
     return arithmetic.zeros_like(x) if isinstance(x, SymbolicTensor) else np.zeros_like(x)
 
 
 def ones_like(x: Any) -> Any:
     """Return ones in the shape of ``x``."""
+    x = as_tensor(x)
     return zeros_like(x) + 1.0 if isinstance(x, SymbolicTensor) else np.ones_like(x)
 
 
@@ -361,6 +378,7 @@ def mean(x: Any, axis: int | Sequence[int] | None = None, keepdims: bool = False
 
 
 def _total(name: str, x: Any, axis: int | Sequence[int] | None, keepdims: bool) -> Any:
+    x = as_tensor(x)
     if isinstance(x, SymbolicTensor):
         return arithmetic.total(name, x, axis, keepdims)
     (array,) = _floats(x)
@@ -376,6 +394,7 @@ def _total(name: str, x: Any, axis: int | Sequence[int] | None, keepdims: bool) 
 
 def concatenate(xs: Sequence[Any], axis: int = 0) -> Any:
     """Return tensors one behind the other along an axis, for symbolic ones not the batch."""
+    xs = list(map(as_tensor, xs))
     if not _any_symbolic(*xs):
         return np.concatenate([np.asarray(x) for x in xs], axis)
     for x in xs:
@@ -392,6 +411,7 @@ def reshape(x: Any, newshape: Sequence[int | None]) -> Any:
     Of a symbolic tensor the first dimension is the batch, -1 (or None); one of the others may be -1
     too and is what remains.
     """
+    x = as_tensor(x)
     if not isinstance(x, SymbolicTensor):
         return np.reshape(np.asarray(x), [-1 if dim is None else dim for dim in newshape])
     if not x.has_batch:
@@ -405,6 +425,7 @@ def reshape(x: Any, newshape: Sequence[int | None]) -> Any:
 
 def expand_dims(x: Any, axis: int) -> Any:
     """Return the tensor with a new axis of size 1."""
+    x = as_tensor(x)
     if not isinstance(x, SymbolicTensor):
         return np.expand_dims(np.asarray(x), axis)
     at = arithmetic.axis_of(axis, (*x.shape, 1), "expand_dims")
@@ -413,6 +434,7 @@ def expand_dims(x: Any, axis: int) -> Any:
 
 def squeeze(x: Any, axis: int | None = None) -> Any:
     """Return the tensor without an axis of size 1, or without all of them."""
+    x = as_tensor(x)
     if not isinstance(x, SymbolicTensor):
         return np.squeeze(np.asarray(x), axis)
     if axis is None:
@@ -425,6 +447,7 @@ def squeeze(x: Any, axis: int | None = None) -> Any:
 
 def matmul(x1: Any, x2: Any) -> Any:
     """Return the matrix product; of a symbolic tensor with a weight of two dimensions."""
+    x1, x2 = _recorded(x1, x2)
     if _any_symbolic(x1, x2):
         return arithmetic.matmul(x1, x2)
     return np.matmul(*_floats(x1, x2))
@@ -435,4 +458,5 @@ def transpose(x: Any) -> Any:
 
     That is in a regularizer, where a tensor is a weight and has no batch.
     """
+    x = as_tensor(x)
     return arithmetic.transpose(x) if isinstance(x, SymbolicTensor) else np.transpose(x)

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from onepass.engine.graph import Shape, SymbolicTensor, record
+from onepass.engine.graph import Shape, SymbolicTensor, is_recording, record
 from onepass.engine.ops import (
     ActivationOp,
     CombineOp,
@@ -23,6 +23,7 @@ from onepass.engine.ops import (
     SumOp,
 )
 from onepass.engine.ops.combine import Fixed
+from onepass.engine.ops.weight import as_tensor
 from onepass.engine.storage import Variable
 
 
@@ -41,6 +42,15 @@ def combine(name: str, a: Any, b: Any) -> SymbolicTensor:
     tensors = [operand for operand in (a, b) if isinstance(operand, SymbolicTensor)]
     dtype = tensors[0].dtype
     return record(CombineOp(name, (_fixed(a, dtype, name), _fixed(b, dtype, name))), tensors)
+
+
+def of_weights(name: str, a: Any, b: Any) -> Any:
+    """Return an operation of weights: recorded where anything is, else an array at once."""
+    if isinstance(a, SymbolicTensor) or isinstance(b, SymbolicTensor):
+        return combine(name, a, b)
+    if is_recording():
+        return combine(name, as_tensor(a), b if isinstance(a, Variable) else as_tensor(b))
+    return getattr(np, name)(np.asarray(a), np.asarray(b))
 
 
 def _fixed(operand: Any, dtype: str, name: str) -> Fixed | None:
@@ -113,6 +123,8 @@ def power(x: Any, exponent: Any) -> SymbolicTensor:
 
 def matmul(x: Any, w: Any) -> SymbolicTensor:
     """Return the product of a tensor with a weight, or of two matrices that no batch is in."""
+    if not (isinstance(x, SymbolicTensor) and x.has_batch):
+        x, w = as_tensor(x), as_tensor(w)
     if _is_matrix(x) and _is_matrix(w):
         return _matrix_product(x, w)
     if not isinstance(x, SymbolicTensor) or not isinstance(w, Variable) or len(w.shape) != 2:

@@ -228,9 +228,11 @@ def dense_target(y: Any, tensor: SymbolicTensor, name: str = "y") -> Array:
     if array.ndim == len(tensor.shape) - 1 and tensor.shape[-1] == 1:
         array = array[..., None]
     if not _fits(array.shape, tensor.shape):
+        indices = array.ndim == len(tensor.shape) - 1 and not np.any(array % 1)
+        hint = "; class indices are for sparse_categorical_crossentropy and the like"
         raise ValueError(
             f"{name} has shape {array.shape}, the loss expects {_shown(tensor.shape)} as the "
-            "model's output"
+            f"model's output{hint if indices else ''}"
         )
     return _readable(array, tensor.dtype)
 

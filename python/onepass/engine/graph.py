@@ -125,6 +125,11 @@ def current_trace() -> Trace:
     return _trace.get() or Trace()
 
 
+def is_recording() -> bool:
+    """Whether a model, layer, loss or penalty is being recorded."""
+    return _trace.get() is not None
+
+
 @contextmanager
 def tracing(trace: Trace) -> Iterator[Trace]:
     """Record meanwhile as this says."""

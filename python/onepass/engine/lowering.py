@@ -229,7 +229,8 @@ class Lowering:
             made[id(group)] = _rows_buffer(name, group[0], pad=flat)
         base = made[id(group)]
         cols, rows = _matrix_shape(tensor)
-        if tensor not in group or (base.cols, base.rows_per_sample) == (cols, rows):
+        member = any(tensor is other for other in group)  # `in` would compare values
+        if not member or (base.cols, base.rows_per_sample) == (cols, rows):
             return base
         return Buffer(name, "view", cols, cols, rows, base=base)
 

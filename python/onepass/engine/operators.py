@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from numbers import Number
 from typing import TYPE_CHECKING, Any, NoReturn
+
+import numpy as np
 
 if TYPE_CHECKING:
     from onepass.engine.graph import SymbolicTensor
@@ -21,6 +25,14 @@ def _call(function: str, *arguments: Any) -> SymbolicTensor:
 
 def _combine(name: str, a: Any, b: Any) -> SymbolicTensor:
     return _call("combine", name, a, b)
+
+
+def _of_weights(name: str, a: Any, b: Any) -> Any:
+    return _call("of_weights", name, a, b)
+
+
+def _is_numeric(value: object) -> bool:
+    return isinstance(value, (Operators, WeightOperators, Number, np.ndarray, np.generic, list))
 
 
 class Operators:
@@ -67,7 +79,15 @@ class Operators:
     def __pos__(self) -> Any:
         return self
 
-    # Comparisons are 1 where they hold, else 0. ``==`` and ``!=`` are Python's own, of objects.
+    # Comparisons are 1 where they hold, else 0. What is no number equals no tensor.
+
+    def __eq__(self, other: object) -> Any:
+        return _combine("equal", self, other) if _is_numeric(other) else NotImplemented
+
+    def __ne__(self, other: object) -> Any:
+        return _combine("not_equal", self, other) if _is_numeric(other) else NotImplemented
+
+    __hash__ = object.__hash__
 
     def __lt__(self, other: Any) -> SymbolicTensor:
         return _combine("less", self, other)
@@ -107,3 +127,100 @@ class Operators:
 
     def __len__(self) -> NoReturn:
         raise TypeError("a symbolic tensor has no length: its batch has no size yet")
+
+
+class WeightOperators:
+    """The same for weights: recorded while a model is, else arrays at once.
+
+    Two weights are equal if they are the same one.
+    """
+
+    __array_priority__ = 1000
+
+    def __add__(self, other: Any) -> Any:
+        return _of_weights("add", self, other)
+
+    def __radd__(self, other: Any) -> Any:
+        return _of_weights("add", other, self)
+
+    def __sub__(self, other: Any) -> Any:
+        return _of_weights("subtract", self, other)
+
+    def __rsub__(self, other: Any) -> Any:
+        return _of_weights("subtract", other, self)
+
+    def __mul__(self, other: Any) -> Any:
+        return _of_weights("multiply", self, other)
+
+    def __rmul__(self, other: Any) -> Any:
+        return _of_weights("multiply", other, self)
+
+    def __truediv__(self, other: Any) -> Any:
+        return _of_weights("divide", self, other)
+
+    def __rtruediv__(self, other: Any) -> Any:
+        return _of_weights("divide", other, self)
+
+    def __pow__(self, other: Any) -> Any:
+        return _of_weights("power", self, other)
+
+    def __rpow__(self, other: Any) -> Any:
+        return _of_weights("power", other, self)
+
+    def __neg__(self) -> Any:
+        return _of_weights("multiply", self, -1.0)
+
+    def __abs__(self) -> Any:
+        tensor = _as_tensor(self)
+        return abs(np.asarray(self) if tensor is self else tensor)
+
+    def __matmul__(self, other: Any) -> Any:
+        tensor = _as_tensor(self)
+        return np.asarray(self) @ np.asarray(other) if tensor is self else tensor @ other
+
+    def __rmatmul__(self, other: Any) -> Any:
+        tensor = _as_tensor(self)
+        if tensor is self:
+            return np.asarray(other) @ np.asarray(self)
+        return _call("matmul", other, tensor)
+
+    def __getitem__(self, key: Any) -> Any:
+        tensor = _as_tensor(self)
+        return np.asarray(self)[key] if tensor is self else tensor[key]
+
+    def __iter__(self) -> Iterator[Any]:
+        return (self[i] for i in range(len(self)))
+
+    def __len__(self) -> int:
+        shape: tuple[int, ...] = getattr(self, "shape")  # noqa: B009
+        if not shape:
+            raise TypeError("a weight without dimensions has no length")
+        return shape[0]
+
+    def __eq__(self, other: object) -> Any:
+        numbers = _is_numeric(other) and not isinstance(other, WeightOperators)
+        return _of_weights("equal", self, other) if numbers else NotImplemented
+
+    def __ne__(self, other: object) -> Any:
+        numbers = _is_numeric(other) and not isinstance(other, WeightOperators)
+        return _of_weights("not_equal", self, other) if numbers else NotImplemented
+
+    __hash__ = object.__hash__
+
+    def __lt__(self, other: Any) -> Any:
+        return _of_weights("less", self, other)
+
+    def __le__(self, other: Any) -> Any:
+        return _of_weights("less_equal", self, other)
+
+    def __gt__(self, other: Any) -> Any:
+        return _of_weights("less", other, self)
+
+    def __ge__(self, other: Any) -> Any:
+        return _of_weights("less_equal", other, self)
+
+
+def _as_tensor(weight: Any) -> Any:
+    from onepass.engine.ops.weight import as_tensor  # which is built on symbolic tensors
+
+    return as_tensor(weight)

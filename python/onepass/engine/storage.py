@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from onepass import _core, config
 from onepass.engine.changes import trained_changed
+from onepass.engine.operators import WeightOperators
 
 if TYPE_CHECKING:
     from onepass.constraints import Constrain
@@ -70,7 +71,7 @@ def reallocated(values: Sequence[Floats], device: str = "cpu") -> list[Floats]:
     return arrays
 
 
-class Variable:
+class Variable(WeightOperators):
     """A layer's tensor: name, shape, values in place.
 
     Parameters
@@ -120,7 +121,10 @@ class Variable:
     def array(self) -> Floats:
         """The values themselves, (..., cols) with padded rows: writing changes the model."""
         if self._array is None:
-            raise ValueError(f"variable {self.name!r} has no values before its layer is built")
+            raise ValueError(
+                f"variable {self.name!r} has no values before its layer is built; weights are made "
+                "in build(), and get their values behind it"
+            )
         return self._array
 
     @property
@@ -162,6 +166,14 @@ class Variable:
         given = np.asarray(value)
         self.check(given)
         self.array[...] = given
+
+    def assign_add(self, value: Any) -> None:
+        """Add to the values."""
+        self.assign(self.numpy() + value)
+
+    def assign_sub(self, value: Any) -> None:
+        """Subtract from the values."""
+        self.assign(self.numpy() - value)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Floats:
         return np.array(self.array, dtype=dtype, copy=copy)

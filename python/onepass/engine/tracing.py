@@ -11,16 +11,18 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from onepass.engine import arithmetic
-from onepass.engine.graph import SymbolicTensor, input_tensor
+from onepass.engine.graph import SymbolicTensor, current_trace, input_tensor, tracing
 
 if TYPE_CHECKING:
     from onepass.engine.objective import Objective
 
 
-def row_values(values: Any, prediction: SymbolicTensor, name: str) -> SymbolicTensor:
+def row_values(
+    values: Any, prediction: SymbolicTensor, name: str, reduction: str = "mean"
+) -> SymbolicTensor:
     """Return what a function made of a prediction as one column: one number a row.
 
-    Values for each element of a row become their mean.
+    Values for each element of a row become their mean, or their ``"sum"``.
 
     Raises
     ------
@@ -40,7 +42,7 @@ def row_values(values: Any, prediction: SymbolicTensor, name: str) -> SymbolicTe
             f"{name!r} must return one number a row, a tensor of shape {rows}, got {values.shape}; "
             "sums and means are over axis=-1"
         )
-    return values if values.shape[-1] == 1 else arithmetic.total("mean", values, -1, True)
+    return values if values.shape[-1] == 1 else arithmetic.total(reduction, values, -1, True)
 
 
 @dataclass
@@ -59,14 +61,15 @@ class Traced:
 
 def traced(objectives: Sequence[Objective], outputs: Sequence[SymbolicTensor]) -> list[Traced]:
     """Record the functions among the losses and metrics of each output."""
-    found = []
-    for objective, output in zip(objectives, outputs, strict=True):
-        own = Traced(input_tensor(output.shape[1:], output.dtype, "target"))
-        measures = (objective.loss, *objective.metrics, *objective.weighted_metrics)
-        for measure in measures:
-            trace = getattr(measure, "trace", None)
-            values = None if trace is None else trace(own.target, output)
-            if values is not None:
-                own.values[id(measure)] = values
-        found.append(own)
-    return found
+    with tracing(current_trace()):
+        return [_traced(*pair) for pair in zip(objectives, outputs, strict=True)]
+
+
+def _traced(objective: Objective, output: SymbolicTensor) -> Traced:
+    own = Traced(input_tensor(output.shape[1:], output.dtype, "target"))
+    for measure in (objective.loss, *objective.metrics, *objective.weighted_metrics):
+        trace = getattr(measure, "trace", None)
+        values = None if trace is None else trace(own.target, output)
+        if values is not None:
+            own.values[id(measure)] = values
+    return own

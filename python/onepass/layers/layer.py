@@ -251,6 +251,12 @@ class Layer(HasWeights):
         """Create weights for inputs of this shape (batch included)."""
         self.built = True
 
+    def lacks_weights(self) -> bool:
+        """Whether it, or a layer inside, may get weights that are not there yet."""
+        makes_some = type(self).build is not Layer.build
+        inside = any(layer.lacks_weights() for layer in self.sublayers())
+        return not self.built and (makes_some or inside)
+
     def check_built_for(self, input_shape: Any) -> None:
         """Raise ValueError where a layer that is built cannot be built for this shape."""
 

@@ -88,7 +88,10 @@ class Loss:
         return list(self._hyper.values())
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
-        """Return one number a row, from targets like the predictions; for subclasses.
+        """Return one number a row, or for each element; for subclasses.
+
+        Targets look like the predictions. Of elements a row has the mean, or with
+        ``reduction="sum"`` the sum.
 
         Both are symbolic tensors in a model and arrays in calls on arrays: ``onepass.ops``,
         operators and the functions of ``onepass.losses`` work on both.
@@ -99,7 +102,8 @@ class Loss:
         """Return what ``call`` records; None for a loss of the compiled list."""
         if type(self).call is Loss.call:
             return None
-        return row_values(self.call(y_true, y_pred), y_pred, self.name)
+        reduction = "sum" if self.reduction == "sum" else "mean"
+        return row_values(self.call(y_true, y_pred), y_pred, self.name, reduction)
 
     def emit(
         self,
@@ -170,7 +174,8 @@ class Loss:
         values = self._values(target, prediction)
         rows = self._rows_of_mean(values)
         if sample_weight is not None:
-            values = values * np.asarray(sample_weight, values.dtype)
+            weights = np.asarray(sample_weight, values.dtype)
+            values = values * weights.reshape(weights.shape + (1,) * (values.ndim - weights.ndim))
         if self.reduction in ("none", None):
             return values[(0,) * values.ndim] if self.whole_batch and values.size else values
         total = float(np.sum(values, dtype=np.float64))
@@ -183,7 +188,9 @@ class Loss:
     def _values(self, target: Any, prediction: Any) -> Any:
         if type(self).call is not Loss.call:
             values = np.asarray(self.call(target, prediction))
-            return values.mean(-1) if values.ndim == prediction.ndim else values
+            if values.ndim != prediction.ndim or self.reduction in ("none", None):
+                return values
+            return values.sum(-1) if self.reduction == "sum" else values.mean(-1)
         hyper: Any = self._hyper  # keyword arguments of one formula
         return kernels.loss(target, prediction, self.formula, **hyper)[0]
 

@@ -143,7 +143,8 @@ class Model(Trainer):
         return {} if self._network is None else self._network.sources_by_layer()
 
     def require_built(self) -> None:
-        if not self.built and not (self.layers and all(layer.built for layer in self.layers)):
+        lacking = not self.layers or any(layer.lacks_weights() for layer in self.layers)
+        if not self.built and lacking:
             raise ValueError(
                 f"model {self.name!r} has no weights yet: begin with Input(shape), call "
                 "build(input_shape), or fit it to data first"

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from onepass.engine.graph import Node, Shape, SymbolicTensor
+from onepass.engine.graph import Node, Shape, SymbolicTensor, is_recording
 from onepass.engine.ops.op import Op
 from onepass.engine.storage import Variable
 
@@ -37,6 +37,16 @@ class WeightOp(Op):
         if low.is_trained(self.variable):
             dw, accumulate = low.parameter_gradient(self.variable)
             low.copy(low.gradient(node.output)[0], dw, accumulate=accumulate)
+
+
+def as_tensor(value: Any) -> Any:
+    """Return a weight as a tensor while anything is recorded; anything else as it is.
+
+    A function of a weight alone would otherwise be a number for ever.
+    """
+    if isinstance(value, Variable) and is_recording():
+        return WeightOp(value).tensor()
+    return value
 
 
 class FirstAxisSumOp(Op):
