@@ -520,6 +520,7 @@ def test_operators_of_weights_give_arrays_at_once() -> None:
     ):
         np.testing.assert_allclose(got, expected, rtol=1e-6)
     assert len(k) == 3
+    assert layer.add_weight((), "zeros")
     assert (k == k) is True
     assert (k == layer.bias) is False
     assert k != "kernel"

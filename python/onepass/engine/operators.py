@@ -188,6 +188,9 @@ class WeightOperators:
         tensor = _as_tensor(self)
         return np.asarray(self)[key] if tensor is self else tensor[key]
 
+    def __bool__(self) -> bool:
+        return True  # there is a weight, as in `if self.bias`
+
     def __iter__(self) -> Iterator[Any]:
         return (self[i] for i in range(len(self)))
 
