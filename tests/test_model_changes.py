@@ -566,3 +566,23 @@ def test_layers_of_another_model_with_new_ones_that_have_no_weights():
     head = keras.Sequential([*model.layers[:-1], L.Dense(1)])
     with pytest.raises(ValueError, match="no weights yet"):
         head.get_weights()
+
+
+def test_a_model_that_builds_itself_has_no_weights_before():
+    class Own(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.first = L.Dropout(0.5)
+
+        def build(self, input_shape):
+            self.last = L.Dense(2)
+            super().build(input_shape)
+
+        def call(self, x):
+            return self.last(self.first(x))
+
+    model = compiled(Own())
+    with pytest.raises(ValueError, match="no weights yet"):
+        model.get_weights()
+    model.build((None, 5))
+    assert len(model.get_weights()) == 2

@@ -550,3 +550,97 @@ def test_focal_loss_of_labels_that_are_compared() -> None:
     predicted = model.predict(x)
     assert loss == pytest.approx(focal(y, predicted).mean(), rel=1e-5)
     assert accuracy == pytest.approx(((predicted > 0.5) == y).mean())
+
+
+def test_a_layers_own_functions_meet_arrays_while_a_model_is_recorded() -> None:
+    class Own(layers.NumpyLayer):
+        def build(self, input_shape):
+            self.k = self.add_weight(input_shape[-1:], "ones")
+
+        def forward(self, x):
+            return x * self.k + np.where(x > self.k, ops.exp(self.k), 0.0) * self.k[0]
+
+        def backward(self, x, y, dy):
+            return dy * self.k, dy.sum(0)
+
+    class Outer(layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.inner, self.own = layers.Dense(3), Own()
+
+        def build(self, input_shape):
+            self.inner.build(input_shape)
+            self.inner.kernel.assign(ops.clip(self.inner.kernel, 0.0, 1.0))
+            assert float(ops.sum(self.inner.kernel)) > 0
+            tied = lambda shape, dtype: ops.transpose(self.inner.kernel)  # noqa: E731
+            self.tied = self.add_weight((3, 3), tied)
+
+        def call(self, x):
+            assert isinstance(self.own(np.ones((1, 3), np.float32)), np.ndarray)
+            return self.own(self.inner(x)) @ self.tied
+
+    model = onepass.Sequential([Input((3,)), Outer()])
+    assert model.predict(np.ones((4, 3))).shape == (4, 3)
+
+
+def test_weights_as_conditions_follow_their_values(float64) -> None:
+    class Masked(layers.Layer):
+        def build(self, input_shape):
+            self.m = self.add_weight(input_shape[-1:], "ones", trainable=False)
+
+        def call(self, x):
+            return (
+                ops.where(self.m, x, 0.0)
+                + ops.where(self.m, 1.0, x)
+                + ops.where(self.m, 2.0, 3.0)
+                + ops.logical_and(x, self.m)
+                + ops.logical_or(self.m, x > 0)
+                + ((x > 0) & self.m)
+            )
+
+    model = onepass.Sequential([Input((3,)), Masked()])
+    x = np.array([[-1.0, 0.0, 2.0]])
+    for mask in ([1, 1, 1], [0, 1, 0], [0, 0, 0.5]):
+        model.layers[0].m.assign(mask)
+        m = np.array(mask) != 0
+        expected = np.where(m, x, 0) + np.where(m, 1, x) + np.where(m, 2, 3)
+        expected = expected + ((x != 0) & m) + (m | (x > 0)) + ((x > 0) & m)
+        np.testing.assert_array_equal(model.predict(x), expected)
+
+
+def test_numbers_take_on_the_type_of_arrays_and_weights() -> None:
+    p = np.float32([0.1, 0.3, 0.7])
+    x = Input((3,))
+    model = Model(x, [ops.equal(x, 0.1), ops.greater(x, 0.3), 2 * x])
+    layer = layers.Dense(3, use_bias=True)
+    layer.build((None, 1))
+    layer.bias.assign(p)
+    for eager in (p, layer.bias):
+        recorded = model.predict(p[None])
+        for got, expected in zip(
+            (ops.equal(eager, 0.1), ops.greater(eager, 0.3), 2 * eager), recorded, strict=True
+        ):
+            np.testing.assert_array_equal(got, expected[0])
+            assert got.dtype in (bool, np.float32)
+
+
+def test_functional_models_keep_masks_of_weights() -> None:
+    x, dense = Input((3,)), layers.Dense(3)
+    h = dense(x)
+    model = Model(x, ops.where(dense.bias, h, 0.0) * dense.bias)
+    data = np.ones((2, 3), np.float32)
+    for bias in ([0, 1, 2], [3, 0, 1]):
+        dense.bias.assign(bias)
+        np.testing.assert_allclose(model.predict(data), dense(data) * np.array(bias), rtol=1e-6)
+
+
+def test_outputs_need_a_batch() -> None:
+    class Constant(layers.Layer):
+        def build(self, input_shape):
+            self.k = self.add_weight((3,), "ones")
+
+        def call(self, inputs):
+            return ops.exp(self.k)
+
+    with pytest.raises(TypeError, match="must depend on its inputs"):
+        onepass.Sequential([Input((3,)), Constant()])

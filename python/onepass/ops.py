@@ -43,6 +43,7 @@ from onepass.activations import (
 from onepass.engine import arithmetic
 from onepass.engine.graph import SymbolicTensor
 from onepass.engine.ops.weight import as_tensor
+from onepass.engine.storage import Variable
 
 __all__ = [
     "abs",
@@ -222,7 +223,8 @@ def _compare(name: str, x1: Any, x2: Any) -> Any:
     x1, x2 = _recorded(x1, x2)
     if _any_symbolic(x1, x2):
         return arithmetic.combine(name, x1, x2)
-    return getattr(np, name)(np.asarray(x1), np.asarray(x2))
+    values = [np.asarray(x) if isinstance(x, Variable) else x for x in (x1, x2)]
+    return getattr(np, name)(*values)
 
 
 def logical_and(x1: Any, x2: Any) -> Any:

@@ -23,7 +23,7 @@ from onepass.engine.ops import (
     SumOp,
 )
 from onepass.engine.ops.combine import Fixed
-from onepass.engine.ops.weight import as_tensor
+from onepass.engine.ops.weight import WeightOp, as_tensor
 from onepass.engine.storage import Variable
 
 
@@ -50,7 +50,9 @@ def of_weights(name: str, a: Any, b: Any) -> Any:
         return combine(name, a, b)
     if is_recording():
         return combine(name, as_tensor(a), b if isinstance(a, Variable) else as_tensor(b))
-    return getattr(np, name)(np.asarray(a), np.asarray(b))
+    # Plain numbers take on the weight's type.
+    values = [np.asarray(x) if isinstance(x, Variable) else x for x in (a, b)]
+    return getattr(np, name)(*values)
 
 
 def _fixed(operand: Any, dtype: str, name: str) -> Fixed | None:
@@ -78,7 +80,9 @@ def truth(x: Any) -> Any:
         if isinstance(op, CombineOp) and op.name in _COMPARISONS:
             return x
         return combine("not_equal", x, 0.0)
-    return np.asarray(x.numpy() if isinstance(x, Variable) else x) != 0
+    if isinstance(x, Variable):
+        return combine("not_equal", WeightOp(x).tensor(), 0.0)
+    return np.asarray(x) != 0
 
 
 _COMPARISONS = {"less", "less_equal", "equal", "not_equal"}
@@ -96,6 +100,8 @@ def either(a: Any, b: Any) -> SymbolicTensor:
 
 def where(condition: Any, a: Any, b: Any) -> SymbolicTensor:
     """Return a where the condition is not 0, else b; the other one may be NaN there."""
+    if isinstance(condition, Variable):
+        condition = WeightOp(condition).tensor()
     if not isinstance(condition, SymbolicTensor):
         tensor = a if isinstance(a, SymbolicTensor) else b
         condition = combine("maximum", zeros_like(tensor), truth(condition))

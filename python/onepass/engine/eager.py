@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from onepass import config
 from onepass.engine.feeding import Feed, input_array, same_length, samples_of
-from onepass.engine.graph import Trace, input_tensor
+from onepass.engine.graph import Trace, input_tensor, recording
 from onepass.engine.plan import Plan, build_plan
 from onepass.engine.recording import Graph, check_weights_held, record_graph
 from onepass.engine.replay import Pass, as_output_rows, batches, empty_output, single_draw
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _PLAIN = (bool, int, float, str, type(None))  # options by which a plan is known
 
 
+@recording(False)  # the layer's own functions may be called
 def apply(layer: Layer, inputs: Any, training: bool | None = None, **options: Any) -> Any:
     """Return what a layer makes of arrays with a batch dimension.
 

@@ -125,9 +125,22 @@ def current_trace() -> Trace:
     return _trace.get() or Trace()
 
 
+_records: ContextVar[bool] = ContextVar("records", default=False)
+
+
 def is_recording() -> bool:
-    """Whether a model, layer, loss or penalty is being recorded."""
-    return _trace.get() is not None
+    """Whether what is done to weights is recorded: in a ``call``, a loss or a penalty."""
+    return _records.get()
+
+
+@contextmanager
+def recording(on: bool = True) -> Iterator[None]:
+    """Record meanwhile what is done to weights, or compute it at once."""
+    token = _records.set(on)
+    try:
+        yield
+    finally:
+        _records.reset(token)
 
 
 @contextmanager

@@ -32,7 +32,9 @@ def _of_weights(name: str, a: Any, b: Any) -> Any:
 
 
 def _is_numeric(value: object) -> bool:
-    return isinstance(value, (Operators, WeightOperators, Number, np.ndarray, np.generic, list))
+    return isinstance(
+        value, (Operators, WeightOperators, Number, np.ndarray, np.generic, list, tuple)
+    )
 
 
 class Operators:
@@ -166,6 +168,9 @@ class WeightOperators:
 
     def __rpow__(self, other: Any) -> Any:
         return _of_weights("power", other, self)
+
+    def __pos__(self) -> Any:
+        return _of_weights("multiply", self, 1.0)
 
     def __neg__(self) -> Any:
         return _of_weights("multiply", self, -1.0)

@@ -13,7 +13,7 @@ import numpy as np
 
 from onepass.engine import arithmetic
 from onepass.engine.calls import Buffer
-from onepass.engine.graph import Node, SymbolicTensor, current_trace, tracing
+from onepass.engine.graph import Node, SymbolicTensor, recording
 from onepass.engine.lowering import Lowering
 from onepass.engine.objective import Readout, mean
 from onepass.engine.ops import ActivityPenaltyOp, WeightOp
@@ -58,7 +58,7 @@ def own_penalties(nodes: Iterable[Node], variables: Iterable[Variable]) -> list[
 def _recorded(regularizer: Callable[[Any], Any], x: SymbolicTensor, where: str) -> SymbolicTensor:
     """Return what a regularizer makes of a tensor, summed up."""
     try:
-        with tracing(current_trace()):
+        with recording():
             value = regularizer(x)
         if isinstance(value, Real):  # such as 0.0, which depends on nothing
             return arithmetic.combine("add", arithmetic.total("sum", x, None, False) * 0.0, value)

@@ -7,7 +7,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from onepass.engine.graph import SymbolicTensor, Trace, input_tensor, nodes_between, record, tracing
+from onepass.engine.graph import (
+    SymbolicTensor,
+    Trace,
+    input_tensor,
+    nodes_between,
+    record,
+    recording,
+    tracing,
+)
 from onepass.engine.ops import ActivationOp, IdentityOp
 from onepass.engine.storage import Variable
 from onepass.engine.structure import flatten, map_structure, pack_like
@@ -48,7 +56,7 @@ def record_graph(call: Callable[[Any], Any], inputs: Any, trace: Trace) -> Graph
     dtypes = {tensor.dtype for tensor in flatten(fresh)}
     if len(dtypes) != 1:
         raise TypeError(f"all inputs must have one float type, got {sorted(dtypes)}")
-    with tracing(trace):
+    with tracing(trace), recording():
         outputs = call(fresh)
     return Graph(fresh, _distinct(outputs, flatten(fresh)))
 
@@ -68,6 +76,8 @@ def _distinct(outputs: Any, inputs: Iterable[SymbolicTensor]) -> Any:
     for i, leaf in enumerate(leaves):
         if not isinstance(leaf, SymbolicTensor):
             raise TypeError(f"a model must return symbolic tensors, got {type(leaf).__name__}")
+        if not leaf.has_batch:
+            raise TypeError("a model's output must depend on its inputs, got one of weights alone")
         if id(leaf) in taken:
             first = all(leaf is not other for other in leaves[:i])
             copy = record(IdentityOp() if first else ActivationOp("linear", {}), [leaf])

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from onepass.engine import arithmetic
-from onepass.engine.graph import SymbolicTensor, current_trace, input_tensor, tracing
+from onepass.engine.graph import SymbolicTensor, input_tensor, recording
 
 if TYPE_CHECKING:
     from onepass.engine.objective import Objective
@@ -61,7 +61,7 @@ class Traced:
 
 def traced(objectives: Sequence[Objective], outputs: Sequence[SymbolicTensor]) -> list[Traced]:
     """Record the functions among the losses and metrics of each output."""
-    with tracing(current_trace()):
+    with recording():
         return [_traced(*pair) for pair in zip(objectives, outputs, strict=True)]
 
 

@@ -20,6 +20,7 @@ from onepass.engine.graph import (
     Trace,
     current_trace,
     record,
+    recording,
     recording_for,
     tracing,
 )
@@ -285,7 +286,7 @@ class Layer(HasWeights):
         self._build_for(args)
         self._check_dtype(given)
         told, trace = self._told_of_training(kwargs)
-        with tracing(trace), recording_for(self.name):
+        with tracing(trace), recording_for(self.name), recording():
             outputs = self._penalized(self.call(*args, **told))
         return self._recorded_call(LayerCall(self, args, kwargs), outputs, given)
 
@@ -305,7 +306,7 @@ class Layer(HasWeights):
                     f"got {type(value).__name__} among symbolic tensors"
                 )
         # Models that are made here are their user's, whatever plan is recorded meanwhile.
-        with tracing(Trace()):
+        with tracing(Trace()), recording(False):
             self.build(map_structure(lambda tensor: tensor.shape, args[0]))
 
     def _check_dtype(self, given: list[Any]) -> None:

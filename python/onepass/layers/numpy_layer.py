@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from onepass.engine.graph import Shape, record
+from onepass.engine.graph import Shape, record, recording
 from onepass.engine.ops import HostOp
 from onepass.engine.storage import Floats
 from onepass.engine.structure import flatten
@@ -68,7 +68,8 @@ class NumpyLayer(Layer):
     def call(self, inputs: Any) -> Any:
         tensors = flatten(inputs)
         shapes = [tensor.shape for tensor in tensors]
-        shape = self.compute_output_shape(shapes[0] if len(shapes) == 1 else shapes)
+        with recording(False):
+            shape = self.compute_output_shape(shapes[0] if len(shapes) == 1 else shapes)
         op = HostOp(self.name, self.forward, self._gradients, shape, self._variables)
         return record(op, tensors)
 

@@ -175,6 +175,8 @@ class Loss:
         rows = self._rows_of_mean(values)
         if sample_weight is not None:
             weights = np.asarray(sample_weight, values.dtype)
+            if weights.shape == (*values.shape, 1):
+                weights = weights[..., 0]
             values = values * weights.reshape(weights.shape + (1,) * (values.ndim - weights.ndim))
         if self.reduction in ("none", None):
             return values[(0,) * values.ndim] if self.whole_batch and values.size else values

@@ -143,8 +143,9 @@ class Model(Trainer):
         return {} if self._network is None else self._network.sources_by_layer()
 
     def require_built(self) -> None:
-        lacking = not self.layers or any(layer.lacks_weights() for layer in self.layers)
-        if not self.built and lacking:
+        own_build = not type(self).build.__module__.startswith("onepass.")
+        lacking = own_build or any(layer.lacks_weights() for layer in self.layers)
+        if not self.built and (lacking or not self.layers):
             raise ValueError(
                 f"model {self.name!r} has no weights yet: begin with Input(shape), call "
                 "build(input_shape), or fit it to data first"

@@ -72,7 +72,7 @@ class Network:
                 outputs = layer(*args, **kwargs)
                 for old, new in zip(flatten(step.outputs), flatten(outputs), strict=True):
                     made[id(old)] = new
-            else:
+            elif step.inputs:  # a weight's tensor stays what it is
                 made[id(step.output)] = record(step.op, [now(tensor) for tensor in step.inputs])
         return map_structure(now, self.outputs)
 
