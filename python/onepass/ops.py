@@ -14,6 +14,24 @@ from typing import Any
 import numpy as np
 
 from onepass import activations, kernels
+from onepass._comparisons import (
+    any_symbolic,
+    cast,
+    equal,
+    floats,
+    greater,
+    greater_equal,
+    less,
+    less_equal,
+    logical_and,
+    logical_not,
+    logical_or,
+    not_equal,
+    ones_like,
+    recorded,
+    where,
+    zeros_like,
+)
 from onepass.activations import (
     celu,
     elu,
@@ -43,7 +61,6 @@ from onepass.activations import (
 from onepass.engine import arithmetic
 from onepass.engine.graph import SymbolicTensor
 from onepass.engine.ops.weight import as_tensor
-from onepass.engine.storage import Variable
 
 __all__ = [
     "abs",
@@ -114,30 +131,11 @@ __all__ = [
 ]
 
 
-def _any_symbolic(*values: Any) -> bool:
-    return any(isinstance(value, SymbolicTensor) for value in values)
-
-
-def _recorded(*values: Any) -> tuple[Any, ...]:
-    """Return the values, weights as tensors where anything is recorded and no tensor is there."""
-    return values if _any_symbolic(*values) else tuple(map(as_tensor, values))
-
-
-def _floats(*values: Any) -> list[Any]:
-    """Return arrays of one float type: float64 if an array among them is, else float32."""
-    arrays = [np.asarray(value) for value in values]
-    double = any(
-        array.dtype == np.float64 and not isinstance(value, float)
-        for array, value in zip(arrays, values, strict=True)
-    )
-    return [np.asarray(array, np.float64 if double else np.float32) for array in arrays]
-
-
 def _combine(name: str, x1: Any, x2: Any) -> Any:
-    x1, x2 = _recorded(x1, x2)
-    if _any_symbolic(x1, x2):
+    x1, x2 = recorded(x1, x2)
+    if any_symbolic(x1, x2):
         return arithmetic.combine(name, x1, x2)
-    a, b = np.broadcast_arrays(*_floats(x1, x2))
+    a, b = np.broadcast_arrays(*floats(x1, x2))
     return kernels.combine(a, b, name)[()]
 
 
@@ -145,7 +143,7 @@ def _elementwise(name: str, x: Any) -> Any:
     x = as_tensor(x)
     if isinstance(x, SymbolicTensor):
         return arithmetic.elementwise(name, x)
-    return kernels.activation_forward(_floats(x)[0], name)
+    return kernels.activation_forward(floats(x)[0], name)
 
 
 def add(x1: Any, x2: Any) -> Any:
@@ -183,116 +181,10 @@ def minimum(x1: Any, x2: Any) -> Any:
 
 def power(x1: Any, x2: Any) -> Any:
     """Return ``x1 ** x2``; NaN for fractional powers of negative numbers."""
-    x1, x2 = _recorded(x1, x2)
+    x1, x2 = recorded(x1, x2)
     if isinstance(x1, SymbolicTensor):
         return arithmetic.power(x1, x2)
     return _combine("power", x1, x2)
-
-
-def less(x1: Any, x2: Any) -> Any:
-    """Return whether ``x1 < x2``: bools for arrays, 1 and 0 for symbolic tensors, with no slope."""
-    return _compare("less", x1, x2)
-
-
-def less_equal(x1: Any, x2: Any) -> Any:
-    """Return whether ``x1 <= x2``; see `less`."""
-    return _compare("less_equal", x1, x2)
-
-
-def greater(x1: Any, x2: Any) -> Any:
-    """Return whether ``x1 > x2``; see `less`."""
-    return _compare("less", x2, x1)
-
-
-def greater_equal(x1: Any, x2: Any) -> Any:
-    """Return whether ``x1 >= x2``; see `less`."""
-    return _compare("less_equal", x2, x1)
-
-
-def equal(x1: Any, x2: Any) -> Any:
-    """Return whether ``x1 == x2``; see `less`."""
-    return _compare("equal", x1, x2)
-
-
-def not_equal(x1: Any, x2: Any) -> Any:
-    """Return whether ``x1 != x2``; see `less`."""
-    return _compare("not_equal", x1, x2)
-
-
-def _compare(name: str, x1: Any, x2: Any) -> Any:
-    x1, x2 = _recorded(x1, x2)
-    if _any_symbolic(x1, x2):
-        return arithmetic.combine(name, x1, x2)
-    values = [np.asarray(x) if isinstance(x, Variable) else x for x in (x1, x2)]
-    return getattr(np, name)(*values)
-
-
-def logical_and(x1: Any, x2: Any) -> Any:
-    """Return whether neither operand is 0; see `less`."""
-    x1, x2 = _recorded(x1, x2)
-    return arithmetic.both(x1, x2) if _any_symbolic(x1, x2) else np.logical_and(x1, x2)
-
-
-def logical_or(x1: Any, x2: Any) -> Any:
-    """Return whether one operand at least is not 0; see `less`."""
-    x1, x2 = _recorded(x1, x2)
-    return arithmetic.either(x1, x2) if _any_symbolic(x1, x2) else np.logical_or(x1, x2)
-
-
-def logical_not(x: Any) -> Any:
-    """Return whether the operand is 0; see `less`."""
-    x = as_tensor(x)
-    return equal(x, 0.0) if _any_symbolic(x) else np.logical_not(x)
-
-
-def where(condition: Any, x1: Any, x2: Any) -> Any:
-    """Return ``x1`` where the condition is not 0, else ``x2``, broadcast together.
-
-    Parameters
-    ----------
-    condition, x1, x2 : arrays, numbers, weights or symbolic tensors
-
-    Notes
-    -----
-    Only what is chosen gets a gradient. As elsewhere, the slope of a function that is infinite
-    where it is not chosen, such as that of ``sqrt`` at 0, makes NaN of it.
-    """
-    condition, x1, x2 = _recorded(condition, x1, x2)
-    if _any_symbolic(condition, x1, x2):
-        return arithmetic.where(condition, x1, x2)
-    return np.where(np.asarray(condition) != 0, *_floats(x1, x2))[()]
-
-
-def cast(x: Any, dtype: str) -> Any:
-    """Return the numbers as another type.
-
-    A symbolic tensor keeps its float type, whichever of ``"float32"`` and ``"float64"`` is named;
-    ``"bool"`` makes 1 of every number but 0.
-
-    Raises
-    ------
-    TypeError
-        If a symbolic tensor should become something else.
-    """
-    x = as_tensor(x)
-    if not isinstance(x, SymbolicTensor):
-        return np.asarray(x).astype(dtype)[()]
-    name = np.dtype(dtype).name
-    if name not in ("float32", "float64", "bool"):
-        raise TypeError(f"cast: a symbolic tensor holds floats, it cannot become {dtype!r}")
-    return arithmetic.truth(x) if name == "bool" else x
-
-
-def zeros_like(x: Any) -> Any:
-    """Return zeros in the shape of ``x``."""
-    x = as_tensor(x)
-    return arithmetic.zeros_like(x) if isinstance(x, SymbolicTensor) else np.zeros_like(x)
-
-
-def ones_like(x: Any) -> Any:
-    """Return ones in the shape of ``x``."""
-    x = as_tensor(x)
-    return zeros_like(x) + 1.0 if isinstance(x, SymbolicTensor) else np.ones_like(x)
 
 
 def negative(x: Any) -> Any:
@@ -383,7 +275,7 @@ def _total(name: str, x: Any, axis: int | Sequence[int] | None, keepdims: bool) 
     x = as_tensor(x)
     if isinstance(x, SymbolicTensor):
         return arithmetic.total(name, x, axis, keepdims)
-    (array,) = _floats(x)
+    (array,) = floats(x)
     axes = range(array.ndim) if axis is None else axis
     places = np.lib.array_utils.normalize_axis_tuple(axes, array.ndim)
     kept = [i for i in range(array.ndim) if i not in places]
@@ -397,7 +289,7 @@ def _total(name: str, x: Any, axis: int | Sequence[int] | None, keepdims: bool) 
 def concatenate(xs: Sequence[Any], axis: int = 0) -> Any:
     """Return tensors one behind the other along an axis, for symbolic ones not the batch."""
     xs = list(map(as_tensor, xs))
-    if not _any_symbolic(*xs):
+    if not any_symbolic(*xs):
         return np.concatenate([np.asarray(x) for x in xs], axis)
     for x in xs:
         if not isinstance(x, SymbolicTensor):
@@ -449,10 +341,10 @@ def squeeze(x: Any, axis: int | None = None) -> Any:
 
 def matmul(x1: Any, x2: Any) -> Any:
     """Return the matrix product; of a symbolic tensor with a weight of two dimensions."""
-    x1, x2 = _recorded(x1, x2)
-    if _any_symbolic(x1, x2):
+    x1, x2 = recorded(x1, x2)
+    if any_symbolic(x1, x2):
         return arithmetic.matmul(x1, x2)
-    return np.matmul(*_floats(x1, x2))
+    return np.matmul(*floats(x1, x2))
 
 
 def transpose(x: Any) -> Any:
