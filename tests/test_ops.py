@@ -174,14 +174,18 @@ def data_for(model, rows=5):
 
 @pytest.mark.parametrize("name", EXPRESSIONS)
 def test_values_are_numpys(name, float64) -> None:
+    """With the weights that there were when it was recorded, and with others."""
     model, tensors, expression = model_of(EXPRESSIONS[name])
     data, _ = data_for(model)
     parts = ("six", "one", "steps", "matrix")
-    weights = SimpleNamespace(**{part: getattr(expression, part).numpy() for part in parts})
-    expected = EXPRESSIONS[name](NUMPY, *tensors.predict(data), weights)
-    np.testing.assert_allclose(
-        model.predict(data), expected.reshape(len(data), -1), rtol=1e-12, atol=1e-14
-    )
+    for factor in (1.0, -1.5):
+        for part in parts:
+            getattr(expression, part).assign(factor * getattr(expression, part).numpy())
+        weights = SimpleNamespace(**{part: getattr(expression, part).numpy() for part in parts})
+        expected = EXPRESSIONS[name](NUMPY, *tensors.predict(data), weights)
+        np.testing.assert_allclose(
+            model.predict(data), expected.reshape(len(data), -1), rtol=1e-12, atol=1e-14
+        )
 
 
 @pytest.mark.parametrize("name", EXPRESSIONS)
@@ -484,7 +488,7 @@ def test_losses_and_penalties_may_read_other_weights() -> None:
     model.train_on_batch(x, y)
     np.testing.assert_allclose(first.kernel.numpy(), np.zeros((3, 3)), atol=1e-6)  # 0.5 - 0.5 * 1
 
-    tied = layers.Dense(3, kernel_regularizer=lambda w: ops.sum(ops.square(w - first.kernel)))
+    tied = layers.Dense(3, kernel_regularizer=lambda w: ops.sum(ops.square(w - 1 * first.kernel)))
     model = onepass.Sequential([Input((3,)), first, tied])
     model.compile(optimizers.SGD(0.25), "mse")
     first.kernel.assign(np.zeros((3, 3)))

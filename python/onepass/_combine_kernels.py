@@ -26,7 +26,8 @@ def combine(a: ArrayLike, b: ArrayLike, op: str, *, out: Array | None = None) ->
     b : dtype of a, a shape that can be broadcast with that of a
     op : {"add", "subtract", "multiply", "divide", "maximum", "minimum", "power", "prelu", "less", \
 "less_equal", "equal", "not_equal", "keep_where", "keep_unless"}
-        The last is a where a is positive and ``b * a`` elsewhere.
+        ``"prelu"`` is a where a is positive and ``b * a`` elsewhere; comparisons are 1 where they
+        hold, else 0; ``"keep_where"`` is a where b is not 0, else 0, ``"keep_unless"`` the rest.
     out : shape of the result, dtype of a, optional; receives it and may be a or b itself
 
     Returns

@@ -9,7 +9,6 @@ import numpy as np
 from onepass.engine import arithmetic
 from onepass.engine.graph import SymbolicTensor
 from onepass.engine.ops.weight import as_tensor
-from onepass.engine.storage import Variable
 
 
 def any_symbolic(*values: Any) -> bool:
@@ -34,40 +33,32 @@ def floats(*values: Any) -> list[Any]:
 
 def less(x1: Any, x2: Any) -> Any:
     """Return whether ``x1 < x2``: bools for arrays, 1 and 0 for symbolic tensors, with no slope."""
-    return _compare("less", x1, x2)
+    return arithmetic.operation("less", x1, x2)
 
 
 def less_equal(x1: Any, x2: Any) -> Any:
     """Return whether ``x1 <= x2``; see `less`."""
-    return _compare("less_equal", x1, x2)
+    return arithmetic.operation("less_equal", x1, x2)
 
 
 def greater(x1: Any, x2: Any) -> Any:
     """Return whether ``x1 > x2``; see `less`."""
-    return _compare("less", x2, x1)
+    return arithmetic.operation("less", x2, x1)
 
 
 def greater_equal(x1: Any, x2: Any) -> Any:
     """Return whether ``x1 >= x2``; see `less`."""
-    return _compare("less_equal", x2, x1)
+    return arithmetic.operation("less_equal", x2, x1)
 
 
 def equal(x1: Any, x2: Any) -> Any:
     """Return whether ``x1 == x2``; see `less`."""
-    return _compare("equal", x1, x2)
+    return arithmetic.operation("equal", x1, x2)
 
 
 def not_equal(x1: Any, x2: Any) -> Any:
     """Return whether ``x1 != x2``; see `less`."""
-    return _compare("not_equal", x1, x2)
-
-
-def _compare(name: str, x1: Any, x2: Any) -> Any:
-    x1, x2 = recorded(x1, x2)
-    if any_symbolic(x1, x2):
-        return arithmetic.combine(name, x1, x2)
-    values = [np.asarray(x) if isinstance(x, Variable) else x for x in (x1, x2)]
-    return getattr(np, name)(*values)
+    return arithmetic.operation("not_equal", x1, x2)
 
 
 def logical_and(x1: Any, x2: Any) -> Any:

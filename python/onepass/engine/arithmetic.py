@@ -44,12 +44,14 @@ def combine(name: str, a: Any, b: Any) -> SymbolicTensor:
     return record(CombineOp(name, (_fixed(a, dtype, name), _fixed(b, dtype, name))), tensors)
 
 
-def of_weights(name: str, a: Any, b: Any) -> Any:
-    """Return an operation of weights: recorded where anything is, else an array at once."""
+def operation(name: str, a: Any, b: Any) -> Any:
+    """Return an operation: recorded with a tensor, or where weights are, else an array at once."""
     if isinstance(a, SymbolicTensor) or isinstance(b, SymbolicTensor):
         return combine(name, a, b)
-    if is_recording():
-        return combine(name, as_tensor(a), b if isinstance(a, Variable) else as_tensor(b))
+    if is_recording() and isinstance(a, Variable):
+        return combine(name, as_tensor(a), b)
+    if is_recording() and isinstance(b, Variable):
+        return combine(name, a, as_tensor(b))
     # Plain numbers take on the weight's type.
     values = [np.asarray(x) if isinstance(x, Variable) else x for x in (a, b)]
     return getattr(np, name)(*values)
@@ -118,13 +120,14 @@ def elementwise(name: str, x: SymbolicTensor, **hyper: float) -> SymbolicTensor:
     return record(ActivationOp(name, hyper), [x])
 
 
-def power(x: Any, exponent: Any) -> SymbolicTensor:
-    """Return ``x ** exponent``; squares and roots are functions of their own."""
+def power(x: Any, exponent: Any) -> Any:
+    """Return ``x ** exponent``, as `operation`; squares and roots are functions of their own."""
+    x = as_tensor(x)
     if isinstance(exponent, (int, float)) and isinstance(x, SymbolicTensor):
         simple = {2: "square", 0.5: "sqrt", 1: "linear"}.get(exponent)
         if simple is not None:
             return x if simple == "linear" else elementwise(simple, x)
-    return combine("power", x, exponent)
+    return operation("power", x, exponent)
 
 
 def matmul(x: Any, w: Any) -> SymbolicTensor:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-from onepass.engine.operators import NotRecordedError, Operators
+from onepass.engine.operators import NotRecordedError, TensorOperators
 
 if TYPE_CHECKING:
     from onepass.engine.ops import Op
@@ -23,13 +23,13 @@ Shape = tuple[int | None, ...]
 
 
 @dataclass(eq=False)
-class SymbolicTensor(Operators):
+class SymbolicTensor(TensorOperators):
     """A tensor that only has a shape yet; ``None`` as first dimension is the batch.
 
     Without it, which only what regularizers make of weights is, all of the tensor is there at each
     step.
 
-    Operators such as ``+`` and ``x[:, :2]`` record operations; see ``onepass.ops`` for more.
+    TensorOperators such as ``+`` and ``x[:, :2]`` record operations; see ``onepass.ops`` for more.
     """
 
     shape: Shape

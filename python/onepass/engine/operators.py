@@ -23,85 +23,86 @@ def _call(function: str, *arguments: Any) -> SymbolicTensor:
     return result
 
 
-def _combine(name: str, a: Any, b: Any) -> SymbolicTensor:
-    return _call("combine", name, a, b)
-
-
-def _of_weights(name: str, a: Any, b: Any) -> Any:
-    return _call("of_weights", name, a, b)
+def _operation(name: str, a: Any, b: Any) -> Any:
+    return _call("operation", name, a, b)
 
 
 def _is_numeric(value: object) -> bool:
-    return isinstance(
-        value, (Operators, WeightOperators, Number, np.ndarray, np.generic, list, tuple)
-    )
+    return isinstance(value, (Operators, Number, np.ndarray, np.generic, list, tuple))
 
 
 class Operators:
-    """``+ - * / ** @ < & | ~`` with tensors, weights, numbers and arrays, and indexing."""
+    """What tensors and weights have in common: ``+ - * / **`` and comparisons.
 
-    __array_priority__ = 1000  # array + tensor is the tensor's business
+    These are 1 where they hold, else 0.
+    """
 
-    def __add__(self, other: Any) -> SymbolicTensor:
-        return _combine("add", self, other)
+    __array_priority__ = 1000  # array + tensor is the tensor's business, and a weight's
 
-    def __radd__(self, other: Any) -> SymbolicTensor:
-        return _combine("add", other, self)
+    def __add__(self, other: Any) -> Any:
+        return _operation("add", self, other)
 
-    def __sub__(self, other: Any) -> SymbolicTensor:
-        return _combine("subtract", self, other)
+    def __radd__(self, other: Any) -> Any:
+        return _operation("add", other, self)
 
-    def __rsub__(self, other: Any) -> SymbolicTensor:
-        return _combine("subtract", other, self)
+    def __sub__(self, other: Any) -> Any:
+        return _operation("subtract", self, other)
 
-    def __mul__(self, other: Any) -> SymbolicTensor:
-        return _combine("multiply", self, other)
+    def __rsub__(self, other: Any) -> Any:
+        return _operation("subtract", other, self)
 
-    def __rmul__(self, other: Any) -> SymbolicTensor:
-        return _combine("multiply", other, self)
+    def __mul__(self, other: Any) -> Any:
+        return _operation("multiply", self, other)
 
-    def __truediv__(self, other: Any) -> SymbolicTensor:
-        return _combine("divide", self, other)
+    def __rmul__(self, other: Any) -> Any:
+        return _operation("multiply", other, self)
 
-    def __rtruediv__(self, other: Any) -> SymbolicTensor:
-        return _combine("divide", other, self)
+    def __truediv__(self, other: Any) -> Any:
+        return _operation("divide", self, other)
 
-    def __pow__(self, other: Any) -> SymbolicTensor:
+    def __rtruediv__(self, other: Any) -> Any:
+        return _operation("divide", other, self)
+
+    def __pow__(self, other: Any) -> Any:
         return _call("power", self, other)
 
-    def __rpow__(self, other: Any) -> SymbolicTensor:
-        return _combine("power", other, self)
+    def __rpow__(self, other: Any) -> Any:
+        return _call("power", other, self)
+
+    def __neg__(self) -> Any:
+        return _operation("multiply", self, -1.0)
+
+    def __lt__(self, other: Any) -> Any:
+        return _operation("less", self, other)
+
+    def __le__(self, other: Any) -> Any:
+        return _operation("less_equal", self, other)
+
+    def __gt__(self, other: Any) -> Any:
+        return _operation("less", other, self)
+
+    def __ge__(self, other: Any) -> Any:
+        return _operation("less_equal", other, self)
+
+
+class TensorOperators(Operators):
+    """With these all of ``+ - * / ** @ < == & | ~``, and indexing, each of which is recorded."""
 
     def __matmul__(self, other: Any) -> SymbolicTensor:
         return _call("matmul", self, other)
 
-    def __neg__(self) -> SymbolicTensor:
-        return _combine("multiply", self, -1.0)
-
     def __pos__(self) -> Any:
         return self
 
-    # Comparisons are 1 where they hold, else 0. What is no number equals no tensor.
+    # What is no number equals no tensor.
 
     def __eq__(self, other: object) -> Any:
-        return _combine("equal", self, other) if _is_numeric(other) else NotImplemented
+        return _operation("equal", self, other) if _is_numeric(other) else NotImplemented
 
     def __ne__(self, other: object) -> Any:
-        return _combine("not_equal", self, other) if _is_numeric(other) else NotImplemented
+        return _operation("not_equal", self, other) if _is_numeric(other) else NotImplemented
 
     __hash__ = object.__hash__
-
-    def __lt__(self, other: Any) -> SymbolicTensor:
-        return _combine("less", self, other)
-
-    def __le__(self, other: Any) -> SymbolicTensor:
-        return _combine("less_equal", self, other)
-
-    def __gt__(self, other: Any) -> SymbolicTensor:
-        return _combine("less", other, self)
-
-    def __ge__(self, other: Any) -> SymbolicTensor:
-        return _combine("less_equal", other, self)
 
     def __and__(self, other: Any) -> SymbolicTensor:
         return _call("both", self, other)
@@ -113,8 +114,8 @@ class Operators:
 
     __ror__ = __or__
 
-    def __invert__(self) -> SymbolicTensor:
-        return _combine("equal", self, 0.0)
+    def __invert__(self) -> Any:
+        return _operation("equal", self, 0.0)
 
     def __abs__(self) -> SymbolicTensor:
         return _call("elementwise", "absolute", self)
@@ -131,49 +132,14 @@ class Operators:
         raise TypeError("a symbolic tensor has no length: its batch has no size yet")
 
 
-class WeightOperators:
+class WeightOperators(Operators):
     """The same for weights: recorded while a model is, else arrays at once.
 
     Two weights are equal if they are the same one.
     """
 
-    __array_priority__ = 1000
-
-    def __add__(self, other: Any) -> Any:
-        return _of_weights("add", self, other)
-
-    def __radd__(self, other: Any) -> Any:
-        return _of_weights("add", other, self)
-
-    def __sub__(self, other: Any) -> Any:
-        return _of_weights("subtract", self, other)
-
-    def __rsub__(self, other: Any) -> Any:
-        return _of_weights("subtract", other, self)
-
-    def __mul__(self, other: Any) -> Any:
-        return _of_weights("multiply", self, other)
-
-    def __rmul__(self, other: Any) -> Any:
-        return _of_weights("multiply", other, self)
-
-    def __truediv__(self, other: Any) -> Any:
-        return _of_weights("divide", self, other)
-
-    def __rtruediv__(self, other: Any) -> Any:
-        return _of_weights("divide", other, self)
-
-    def __pow__(self, other: Any) -> Any:
-        return _of_weights("power", self, other)
-
-    def __rpow__(self, other: Any) -> Any:
-        return _of_weights("power", other, self)
-
     def __pos__(self) -> Any:
-        return _of_weights("multiply", self, 1.0)
-
-    def __neg__(self) -> Any:
-        return _of_weights("multiply", self, -1.0)
+        return _operation("multiply", self, 1.0)
 
     def __abs__(self) -> Any:
         tensor = _as_tensor(self)
@@ -207,25 +173,13 @@ class WeightOperators:
 
     def __eq__(self, other: object) -> Any:
         numbers = _is_numeric(other) and not isinstance(other, WeightOperators)
-        return _of_weights("equal", self, other) if numbers else NotImplemented
+        return _operation("equal", self, other) if numbers else NotImplemented
 
     def __ne__(self, other: object) -> Any:
         numbers = _is_numeric(other) and not isinstance(other, WeightOperators)
-        return _of_weights("not_equal", self, other) if numbers else NotImplemented
+        return _operation("not_equal", self, other) if numbers else NotImplemented
 
     __hash__ = object.__hash__
-
-    def __lt__(self, other: Any) -> Any:
-        return _of_weights("less", self, other)
-
-    def __le__(self, other: Any) -> Any:
-        return _of_weights("less_equal", self, other)
-
-    def __gt__(self, other: Any) -> Any:
-        return _of_weights("less", other, self)
-
-    def __ge__(self, other: Any) -> Any:
-        return _of_weights("less_equal", other, self)
 
 
 def _as_tensor(weight: Any) -> Any:

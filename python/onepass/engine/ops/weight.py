@@ -1,4 +1,4 @@
-"""What regularizers are made of: a weight as a tensor, and sums over all rows of a tensor."""
+"""A weight as a tensor, and sums over all rows of a tensor: tensors without a batch."""
 
 from __future__ import annotations
 
