@@ -43,7 +43,7 @@ ONEPASS_INLINE Range share_of_team(int64_t n, int64_t grain, int rank, int size)
 
 struct Barrier;
 struct Device;                   // device.h
-void wait_at(Barrier& barrier);  // cpu/pool.cpp
+void wait_at(Barrier& barrier, int rank);  // cpu/pool.cpp
 
 // Bytes of work area that every member of a team brings along, aligned to a cache line.
 inline constexpr int64_t kScratchBytes = 896 << 10;
@@ -61,7 +61,7 @@ struct Team {
 
   // Every member waits here for all others; their writes are then visible.
   ONEPASS_INLINE void sync() {
-    if (size > 1) wait_at(*barrier);
+    if (size > 1) wait_at(*barrier, rank);
   }
 
   // This member's share of n items, cut at multiples of `grain`.

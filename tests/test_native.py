@@ -33,7 +33,7 @@ VARIANTS = {
 }
 
 MAY_NEED = {
-    "_ZN7onepass7wait_atERNS_7BarrierE",  # onepass::wait_at
+    "_ZN7onepass7wait_atERNS_7BarrierEi",  # onepass::wait_at
     "memcpy",
     "memmove",
     "memset",

@@ -21,6 +21,7 @@
 
 #include "../memory.h"
 #include "affinity.h"
+#include "barrier.h"
 #include "denormals.h"
 #include "relax.h"
 
@@ -41,8 +42,8 @@ constexpr std::size_t kFewHelpers = 8;
 std::atomic<double> work_awake{500'000};
 std::atomic<double> work_asleep{15'000'000};
 
-// About 50 us of spinning, then let others have the core.
-constexpr int kSpins = 4000;
+// Calls that took less had no member on its caller's core: the two would have waited for each other.
+constexpr auto kShortCall = std::chrono::microseconds(40);
 // Helpers' worth of members without a core for this share of a job's time hold each other up: two
 // members are then hardly faster than the caller alone. Judged for jobs long enough to tell.
 constexpr double kCrowded = 0.25;
@@ -98,31 +99,13 @@ std::atomic<int> wanted_threads{0};
 
 }  // namespace
 
-// The last to arrive begins the next generation, which the others wait for.
-struct alignas(64) Barrier {
-  std::atomic<int> arrived{0};
-  alignas(64) std::atomic<uint32_t> generation{0};  // wraps around
-  int size = 1;
-};
-
-void wait_at(Barrier& barrier) {
-  const uint32_t generation = barrier.generation.load(std::memory_order_acquire);
-  if (barrier.arrived.fetch_add(1, std::memory_order_acq_rel) + 1 == barrier.size) {
-    barrier.arrived.store(0, std::memory_order_relaxed);
-    barrier.generation.store(generation + 1, std::memory_order_release);
-    return;
-  }
-  // Yield where a member has lost its core, or the others would spin through its time slice.
-  for (int spins = 0; barrier.generation.load(std::memory_order_acquire) == generation; ++spins) {
-    spins < kSpins ? relax() : static_cast<void>(sched_yield());
-  }
-}
+void wait_at(Barrier& barrier, int rank) { barrier.wait(rank); }
 
 namespace {
 
 class Pool {
  public:
-  explicit Pool(int wanted) : wanted_(wanted), cores_(wanted - 1) {
+  explicit Pool(int wanted) : wanted_(wanted), cores_(wanted - 1), barrier_(wanted) {
     helpers_.reserve(wanted - 1);
     elsewhere_.reserve(wanted - 1);
     for (int rank = 1; rank < wanted; ++rank) areas_.push_back(new_area());
@@ -133,14 +116,14 @@ class Pool {
     } catch (const std::system_error&) {
       // The system grants no more threads: results are the same with those that there are.
     }
-    size_ = static_cast<int>(helpers_.size()) + 1;
+    size_ = barrier_.size = static_cast<int>(helpers_.size()) + 1;
   }
 
   ~Pool() {
     {
       std::lock_guard lock(mutex_);
-      stop_ = true;
-      ticket_.fetch_add(1, std::memory_order_release);
+      order_.stop = true;
+      order_.ticket.fetch_add(1, std::memory_order_release);
     }
     wake_.notify_all();
     for (auto& helper : helpers_) helper.join();
@@ -161,18 +144,15 @@ class Pool {
 
   void run(double work, Clock::time_point start, const std::function<void(Team&)>& job) {
     void* const area = area_of_this_thread();
-    job_ = &job;
-    judged_ = work >= kWorkJudged;
-    barrier_.size = size_;
-    running_.store(size_ - 1, std::memory_order_relaxed);
-    ticket_.fetch_add(1, std::memory_order_seq_cst);
+    order_.job = &job;
+    order_.judged = work >= kWorkJudged;
+    order_.ticket.fetch_add(1, std::memory_order_seq_cst);
     if (asleep_.load(std::memory_order_seq_cst) > 0) rouse([] {});
     take_part(job, 0, area);
-    for (int spins = 0; running_.load(std::memory_order_acquire) > 0; ++spins) {
-      spins < kSpins ? relax() : static_cast<void>(sched_yield());
-    }
-    const std::chrono::nanoseconds lost(lost_.exchange(0, std::memory_order_relaxed));
-    if (!part_from_helpers()) judge_company(Clock::now(), start, work, lost);
+    const std::chrono::nanoseconds lost(
+        order_.judged ? lost_.exchange(0, std::memory_order_relaxed) : 0);
+    const auto now = Clock::now();
+    if (now - start < kShortCall || !part_from_helpers()) judge_company(now, start, work, lost);
   }
 
  private:
@@ -203,13 +183,15 @@ class Pool {
     return any;
   }
 
-  // Runs this member's part and notes how long it had no core meanwhile. A job must not throw: the
-  // others would wait for it for ever.
+  // Runs this member's part, notes how long it had no core meanwhile, and waits for the others. A
+  // job must not throw: they would wait for ever.
   void take_part(const std::function<void(Team&)>& job, int rank, void* area) noexcept {
-    const auto before = judged_ ? time_lost() : std::chrono::nanoseconds();
+    const bool judged = order_.judged;
+    const auto before = judged ? time_lost() : std::chrono::nanoseconds();
     Team team{rank, size_, &barrier_, area};
     job(team);
-    if (judged_) lost_.fetch_add((time_lost() - before).count(), std::memory_order_relaxed);
+    if (judged) lost_.fetch_add((time_lost() - before).count(), std::memory_order_relaxed);
+    barrier_.wait(rank);  // then the job may be gone
   }
 
   // Where other programs want the cores, a team is slower than its caller alone: it stands back for
@@ -217,7 +199,7 @@ class Pool {
   void judge_company(Clock::time_point now, Clock::time_point start, double work,
                      std::chrono::nanoseconds lost) {
     const auto elapsed = now - start;
-    if (judged_ ? lost < kCrowded * (size_ - 1) * elapsed
+    if (order_.judged ? lost < kCrowded * (size_ - 1) * elapsed
                 : elapsed < kStalled + work * kLongestWork) {
       pause_ = kFirstPause;
       return;
@@ -233,13 +215,10 @@ class Pool {
     uint32_t seen = 0;
     while (true) {
       seen = next_ticket(seen);
-      if (stop_) return;
-      {
-        DenormalGuard guard(flush.load(std::memory_order_relaxed));
-        cores_[rank - 1].store(sched_getcpu(), std::memory_order_relaxed);
-        take_part(*job_, rank, area);
-      }
-      running_.fetch_sub(1, std::memory_order_release);
+      if (order_.stop) return;
+      DenormalGuard guard(flush.load(std::memory_order_relaxed));
+      take_part(*order_.job, rank, area);
+      cores_[rank - 1].store(sched_getcpu(), std::memory_order_relaxed);
     }
   }
 
@@ -248,7 +227,7 @@ class Pool {
     while (true) {
       const auto until = Clock::now() + patience;
       for (int spins = 0;; ++spins) {
-        const uint32_t ticket = ticket_.load(std::memory_order_acquire);
+        const uint32_t ticket = order_.ticket.load(std::memory_order_acquire);
         if (ticket != seen) return ticket;
         relax();
         if (spins % 64 == 63 && Clock::now() > until) break;
@@ -257,7 +236,7 @@ class Pool {
       const uint32_t roused = roused_.load(std::memory_order_relaxed);
       asleep_.fetch_add(1, std::memory_order_seq_cst);
       wake_.wait(lock, [&] {
-        return ticket_.load(std::memory_order_seq_cst) != seen ||
+        return order_.ticket.load(std::memory_order_seq_cst) != seen ||
                roused_.load(std::memory_order_relaxed) != roused;
       });
       asleep_.fetch_sub(1, std::memory_order_seq_cst);
@@ -265,26 +244,30 @@ class Pool {
     }
   }
 
+  // What helpers look at, in one line of memory: all of it reaches them at once.
+  struct alignas(64) Order {
+    std::atomic<uint32_t> ticket{0};  // of the current job; wraps around
+    const std::function<void(Team&)>* job = nullptr;
+    bool judged = false;
+    bool stop = false;
+  };
+
   const int wanted_;
   int size_ = 1;                         // read by helpers only after the first ticket
   std::vector<Memory> areas_;            // of the helpers
-  std::vector<std::atomic<int>> cores_;  // on which they began their last part
+  std::vector<std::atomic<int>> cores_;  // on which they ended their last part
   std::vector<std::thread> helpers_;
   std::vector<Elsewhere> elsewhere_;  // helpers that are being woken
   Barrier barrier_;
-  const std::function<void(Team&)>* job_ = nullptr;
-  alignas(64) std::atomic<uint32_t> ticket_{0};  // of the current job; wraps around
-  alignas(64) std::atomic<int> running_{0};
-  std::atomic<int> asleep_{0};
+  Order order_;
+  alignas(64) std::atomic<int> asleep_{0};
   std::atomic<uint32_t> roused_{0};
   std::mutex mutex_;
   std::condition_variable wake_;
-  bool stop_ = false;
-  bool judged_ = false;
-  Clock::time_point alone_until_{};
+  alignas(64) Clock::time_point alone_until_{};  // of the caller alone
   int in_a_row_ = 0;
-  std::atomic<int64_t> lost_{0};  // nanoseconds that members had no core
   std::chrono::milliseconds pause_ = kFirstPause;
+  alignas(64) std::atomic<int64_t> lost_{0};  // nanoseconds that members had no core
 };
 
 // One caller at a time owns the pool. After fork the child has none of its threads: the old pool is

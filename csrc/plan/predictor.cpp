@@ -14,10 +14,9 @@ namespace {
 // Below this much work other Python threads would gain less than a switch costs; helpers take part
 // only if they are awake, as in a loop of predictions.
 constexpr double kBrief = 1'000'000;
-// Below this much a second thread would gain less than the barriers between the calls cost.
-constexpr double kShared = 200'000;
-// Few rows wait for their weights: reading one takes as long as so many multiply-adds.
-constexpr double kReadWork = 3.0;
+// Few rows wait for their weights: reading one takes as long as so many multiply-adds. A single row
+// through 100,000 of them is worth a second thread.
+constexpr double kReadWork = 4.0;
 // Every block reads all weights again: from this size on they would come from memory each time.
 constexpr int64_t kWeightsInCache = int64_t{8} << 20;
 // Blocks take milliseconds at most, since Ctrl-C waits for the end of one.
@@ -166,8 +165,8 @@ void Predictor::run_block(const Lane& lane, const Prediction& p, const Kernels& 
     team.sync();
   }
   for (const Call* call : calls_) {
+    if (call != calls_.front()) team.sync();
     call->run(frame, team);
-    team.sync();
   }
 }
 
@@ -176,9 +175,9 @@ bool Predictor::run(const Prediction& p, const Cut& cut, Lanes lanes) const {
   if (cut.brief && p.rows <= cut.rows) {
     const Range rows{0, p.rows};
     bind(*lanes[0], p, rows);
-    const double work = work_ * static_cast<double>(p.rows);
+    const double work = work_ * static_cast<double>(p.rows) + reading_;
     const auto job = [&](Team& team) { run_block(*lanes[0], p, table, rows, team); };
-    run_team(work < kShared ? 0.0 : work + reading_, [&job](Team& team) { job(team); });
+    run_team(work, [&job](Team& team) { job(team); });
     return true;
   }
   Blocks blocks(p.rows, cut.rows);

@@ -9,7 +9,7 @@
 #include "../../csrc/cuda/dialect.h"
 
 namespace onepass {
-void wait_at(Barrier&) {}
+void wait_at(Barrier&, int) {}
 }  // namespace onepass
 
 namespace onepass::cuda {

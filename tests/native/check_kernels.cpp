@@ -15,7 +15,7 @@
 struct onepass::Barrier : std::barrier<> {
   using std::barrier<>::barrier;
 };
-void onepass::wait_at(Barrier& barrier) { barrier.arrive_and_wait(); }
+void onepass::wait_at(Barrier& barrier, int) { barrier.arrive_and_wait(); }
 
 namespace check {
 namespace {
