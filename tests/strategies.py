@@ -24,6 +24,7 @@ from onepass import _core
 Array = NDArray[Any]
 
 THREADS = (1, 2)
+FIBERS = "fibers"
 
 # Around the widths of vectors (2 to 16), of tiles (16 to 48 columns, 4 or 8 rows) and of lanes.
 SIZES = (0, 1, 2, 3, 5, 7, 8, 9, 15, 16, 17, 23, 31, 33, 47, 48, 49, 63, 65, 100)
@@ -105,11 +106,18 @@ def values_of(
 
 
 def every_backend(teams: tuple[int, ...] = THREADS) -> Iterator[tuple[str, int]]:
-    """Switch to each (instruction set, threads) in turn, best first, and back at the end."""
+    """Switch to each (instruction set, threads) in turn, best first, and back at the end.
+
+    In a build with the GPU's kernels as fibers, which one member runs alone, the best instruction
+    set stands for all: other builds compare these with each other.
+    """
     isa, threads = _core.isa(), _core.threads()
+    names = _core.available_isas()
+    if FIBERS in names:
+        names = [next(name for name in names if name != FIBERS), FIBERS]
     try:
-        for name in _core.available_isas():
-            for n in teams:
+        for name in names:
+            for n in teams[:1] if name == FIBERS else teams:
                 _core.set_isa(name)
                 _core.set_threads(n)
                 yield name, n

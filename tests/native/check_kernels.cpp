@@ -5,6 +5,10 @@
 #include <algorithm>
 #include <barrier>
 #include <chrono>
+#include <deque>
+#include <functional>
+#include <semaphore>
+#include <stop_token>
 #include <thread>
 
 #include "../../csrc/cpu/dispatch.h"
@@ -347,24 +351,62 @@ void all_kernels(const KernelTable<T>& table) {
 
 }  // namespace
 
+// A member that waits for jobs for as long as the program runs: under the emulator a thread takes
+// longer to start than most kernels. Its work area keeps what earlier jobs left in it.
+class Member {
+ public:
+  Member() : area_(onepass::kScratchBytes + 64) {}
+
+  void start(const std::function<void(void* scratch)>& job) {
+    if (!thread_.joinable()) thread_ = std::jthread([this](std::stop_token s) { serve(s); });
+    job_ = &job;
+    begin_.release();
+  }
+  void finish() { done_.acquire(); }
+  void* scratch() {
+    const auto address =
+        (reinterpret_cast<std::uintptr_t>(area_.data()) + 63) & ~std::uintptr_t{63};
+    return reinterpret_cast<void*>(address);
+  }
+  ~Member() {
+    thread_.request_stop();
+    begin_.release();
+  }
+
+ private:
+  void serve(const std::stop_token& stop) {
+    for (begin_.acquire(); !stop.stop_requested(); begin_.acquire()) {
+      (*job_)(scratch());
+      done_.release();
+    }
+  }
+
+  std::vector<char> area_;
+  const std::function<void(void*)>* job_ = nullptr;
+  std::binary_semaphore begin_{0}, done_{0};
+  std::jthread thread_;
+};
+
 void run_team(int size, const std::function<void(Team&)>& job) {
+  static std::deque<Member> members;
+  while (static_cast<int>(members.size()) < size) members.emplace_back();
   Barrier barrier(size);
   const bool first_is_late = tally.runs / 2 % 2 == 0;
-  const auto member = [&](int rank) {
-    std::vector<char> scratch(onepass::kScratchBytes + 64);
-    const auto address =
-        (reinterpret_cast<std::uintptr_t>(scratch.data()) + 63) & ~std::uintptr_t{63};
-    Team team{rank, size, &barrier, reinterpret_cast<void*>(address), {}};
+  const auto take_part = [&](int rank, void* scratch) {
+    Team team{rank, size, &barrier, scratch, {}};
     team.sync();
     if (size > 1 && (rank == 0) == first_is_late) {
       std::this_thread::sleep_for(std::chrono::microseconds(20));
     }
     job(team);
   };
-  std::vector<std::thread> helpers;
-  for (int rank = 1; rank < size; ++rank) helpers.emplace_back(member, rank);
-  member(0);
-  for (auto& helper : helpers) helper.join();
+  std::vector<std::function<void(void*)>> parts;
+  for (int rank = 0; rank < size; ++rank) {
+    parts.emplace_back([&take_part, rank](void* scratch) { take_part(rank, scratch); });
+  }
+  for (int rank = 1; rank < size; ++rank) members[rank].start(parts[rank]);
+  parts[0](members[0].scratch());
+  for (int rank = 1; rank < size; ++rank) members[rank].finish();
 }
 
 }  // namespace check
