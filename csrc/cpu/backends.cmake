@@ -38,9 +38,6 @@ if(CMAKE_BUILD_TYPE STREQUAL "Debug")
 elseif(ONEPASS_SANITIZE) # -O3 with all checks takes the compiler a quarter of an hour
   list(REMOVE_ITEM ONEPASS_KERNEL_FLAGS -O3)
   list(APPEND ONEPASS_KERNEL_FLAGS -O1)
-  if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU") # checks as calls, not in line: two thirds of the time
-    list(APPEND ONEPASS_KERNEL_FLAGS --param=asan-instrumentation-with-call-threshold=0)
-  endif()
 endif()
 
 # The same names as in dispatch.cpp.

@@ -42,7 +42,8 @@ constexpr std::size_t kFewHelpers = 8;
 std::atomic<double> work_awake{500'000};
 std::atomic<double> work_asleep{15'000'000};
 
-// Calls that took less had no member on its caller's core: the two would have waited for each other.
+// Calls that took less had no member on its caller's core: the two would have waited for each
+// other.
 constexpr auto kShortCall = std::chrono::microseconds(40);
 // Helpers' worth of members without a core for this share of a job's time hold each other up: two
 // members are then hardly faster than the caller alone. Judged for jobs long enough to tell.
@@ -149,8 +150,8 @@ class Pool {
     order_.ticket.fetch_add(1, std::memory_order_seq_cst);
     if (asleep_.load(std::memory_order_seq_cst) > 0) rouse([] {});
     take_part(job, 0, area);
-    const std::chrono::nanoseconds lost(
-        order_.judged ? lost_.exchange(0, std::memory_order_relaxed) : 0);
+    const std::chrono::nanoseconds lost(order_.judged ? lost_.exchange(0, std::memory_order_relaxed)
+                                                      : 0);
     const auto now = Clock::now();
     if (now - start < kShortCall || !part_from_helpers()) judge_company(now, start, work, lost);
   }
@@ -200,7 +201,7 @@ class Pool {
                      std::chrono::nanoseconds lost) {
     const auto elapsed = now - start;
     if (order_.judged ? lost < kCrowded * (size_ - 1) * elapsed
-                : elapsed < kStalled + work * kLongestWork) {
+                      : elapsed < kStalled + work * kLongestWork) {
       pause_ = kFirstPause;
       return;
     }
@@ -212,13 +213,15 @@ class Pool {
     sigset_t all;
     sigfillset(&all);
     pthread_sigmask(SIG_BLOCK, &all, nullptr);  // signals belong to the caller's threads
+    std::atomic<int>& core = cores_[rank - 1];
+    core.store(sched_getcpu(), std::memory_order_relaxed);
     uint32_t seen = 0;
     while (true) {
       seen = next_ticket(seen);
       if (order_.stop) return;
       DenormalGuard guard(flush.load(std::memory_order_relaxed));
       take_part(*order_.job, rank, area);
-      cores_[rank - 1].store(sched_getcpu(), std::memory_order_relaxed);
+      core.store(sched_getcpu(), std::memory_order_relaxed);
     }
   }
 

@@ -17,8 +17,8 @@ void take_part(onepass::Barrier& barrier, std::vector<int>& round_of, int rank) 
     barrier.wait(rank);
     for (int other = 0; other < barrier.size; ++other) {
       if (round_of[other] == round) continue;
-      std::printf("of %d members, %d is in round %d and %d in %d\n", barrier.size, rank, round, other,
-                  round_of[other]);
+      std::printf("of %d members, %d is in round %d and %d in %d\n", barrier.size, rank, round,
+                  other, round_of[other]);
       std::exit(1);
     }
     barrier.wait(rank);
