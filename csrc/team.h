@@ -42,7 +42,7 @@ ONEPASS_INLINE Range share_of_team(int64_t n, int64_t grain, int rank, int size)
 }
 
 struct Barrier;
-struct Device;                   // device.h
+struct Device;                             // device.h
 void wait_at(Barrier& barrier, int rank);  // cpu/pool.cpp
 
 // Bytes of work area that every member of a team brings along, aligned to a cache line.

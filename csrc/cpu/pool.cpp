@@ -42,9 +42,6 @@ constexpr std::size_t kFewHelpers = 8;
 std::atomic<double> work_awake{500'000};
 std::atomic<double> work_asleep{15'000'000};
 
-// Calls that took less had no member on its caller's core: the two would have waited for each
-// other.
-constexpr auto kShortCall = std::chrono::microseconds(40);
 // Helpers' worth of members without a core for this share of a job's time hold each other up: two
 // members are then hardly faster than the caller alone. Judged for jobs long enough to tell.
 constexpr double kCrowded = 0.25;
@@ -106,7 +103,7 @@ namespace {
 
 class Pool {
  public:
-  explicit Pool(int wanted) : wanted_(wanted), cores_(wanted - 1), barrier_(wanted) {
+  explicit Pool(int wanted) : wanted_(wanted), ends_(wanted - 1), barrier_(wanted) {
     helpers_.reserve(wanted - 1);
     elsewhere_.reserve(wanted - 1);
     for (int rank = 1; rank < wanted; ++rank) areas_.push_back(new_area());
@@ -147,13 +144,12 @@ class Pool {
     void* const area = area_of_this_thread();
     order_.job = &job;
     order_.judged = work >= kWorkJudged;
-    order_.ticket.fetch_add(1, std::memory_order_seq_cst);
+    const uint32_t ticket = order_.ticket.fetch_add(1, std::memory_order_seq_cst) + 1;
     if (asleep_.load(std::memory_order_seq_cst) > 0) rouse([] {});
     take_part(job, 0, area);
-    const std::chrono::nanoseconds lost(order_.judged ? lost_.exchange(0, std::memory_order_relaxed)
-                                                      : 0);
-    const auto now = Clock::now();
-    if (now - start < kShortCall || !part_from_helpers()) judge_company(now, start, work, lost);
+    for (std::size_t i = 0; i < helpers_.size(); ++i) wait_for(ends_[i].ticket, ticket);
+    const std::chrono::nanoseconds lost(lost_.exchange(0, std::memory_order_relaxed));
+    if (!part_from_helpers()) judge_company(Clock::now(), start, work, lost);
   }
 
  private:
@@ -178,21 +174,20 @@ class Pool {
     bool any = false;
     const int mine = sched_getcpu();
     for (std::size_t i = 0; i < helpers_.size(); ++i) {
-      if (cores_[i].load(std::memory_order_relaxed) != mine) continue;
+      if (ends_[i].core != mine) continue;
       any |= Elsewhere(helpers_[i].native_handle(), mine).possible();
     }
     return any;
   }
 
-  // Runs this member's part, notes how long it had no core meanwhile, and waits for the others. A
-  // job must not throw: they would wait for ever.
+  // Runs this member's part and notes how long it had no core meanwhile. A job must not throw: the
+  // others would wait for ever.
   void take_part(const std::function<void(Team&)>& job, int rank, void* area) noexcept {
     const bool judged = order_.judged;
     const auto before = judged ? time_lost() : std::chrono::nanoseconds();
     Team team{rank, size_, &barrier_, area};
     job(team);
     if (judged) lost_.fetch_add((time_lost() - before).count(), std::memory_order_relaxed);
-    barrier_.wait(rank);  // then the job may be gone
   }
 
   // Where other programs want the cores, a team is slower than its caller alone: it stands back for
@@ -213,15 +208,17 @@ class Pool {
     sigset_t all;
     sigfillset(&all);
     pthread_sigmask(SIG_BLOCK, &all, nullptr);  // signals belong to the caller's threads
-    std::atomic<int>& core = cores_[rank - 1];
-    core.store(sched_getcpu(), std::memory_order_relaxed);
+    End& end = ends_[rank - 1];
     uint32_t seen = 0;
     while (true) {
       seen = next_ticket(seen);
       if (order_.stop) return;
-      DenormalGuard guard(flush.load(std::memory_order_relaxed));
-      take_part(*order_.job, rank, area);
-      core.store(sched_getcpu(), std::memory_order_relaxed);
+      {
+        DenormalGuard guard(flush.load(std::memory_order_relaxed));
+        take_part(*order_.job, rank, area);
+      }
+      end.core = sched_getcpu();
+      end.ticket.store(seen, std::memory_order_release);  // then the job may be gone
     }
   }
 
@@ -247,6 +244,12 @@ class Pool {
     }
   }
 
+  // What a helper says at the end of its part, in a line of its own.
+  struct alignas(64) End {
+    std::atomic<uint32_t> ticket{0};
+    int core = 0;  // on which it ended
+  };
+
   // What helpers look at, in one line of memory: all of it reaches them at once.
   struct alignas(64) Order {
     std::atomic<uint32_t> ticket{0};  // of the current job; wraps around
@@ -256,9 +259,9 @@ class Pool {
   };
 
   const int wanted_;
-  int size_ = 1;                         // read by helpers only after the first ticket
-  std::vector<Memory> areas_;            // of the helpers
-  std::vector<std::atomic<int>> cores_;  // on which they ended their last part
+  int size_ = 1;               // read by helpers only after the first ticket
+  std::vector<Memory> areas_;  // of the helpers
+  std::vector<End> ends_;
   std::vector<std::thread> helpers_;
   std::vector<Elsewhere> elsewhere_;  // helpers that are being woken
   Barrier barrier_;

@@ -15,8 +15,9 @@ namespace {
 // only if they are awake, as in a loop of predictions.
 constexpr double kBrief = 1'000'000;
 // Few rows wait for their weights: reading one takes as long as so many multiply-adds. A single row
-// through 100,000 of them is worth a second thread.
+// through 110,000 of them is worth a second thread, less what the wait between two calls costs.
 constexpr double kReadWork = 4.0;
+constexpr double kWaitWork = 10'000;
 // Every block reads all weights again: from this size on they would come from memory each time.
 constexpr int64_t kWeightsInCache = int64_t{8} << 20;
 // Blocks take milliseconds at most, since Ctrl-C waits for the end of one.
@@ -175,7 +176,10 @@ bool Predictor::run(const Prediction& p, const Cut& cut, Lanes lanes) const {
   if (cut.brief && p.rows <= cut.rows) {
     const Range rows{0, p.rows};
     bind(*lanes[0], p, rows);
-    const double work = work_ * static_cast<double>(p.rows) + reading_;
+    const double rows_work = work_ * static_cast<double>(p.rows);
+    // Of a table only as much is read as is computed with.
+    const double read = std::min(reading_, kReadWork * rows_work);
+    const double work = rows_work + read - kWaitWork * static_cast<double>(calls_.size());
     const auto job = [&](Team& team) { run_block(*lanes[0], p, table, rows, team); };
     run_team(work, [&job](Team& team) { job(team); });
     return true;
