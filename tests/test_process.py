@@ -409,9 +409,9 @@ def seconds(names):
     spent = [Path("/proc/self/task", n, "schedstat").read_text().split()[0] for n in names]
     return sum(map(int, spent)) / 1e9
 
-def take_part(helpers, call):
+def take_part(helpers, call, within=60):
     # Whether they do in a loop of calls; the system may give them no core for a while.
-    most, end = 0.0, time.monotonic() + 60
+    most, end = 0.0, time.monotonic() + within
     while most < 0.3 and time.monotonic() < end:  # of the caller's time; spinning alone is 0.1
         start, own = seconds(helpers), time.thread_time()
         for _ in range(100):
@@ -449,19 +449,30 @@ def test_helpers_take_part_in_a_loop_of_calls_longer_than_they_wait():
 
 @linux
 def test_helpers_take_part_in_a_loop_of_predictions_of_one_row():
-    """Few multiply-adds, but a megabyte of weights to read."""
+    """Few multiply-adds, but many weights to read; not of what is soon done or waits too often."""
     script = """
     from onepass import Input, Sequential, layers
-    model = Sequential([Input((784,)), layers.Dense(300, "relu"), layers.Dense(100)])
-    row = np.ones((1, 784), np.float32)
     config.set_threads(2)
     before = tasks()
     kernels.dense_forward(np.ones((256, 784), np.float32), np.ones((784, 300), np.float32))
     helpers = tasks() - before
-    say(helpers=len(helpers), took_part=take_part(helpers, lambda: model.predict(row)))
+
+    def taken(within, *of):
+        model = Sequential(of)
+        row = np.ones((1, *model.input_shape[1:]), np.float32)
+        return take_part(helpers, lambda: model.predict(row), within)
+
+    deep = [layers.Dense(64, "relu") for _ in range(25)]
+    say(helpers=len(helpers),
+        large=taken(25, Input((784,)), layers.Dense(300, "relu"), layers.Dense(100)),
+        middling=taken(25, Input((784,)), layers.Dense(150, "relu"), layers.Dense(50)),
+        small=taken(1, Input((784,)), layers.Dense(100, "relu"), layers.Dense(10)),
+        many_waits=taken(1, Input((64,)), *deep),
+        table=taken(1, Input((1,)), layers.Rescaling(1.0), layers.Embedding(200_000, 8)))
     """
     script = LOOPS + TAKING_PART + textwrap.dedent(script)
-    assert run(script) == [{"helpers": 1, "took_part": True}]
+    alone = dict.fromkeys(("small", "many_waits", "table"), False)
+    assert run(script) == [{"helpers": 1, "large": True, "middling": True, **alone}]
 
 
 @linux
