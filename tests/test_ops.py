@@ -468,6 +468,70 @@ def test_predictions_follow_functions_of_weights(rows) -> None:
             np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-5)
 
 
+class Prototypes(layers.Layer):
+    """Adds the mean of what a layer makes of rows that are learned, too."""
+
+    def __init__(self, applied):
+        super().__init__()
+        self.applied = applied
+
+    def build(self, input_shape):
+        self.rows = self.add_weight((4, input_shape[-1]), "zeros")
+
+    def call(self, inputs):
+        return inputs + ops.mean(self.applied(self.rows), axis=0, keepdims=True)
+
+
+def test_layers_on_weights_follow_their_values() -> None:
+    """A layer that is called on a weight alone is no constant, and teaches it."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(9, 3)).astype(np.float32)
+    rows = rng.normal(size=(4, 3)).astype(np.float32)
+    inner = layers.Dense(3, use_bias=False)
+    add = layers.Add()
+    for applied in (
+        inner,
+        layers.LeakyReLU(),
+        layers.Softmax(),
+        layers.LayerNormalization(),
+        lambda w: add([w, w]),
+    ):
+        layer = Prototypes(applied)
+        model = onepass.Sequential([Input((3,)), layer])
+        model.compile(optimizers.SGD(0.0), "mse")
+        for value in (rows, 2 * rows):
+            layer.rows.assign(value)
+            expected = x + applied(value).mean(0)
+            for got in (model.predict(x), model(x), model.sample(x)):
+                np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-6)
+            loss = model.train_on_batch(x, np.zeros((9, 3)))
+            assert loss == pytest.approx(np.square(expected).mean(), rel=1e-5)
+
+
+def test_layers_on_weights_teach_them() -> None:
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(9, 3)).astype(np.float32)
+    inner = layers.Dense(3, use_bias=False)
+    layer = Prototypes(inner)
+    model = onepass.Sequential([Input((3,)), layer])
+    model.compile(optimizers.SGD(1.0), "mse")
+    rows, kernel = (rng.normal(size=shape).astype(np.float32) for shape in ((4, 3), (3, 3)))
+    layer.rows.assign(rows)
+    inner.kernel.assign(kernel)
+    slope = 2 * (x + (rows @ kernel).mean(0)).mean(0) / 3  # of the loss, by the mean that is added
+    model.train_on_batch(x, np.zeros((9, 3)))
+    expected = rows - np.broadcast_to(slope / 4, (4, 3)) @ kernel.T
+    np.testing.assert_allclose(layer.rows.numpy(), expected, rtol=1e-4, atol=1e-5)
+    expected = kernel - np.outer(rows.mean(0), slope)
+    np.testing.assert_allclose(inner.kernel.numpy(), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("noise", [layers.Dropout(0.5), layers.GaussianNoise(1.0), layers.RReLU()])
+def test_noise_is_for_samples(noise) -> None:
+    with pytest.raises(TypeError, match=r"only a batch.*\(4, 3\).*weights alone"):
+        onepass.Sequential([Input((3,)), Prototypes(noise)])
+
+
 def test_losses_and_penalties_may_read_other_weights() -> None:
     """As a loss that closes over a kernel, or a regularizer over another layer's."""
     x, y = np.ones((8, 3)), np.zeros((8, 2))

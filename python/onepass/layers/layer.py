@@ -24,7 +24,7 @@ from onepass.engine.graph import (
     recording_for,
     tracing,
 )
-from onepass.engine.ops import ActivityPenaltyOp, IdentityOp
+from onepass.engine.ops import ActivityPenaltyOp, IdentityOp, as_tensor
 from onepass.engine.storage import Variable, materialize
 from onepass.engine.structure import flatten, map_structure, pack_like
 from onepass.layers.inventory import OURS, may_hold_layers
@@ -274,12 +274,14 @@ class Layer(HasWeights):
         Parameters
         ----------
         *args, **kwargs
-            What ``call`` takes: a tensor, or a structure of tensors.
+            What ``call`` takes: a tensor, or a structure of tensors. Within another layer's
+            ``call`` a weight counts as one.
 
         Returns
         -------
         outputs : SymbolicTensor, or structure of them; arrays for arrays
         """
+        args, kwargs = map_structure(as_tensor, (args, kwargs))
         given = flatten((args, kwargs))
         if not any(isinstance(value, SymbolicTensor) for value in given):
             return self.call_on_arrays(*args, **kwargs)

@@ -15,7 +15,7 @@ from onepass.engine.ops.noise import DropoutOp, GaussianOp, NoiseOp, RandomReluO
 from onepass.engine.ops.normalization import BatchNormOp, RowNormOp
 from onepass.engine.ops.op import Op
 from onepass.engine.ops.reshape import IdentityOp, ReshapeOp
-from onepass.engine.ops.weight import FirstAxisSumOp, WeightOp
+from onepass.engine.ops.weight import FirstAxisSumOp, WeightOp, as_tensor
 
 __all__ = [
     "ActivationOp",
@@ -41,4 +41,5 @@ __all__ = [
     "SliceOp",
     "SumOp",
     "WeightOp",
+    "as_tensor",
 ]

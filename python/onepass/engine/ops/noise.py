@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from onepass.engine.graph import Shape
 from onepass.engine.ops.activation import ActivationOp
 from onepass.engine.ops.op import Op
 
@@ -28,6 +30,15 @@ class NoiseOp(Op):
     def __init__(self, key: tuple[int, int], training: bool | None = None, call: int = 0) -> None:
         self.key = key[0], key[1] ^ call * _STEP % _WORD
         self.training = training
+
+    def output_shape(self, shapes: Sequence[Shape]) -> Shape:
+        (shape,) = shapes
+        if shape[:1] != (None,):  # noise is drawn for each sample, by its place in the epoch
+            raise TypeError(
+                f"{self.name}: only a batch of samples is disturbed, got a tensor of shape "
+                f"{shape}, which is made of weights alone"
+            )
+        return shape
 
     def active(self, training: bool) -> bool:
         """Whether noise is drawn in a plan that is, or is not, for training."""
