@@ -513,6 +513,45 @@ XOR_X = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32)
 XOR_Y = np.array([0, 1, 1, 0], np.float32)
 
 
+class DenseTranspose(keras.layers.Layer):
+    """Decodes with the weights of the layer that encoded."""
+
+    def __init__(self, dense, activation=None, **kwargs):
+        super().__init__(**kwargs)
+        self.dense = dense
+        self.activation = keras.activations.get(activation)
+
+    def build(self, input_shape):
+        self.biases = self.add_weight(
+            name="bias", shape=(self.dense.kernel.shape[0],), initializer="zeros"
+        )
+        super().build(input_shape)
+
+    def call(self, inputs):
+        z = keras.ops.matmul(inputs, keras.ops.transpose(self.dense.kernel))
+        return self.activation(z + self.biases)
+
+
+def test_an_autoencoder_with_tied_weights():
+    keras.utils.set_random_seed(4)
+    rng = np.random.default_rng(0)
+    x = (rng.normal(size=(256, 2)) @ rng.normal(size=(2, 20))).astype(np.float32)  # a plane
+    first = keras.layers.Dense(8, activation="tanh")
+    second = keras.layers.Dense(2)
+    encoder = keras.Sequential([keras.Input((20,)), first, second])
+    decoder = keras.Sequential([DenseTranspose(second, "tanh"), DenseTranspose(first)])
+    model = keras.Sequential([encoder, decoder])
+    model.compile(loss="mse", optimizer=keras.optimizers.Adam(0.01))
+    assert len(model.trainable_weights) == 6
+    losses = model.fit(x, x, epochs=40, verbose=0).history["loss"]
+    assert losses[-1] < 0.5 * losses[0]
+    z = np.tanh(x @ first.kernel.numpy() + first.bias.numpy()) @ second.kernel.numpy()
+    z = np.tanh((z + second.bias.numpy()) @ second.kernel.numpy().T + decoder.get_weights()[0])
+    decoded = z @ first.kernel.numpy().T
+    biases = [layer.biases.numpy() for layer in decoder.layers]
+    np.testing.assert_allclose(model.predict(x), decoded + biases[1], rtol=1e-4, atol=1e-4)
+
+
 def test_xor_wants_a_hidden_layer():
     single = keras.Sequential([keras.Input([2]), keras.layers.Dense(1, activation="sigmoid")])
     single.compile(keras.optimizers.Adam(0.05), "binary_crossentropy", metrics=["accuracy"])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import onepass
-from onepass import Input, Model, config, layers, ops, optimizers, utils
+from onepass import Input, Model, config, initializers, layers, ops, optimizers, utils
 
 NUMPY = SimpleNamespace(
     **{
@@ -530,6 +530,115 @@ def test_layers_on_weights_teach_them() -> None:
 def test_noise_is_for_samples(noise) -> None:
     with pytest.raises(TypeError, match=r"only a batch.*\(4, 3\).*weights alone"):
         onepass.Sequential([Input((3,)), Prototypes(noise)])
+
+
+class Tied(layers.Layer):
+    """Through a weight, and back through its transpose, or the other way round."""
+
+    def __init__(self, units, turned_first=False):
+        super().__init__()
+        self.units, self.turned_first = units, turned_first
+
+    def build(self, input_shape):
+        shape = (input_shape[-1], self.units)
+        self.k = self.add_weight(shape[::-1] if self.turned_first else shape)
+
+    def call(self, inputs):
+        if self.turned_first:
+            return ops.tanh(inputs @ ops.transpose(self.k)) @ self.k
+        return ops.tanh(inputs @ self.k) @ ops.transpose(self.k)
+
+
+class Masked(layers.Layer):
+    """Two products with what is made of a weight."""
+
+    def build(self, input_shape):
+        self.k = self.add_weight((input_shape[-1], 5))
+        self.mask = np.arange(5) % 2 == 0
+
+    def call(self, inputs):
+        return inputs @ (self.k * self.mask) + inputs @ ops.square(self.k)
+
+
+class TurnedAndMasked(layers.Layer):
+    """The transpose of what is made of a weight, of which the input is used twice."""
+
+    def build(self, input_shape):
+        self.k = self.add_weight((4, input_shape[-1]))
+
+    def call(self, inputs):
+        doubled = self.k * 2.0
+        return ops.exp(inputs @ ops.transpose(doubled)) @ doubled + inputs
+
+
+class Projected(layers.Layer):
+    """A product with an array."""
+
+    def build(self, input_shape):
+        self.p = np.random.default_rng(2).normal(size=(input_shape[-1], 3))
+        self.s = self.add_weight((input_shape[-1],), "ones")
+
+    def call(self, inputs):
+        return (inputs * self.s) @ self.p
+
+
+PRODUCTS = {
+    "tied": (lambda cols: Tied(4), lambda x, k: np.tanh(x @ k) @ k.T),
+    "tied wide": (lambda cols: Tied(130), lambda x, k: np.tanh(x @ k) @ k.T),
+    "turned first": (lambda cols: Tied(5, True), lambda x, k: np.tanh(x @ k.T) @ k),
+    "masked": (lambda cols: Masked(), lambda x, k: x @ (k * [1, 0, 1, 0, 1] + k * k)),
+    "turned": (
+        lambda cols: TurnedAndMasked(),
+        lambda x, k: np.exp(2 * x @ k.T) @ (2 * k) + x,
+    ),
+    "array": (
+        lambda cols: Projected(),
+        lambda x, s: (x * s) @ np.random.default_rng(2).normal(size=(x.shape[1], 3)),
+    ),
+}
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("shape", [(1, 3), (9, 7), (33, 300), (6, 2, 7)])
+@pytest.mark.parametrize("kind", PRODUCTS)
+def test_products_with_what_is_made_of_weights(kind, shape, threads, float64) -> None:
+    """Values, and gradients by central differences, of the weight and of what lies before it."""
+    config.set_threads(threads)
+    make, reference = PRODUCTS[kind]
+    rng = np.random.default_rng(0)
+    utils.set_random_seed(3)
+    x = 0.3 * rng.normal(size=shape)
+    before, layer = layers.Rescaling(1.0), make(shape[-1])
+    scale = layers.PReLU(initializers.Constant(0.5), shared_axes=list(range(1, len(shape))))
+    model = onepass.Sequential([Input(shape[1:]), before, scale, layer])
+    weight = layer.weights[0]
+    weight.assign(0.3 * rng.normal(size=weight.shape))
+    y = rng.normal(size=model.predict(x).shape)
+    model.compile(optimizers.SGD(1.0), "mse")
+    if kind.startswith("tied"):  # a weight's transpose is never made
+        assert all(call.kernel != "host" for call in model.plan_for("train").calls)
+
+    def predicted(w, alpha):
+        given = np.where(x > 0, x, alpha * x).reshape(-1, shape[-1])
+        return reference(given, w).reshape(y.shape)
+
+    def loss(w, alpha):
+        return np.square(predicted(w, alpha) - y).mean()
+
+    start, alpha = weight.numpy().astype(np.float64), 0.5
+    for value in (start, 1.5 * start, start):
+        weight.assign(value)
+        np.testing.assert_allclose(model.predict(x), predicted(value, alpha), rtol=1e-9, atol=1e-9)
+    model.train_on_batch(x, y)
+    moved = start - weight.numpy(), alpha - float(scale.weights[0].numpy().ravel()[0])
+    step = 1e-6
+    for at in list(np.ndindex(start.shape))[:: max(1, start.size // 7)]:
+        change = np.zeros_like(start)
+        change[at] = step
+        slope = (loss(start + change, alpha) - loss(start - change, alpha)) / (2 * step)
+        assert moved[0][at] == pytest.approx(slope, rel=1e-5, abs=1e-8)
+    slope = (loss(start, alpha + step) - loss(start, alpha - step)) / (2 * step)
+    assert moved[1] == pytest.approx(slope, rel=1e-5, abs=1e-8)
 
 
 def test_losses_and_penalties_may_read_other_weights() -> None:

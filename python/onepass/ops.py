@@ -340,7 +340,11 @@ def squeeze(x: Any, axis: int | None = None) -> Any:
 
 
 def matmul(x1: Any, x2: Any) -> Any:
-    """Return the matrix product; of a symbolic tensor with a weight of two dimensions."""
+    """Return the matrix product; of a symbolic tensor with a weight, an array or what weights make.
+
+    Such a matrix has two dimensions. ``matmul(x, transpose(w))`` reads ``w`` where it lies: so
+    layers share a weight both ways (tied weights).
+    """
     x1, x2 = recorded(x1, x2)
     if any_symbolic(x1, x2):
         return arithmetic.matmul(x1, x2)
@@ -348,9 +352,6 @@ def matmul(x1: Any, x2: Any) -> Any:
 
 
 def transpose(x: Any) -> Any:
-    """Return the array with its axes in reverse order; of symbolic tensors only weights can be.
-
-    That is in a regularizer, where a tensor is a weight and has no batch.
-    """
+    """Return the array with its axes in reverse order; of symbolic tensors only weights can be."""
     x = as_tensor(x)
     return arithmetic.transpose(x) if isinstance(x, SymbolicTensor) else np.transpose(x)

@@ -18,12 +18,15 @@ from onepass.engine.ops import (
     DenseOp,
     FirstAxisSumOp,
     HostOp,
+    MatmulOp,
     ReshapeOp,
     SliceOp,
     SumOp,
+    TransposeOp,
+    WeightOp,
+    as_tensor,
 )
 from onepass.engine.ops.combine import Fixed
-from onepass.engine.ops.weight import WeightOp, as_tensor
 from onepass.engine.storage import Variable
 
 
@@ -131,21 +134,48 @@ def power(x: Any, exponent: Any) -> Any:
 
 
 def matmul(x: Any, w: Any) -> SymbolicTensor:
-    """Return the product of a tensor with a weight, or of two matrices that no batch is in."""
+    """Return the product of a tensor with a matrix, or of two matrices that no batch is in.
+
+    With a batch the matrix is a weight, an array, or a tensor made of weights.
+    """
     if not (isinstance(x, SymbolicTensor) and x.has_batch):
         x, w = as_tensor(x), as_tensor(w)
-    if _is_matrix(x) and _is_matrix(w):
-        return _matrix_product(x, w)
-    if not isinstance(x, SymbolicTensor) or not isinstance(w, Variable) or len(w.shape) != 2:
+        if _is_matrix(x) and _is_matrix(w):
+            return _matrix_product(x, w)
+    shape: Shape = getattr(w, "shape", ())
+    batch = isinstance(x, SymbolicTensor) and x.has_batch
+    if not batch or len(shape) != 2 or (isinstance(w, SymbolicTensor) and w.has_batch):
         raise TypeError(
-            "matmul: in a model only a tensor times a weight of two dimensions is possible, got "
-            f"{_kind(x)} times {_kind(w)}"
+            "matmul: in a model only a tensor times a matrix, a weight or what is made of weights, "
+            f"is possible, got {_kind(x)} times {_kind(w)}"
         )
-    if not x.has_batch or x.ndim < 2 or x.shape[-1] != w.shape[0]:
-        raise ValueError(f"matmul: shapes {x.shape} and {w.shape} do not fit together")
-    if w.dtype != x.dtype:
-        raise TypeError(f"matmul: the variable {w.name!r} is {w.dtype}, the tensor {x.dtype}")
-    return record(DenseOp(w, None), [x])
+    if x.ndim < 2 or x.shape[-1] != shape[0]:
+        raise ValueError(f"matmul: shapes {x.shape} and {shape} do not fit together")
+    if isinstance(w, (Variable, SymbolicTensor)) and w.dtype != x.dtype:
+        raise TypeError(f"matmul: the matrix {w.name!r} is {w.dtype}, the tensor {x.dtype}")
+    return _times_matrix(x, w)
+
+
+def _times_matrix(x: SymbolicTensor, w: Any) -> SymbolicTensor:
+    """Record ``x w``; a weight, and a transpose, is read where it lies."""
+    units = w.shape[1]
+    if isinstance(w, Variable):
+        return record(DenseOp(w, None), [x])
+    transposed = _made_by(w, TransposeOp) is not None
+    if transposed:
+        w = w.node.inputs[0]
+    weight = _made_by(w, WeightOp)
+    if weight is not None:
+        return record(MatmulOp(weight.variable, units, transposed), [x])
+    if isinstance(w, SymbolicTensor):
+        return record(MatmulOp(None, units, transposed), [x, w])
+    return record(MatmulOp(_fixed(w, x.dtype, "matmul"), units), [x])
+
+
+def _made_by(tensor: Any, kind: type[Any]) -> Any:
+    """Return the operation that makes a tensor if it is of this kind, else None."""
+    node = tensor.node if isinstance(tensor, SymbolicTensor) else None
+    return node.op if node is not None and isinstance(node.op, kind) else None
 
 
 def _is_matrix(value: Any) -> bool:
@@ -165,10 +195,10 @@ def transpose(x: SymbolicTensor) -> SymbolicTensor:
     """Return the transpose of a matrix that no batch is in."""
     if not _is_matrix(x):
         raise ValueError(
-            "transpose: in a model only a weight of two dimensions within its regularizer can be "
-            f"transposed, got a tensor of shape {x.shape}"
+            "transpose: in a model only a weight of two dimensions, or what is made of weights, "
+            f"can be transposed, got a tensor of shape {x.shape}"
         )
-    return record(HostOp("transpose", np.transpose, lambda x, y, dy: [dy.T], x.shape[::-1]), [x])
+    return record(TransposeOp(x.shape), [x])
 
 
 def _kind(value: Any) -> str:

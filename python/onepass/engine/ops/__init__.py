@@ -11,11 +11,12 @@ from onepass.engine.ops.dense import DenseOp
 from onepass.engine.ops.embedding import EmbeddingOp
 from onepass.engine.ops.host import HostOp
 from onepass.engine.ops.loss import LossOp
+from onepass.engine.ops.matmul import MatmulOp
 from onepass.engine.ops.noise import DropoutOp, GaussianOp, NoiseOp, RandomReluOp
 from onepass.engine.ops.normalization import BatchNormOp, RowNormOp
 from onepass.engine.ops.op import Op
 from onepass.engine.ops.reshape import IdentityOp, ReshapeOp
-from onepass.engine.ops.weight import FirstAxisSumOp, WeightOp, as_tensor
+from onepass.engine.ops.weight import FirstAxisSumOp, TransposeOp, WeightOp, as_tensor
 
 __all__ = [
     "ActivationOp",
@@ -32,6 +33,7 @@ __all__ = [
     "HostOp",
     "IdentityOp",
     "LossOp",
+    "MatmulOp",
     "NoiseOp",
     "Op",
     "RandomReluOp",
@@ -40,6 +42,7 @@ __all__ = [
     "RowOp",
     "SliceOp",
     "SumOp",
+    "TransposeOp",
     "WeightOp",
     "as_tensor",
 ]

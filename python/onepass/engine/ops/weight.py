@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from onepass.engine.graph import Node, Shape, SymbolicTensor, is_recording
+from onepass.engine.ops.host import HostOp
 from onepass.engine.ops.op import Op
 from onepass.engine.storage import Variable
 
@@ -47,6 +50,13 @@ def as_tensor(value: Any) -> Any:
     if isinstance(value, Variable) and is_recording():
         return WeightOp(value).tensor()
     return value
+
+
+class TransposeOp(HostOp):
+    """The transpose of a matrix that no batch is in."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__("transpose", np.transpose, lambda x, y, dy: [dy.T], shape[::-1])
 
 
 class FirstAxisSumOp(Op):
