@@ -342,7 +342,10 @@ def test_shapes(make, shape) -> None:
         (lambda: ops.reshape(X, (-1, 4)), ValueError, ["(None, 6)", "(4,)"]),
         (lambda: ops.reshape(X, (6, -1)), ValueError, ["batch"]),
         (lambda: ops.squeeze(X, 1), ValueError, ["(None, 6)"]),
-        (lambda: ops.matmul(X, np.ones((6, 2))), TypeError, ["weight", "ndarray"]),
+        (lambda: ops.matmul(X, np.ones((5, 2))), ValueError, ["(None, 6)", "(5, 2)"]),
+        (lambda: ops.matmul(X, np.ones((2, 6, 2))), TypeError, ["matrix", "ndarray", "(2, 6, 2)"]),
+        (lambda: ops.matmul(X, np.full((6, 2), "a")), TypeError, ["matmul"]),
+        (lambda: ops.matmul(X, Input((2,))), TypeError, ["matrix", "(None, 2)"]),
         (lambda: X @ X, TypeError, ["weight"]),
     ],
 )

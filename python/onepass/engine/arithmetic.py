@@ -195,8 +195,8 @@ def transpose(x: SymbolicTensor) -> SymbolicTensor:
     """Return the transpose of a matrix that no batch is in."""
     if not _is_matrix(x):
         raise ValueError(
-            "transpose: in a model only a weight of two dimensions, or what is made of weights, "
-            f"can be transposed, got a tensor of shape {x.shape}"
+            "transpose: in a model only a matrix without a batch, a weight or what is made of "
+            f"weights, can be transposed, got a tensor of shape {x.shape}"
         )
     return record(TransposeOp(x.shape), [x])
 
