@@ -6,7 +6,18 @@ import numpy as np
 import pytest
 
 import onepass
-from onepass import Input, Model, config, initializers, layers, ops, optimizers, utils
+from onepass import (
+    Input,
+    Model,
+    config,
+    initializers,
+    layers,
+    losses,
+    ops,
+    optimizers,
+    regularizers,
+    utils,
+)
 
 NUMPY = SimpleNamespace(
     **{
@@ -306,6 +317,10 @@ def test_shapes(make, shape) -> None:
     assert make().shape == shape
 
 
+def in_a_call(function):
+    return onepass.Sequential([Input((6,)), layers.Lambda(function)])
+
+
 @pytest.mark.parametrize(
     ("make", "error", "words"),
     [
@@ -342,9 +357,10 @@ def test_shapes(make, shape) -> None:
         (lambda: ops.reshape(X, (-1, 4)), ValueError, ["(None, 6)", "(4,)"]),
         (lambda: ops.reshape(X, (6, -1)), ValueError, ["batch"]),
         (lambda: ops.squeeze(X, 1), ValueError, ["(None, 6)"]),
-        (lambda: ops.matmul(X, np.ones((5, 2))), ValueError, ["(None, 6)", "(5, 2)"]),
-        (lambda: ops.matmul(X, np.ones((2, 6, 2))), TypeError, ["matrix", "ndarray", "(2, 6, 2)"]),
-        (lambda: ops.matmul(X, np.full((6, 2), "a")), TypeError, ["matmul"]),
+        (lambda: ops.matmul(X, np.ones((6, 2))), TypeError, ["weight", "call", "ndarray"]),
+        (lambda: in_a_call(lambda x: x @ np.ones((5, 2))), ValueError, ["(None, 6)", "(5, 2)"]),
+        (lambda: in_a_call(lambda x: x @ np.ones((2, 6, 2))), TypeError, ["ndarray", "(2, 6, 2)"]),
+        (lambda: in_a_call(lambda x: x @ np.full((6, 2), "a")), TypeError, ["matmul"]),
         (lambda: ops.matmul(X, Input((2,))), TypeError, ["matrix", "(None, 2)"]),
         (lambda: X @ X, TypeError, ["weight"]),
     ],
@@ -533,6 +549,69 @@ def test_layers_on_weights_teach_them() -> None:
 def test_noise_is_for_samples(noise) -> None:
     with pytest.raises(TypeError, match=r"only a batch.*\(4, 3\).*weights alone"):
         onepass.Sequential([Input((3,)), Prototypes(noise)])
+
+
+@pytest.mark.parametrize(
+    "frozen",
+    [
+        lambda x, w: x @ np.transpose(w),
+        lambda x, w: x @ np.array(w),
+        lambda x, w: x + np.square(w)[0],
+        lambda x, w: x + losses.mean_squared_error(w, w)[0],
+        lambda x, w: x + regularizers.L2(0.1)(w),
+        lambda x, w: x * float(w[0, 0]),
+    ],
+)
+def test_weights_are_no_arrays_while_a_call_is_recorded(frozen) -> None:
+    """What NumPy made of them would stay what it was, whatever becomes of the weight."""
+
+    class Frozen(layers.Layer):
+        def build(self, input_shape):
+            self.w = self.add_weight((3, 3), "ones")
+
+        def call(self, inputs):
+            return frozen(inputs, self.w)
+
+    with pytest.raises(TypeError):
+        onepass.Sequential([Input((3,)), Frozen()])
+
+
+def test_arguments_of_inner_layers_stay_themselves() -> None:
+    class Fills(layers.Layer):
+        def call(self, inputs, given, weight=None):
+            given.append(inputs * 2.0)
+            assert weight.numpy().shape == (3,)
+            return inputs + 1.0
+
+    class Outer(layers.Layer):
+        def build(self, input_shape):
+            self.inner, self.w = Fills(), self.add_weight((3,), "ones")
+
+        def call(self, inputs):
+            made = []
+            return self.inner(inputs, made, weight=self.w) + made[0]
+
+    model = onepass.Sequential([Input((3,)), Outer()])
+    np.testing.assert_allclose(model.predict(np.ones((2, 3))), 4.0)
+
+
+@pytest.mark.parametrize("rows", [1, 8])
+def test_activity_penalties_of_what_is_made_of_weights(rows) -> None:
+    """Divided by their own first dimension, whatever the batch's."""
+    layer = Prototypes(layers.ActivityRegularization(l1=0.5, l2=1.0))
+    model = onepass.Sequential([Input((3,)), layer, layers.Lambda(lambda x: 0.0 * x)])
+    model.compile(optimizers.SGD(1.0), "mse")
+    layer.rows.assign(np.full((4, 3), 2.0))
+    loss = model.train_on_batch(np.zeros((rows, 3)), np.zeros((rows, 3)))
+    assert loss == pytest.approx(12 * (0.5 * 2 + 4) / 4)
+    np.testing.assert_allclose(layer.rows.numpy(), 2 - (0.5 + 4) / 4, rtol=1e-6)
+
+
+def test_noise_of_weights_that_is_not_drawn() -> None:
+    layer = Prototypes(lambda w: layers.Dropout(0.5)(w, training=False))
+    model = onepass.Sequential([Input((3,)), layer])
+    layer.rows.assign(np.ones((4, 3)))
+    np.testing.assert_allclose(model.predict(np.zeros((2, 3))), 1.0)
 
 
 class Tied(layers.Layer):

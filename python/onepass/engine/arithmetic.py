@@ -136,22 +136,25 @@ def power(x: Any, exponent: Any) -> Any:
 def matmul(x: Any, w: Any) -> SymbolicTensor:
     """Return the product of a tensor with a matrix, or of two matrices that no batch is in.
 
-    With a batch the matrix is a weight, an array, or a tensor made of weights.
+    With a batch the matrix is a weight, a tensor made of weights or, within a ``call``, an array:
+    between layers an array may be what was made of a weight, and would not follow it.
     """
     if not (isinstance(x, SymbolicTensor) and x.has_batch):
         x, w = as_tensor(x), as_tensor(w)
         if _is_matrix(x) and _is_matrix(w):
             return _matrix_product(x, w)
-    shape: Shape = getattr(w, "shape", ())
     batch = isinstance(x, SymbolicTensor) and x.has_batch
-    if not batch or len(shape) != 2 or (isinstance(w, SymbolicTensor) and w.has_batch):
+    shape: Shape = getattr(w, "shape", ())
+    named = isinstance(w, Variable) or (isinstance(w, SymbolicTensor) and not w.has_batch)
+    array = isinstance(w, np.ndarray) and is_recording()
+    if not (batch and (named or array) and len(shape) == 2):
         raise TypeError(
-            "matmul: in a model only a tensor times a matrix, a weight or what is made of weights, "
-            f"is possible, got {_kind(x)} times {_kind(w)}"
+            "matmul: in a model only a tensor times a matrix is possible, a weight or what is made "
+            f"of weights, or within a layer's call an array; got {_kind(x)} times {_kind(w)}"
         )
     if x.ndim < 2 or x.shape[-1] != shape[0]:
         raise ValueError(f"matmul: shapes {x.shape} and {shape} do not fit together")
-    if isinstance(w, (Variable, SymbolicTensor)) and w.dtype != x.dtype:
+    if named and w.dtype != x.dtype:
         raise TypeError(f"matmul: the matrix {w.name!r} is {w.dtype}, the tensor {x.dtype}")
     return _times_matrix(x, w)
 

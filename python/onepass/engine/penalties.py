@@ -96,7 +96,8 @@ def _emit_own(low: Lowering, value: SymbolicTensor, of_batch: bool) -> Readout:
 def emit_activity_penalties(low: Lowering) -> list[Readout]:
     """Emit the penalties on outputs of layers: losses of their own, behind the others' gradients.
 
-    As in Keras each is a sum over the batch divided by its number of samples.
+    As in Keras each is a sum divided by the number of samples; of what is made of weights alone, by
+    its first dimension.
     """
     readouts = []
     for node in low.nodes:
@@ -107,7 +108,12 @@ def emit_activity_penalties(low: Lowering) -> list[Readout]:
         gradient, accumulate = None, False
         if low.needs_gradient(node.output):
             gradient, accumulate = low.gradient_to_write(node.output)
-        values = low.doubles("penalties", 1, x.rows_per_sample)
+        if node.output.has_batch:
+            values = low.doubles("penalties", 1, x.rows_per_sample)
+        else:
+            values = low.doubles("penalties", x.rows_per_sample)
+            rows = (*node.output.shape, 1)[0] or 1
+            factors = factors[0] / rows, factors[1] / rows
         readouts.append(_emit(low, x, values, gradient, accumulate, factors))
     return readouts
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from onepass import _core, config
 from onepass.engine.changes import trained_changed
+from onepass.engine.graph import is_recording
 from onepass.engine.operators import WeightOperators
 
 if TYPE_CHECKING:
@@ -176,6 +177,12 @@ class Variable(WeightOperators):
         self.assign(self.numpy() - value)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Floats:
+        if is_recording():
+            raise TypeError(
+                f"the weight {self.name!r} is no array while a call is recorded, where today's "
+                "numbers would stay for ever: use operators, onepass.ops and layers, or numpy() if "
+                "they are meant to stay"
+            )
         return np.array(self.array, dtype=dtype, copy=copy)
 
     def __getstate__(self) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from onepass.engine.graph import (
     SymbolicTensor,
     Trace,
     current_trace,
+    is_recording,
     record,
     recording,
     recording_for,
@@ -275,14 +276,15 @@ class Layer(HasWeights):
         ----------
         *args, **kwargs
             What ``call`` takes: a tensor, or a structure of tensors. Within another layer's
-            ``call`` a weight counts as one.
+            ``call`` weights alone count as tensors.
 
         Returns
         -------
         outputs : SymbolicTensor, or structure of them; arrays for arrays
         """
-        args, kwargs = map_structure(as_tensor, (args, kwargs))
         given = flatten((args, kwargs))
+        if is_recording() and not any(isinstance(value, SymbolicTensor) for value in given):
+            args, kwargs, given = _weights_as_tensors(args, kwargs, given)
         if not any(isinstance(value, SymbolicTensor) for value in given):
             return self.call_on_arrays(*args, **kwargs)
         self._build_for(args)
@@ -455,3 +457,13 @@ def _complete(build: Callable[[Any, Any], None]) -> Callable[..., None]:
 
 
 Layer.build = _complete(Layer.build)  # type: ignore[method-assign]
+
+
+def _weights_as_tensors(
+    args: tuple[Any, ...], kwargs: dict[str, Any], given: list[Any]
+) -> tuple[tuple[Any, ...], dict[str, Any], list[Any]]:
+    """Return arguments in which weights, if there are any, are tensors; their leaves."""
+    if not any(isinstance(value, Variable) for value in given):
+        return args, kwargs, given
+    args, kwargs = map_structure(as_tensor, (args, kwargs))
+    return args, kwargs, flatten((args, kwargs))

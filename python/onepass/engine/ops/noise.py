@@ -33,7 +33,8 @@ class NoiseOp(Op):
 
     def output_shape(self, shapes: Sequence[Shape]) -> Shape:
         (shape,) = shapes
-        if shape[:1] != (None,):  # noise is drawn for each sample, by its place in the epoch
+        # Noise is drawn for each sample, by its place in the epoch.
+        if shape[:1] != (None,) and self.training is not False:
             raise TypeError(
                 f"{self.name}: only a batch of samples is disturbed, got a tensor of shape "
                 f"{shape}, which is made of weights alone"
