@@ -501,6 +501,14 @@ class Prototypes(layers.Layer):
         return inputs + ops.mean(self.applied(self.rows), axis=0, keepdims=True)
 
 
+class Cube(layers.NumpyLayer):
+    def forward(self, x):
+        return x**3
+
+    def backward(self, x, y, dy):
+        return 3 * x**2 * dy
+
+
 def test_layers_on_weights_follow_their_values() -> None:
     """A layer that is called on a weight alone is no constant, and teaches it."""
     rng = np.random.default_rng(0)
@@ -513,6 +521,7 @@ def test_layers_on_weights_follow_their_values() -> None:
         layers.LeakyReLU(),
         layers.Softmax(),
         layers.LayerNormalization(),
+        Cube(),
         lambda w: add([w, w]),
     ):
         layer = Prototypes(applied)

@@ -63,7 +63,8 @@ class NumpyLayer(Layer):
                 f"layer {self.name!r}: forward must return an array of as many samples as it gets, "
                 f"got shape {output.shape} for one"
             )
-        return (None, *output.shape[1:])
+        batch = any(shape[0] is None for shape in shapes)  # else they are made of weights alone
+        return (None if batch else shapes[0][0], *output.shape[1:])
 
     def call(self, inputs: Any) -> Any:
         tensors = flatten(inputs)
