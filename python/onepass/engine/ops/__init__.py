@@ -7,11 +7,10 @@ from onepass.engine.ops.activation import ActivationOp, GluOp, RowOp
 from onepass.engine.ops.activity import ActivityPenaltyOp
 from onepass.engine.ops.columns import ConcatenateOp, SliceOp, SumOp
 from onepass.engine.ops.combine import CombineOp
-from onepass.engine.ops.dense import DenseOp
+from onepass.engine.ops.dense import DenseOp, MatmulOp
 from onepass.engine.ops.embedding import EmbeddingOp
 from onepass.engine.ops.host import HostOp
 from onepass.engine.ops.loss import LossOp
-from onepass.engine.ops.matmul import MatmulOp
 from onepass.engine.ops.noise import DropoutOp, GaussianOp, NoiseOp, RandomReluOp
 from onepass.engine.ops.normalization import BatchNormOp, RowNormOp
 from onepass.engine.ops.op import Op

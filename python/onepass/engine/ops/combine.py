@@ -58,7 +58,7 @@ class CombineOp(Op):
             reads |= self._operands(low, node)
         attributes = self._attributes(node)
         for side, source in enumerate(self._sources(node)):
-            target = _gradient_to_write(low, source)
+            target = operand_gradient(low, source)
             if target is not None:
                 dx, accumulate = target
                 own = {
@@ -80,7 +80,7 @@ class CombineOp(Op):
         return self._with_fixed(node.inputs, self.fixed)
 
     def _operands(self, low: Lowering, node: Node) -> dict[str, Buffer]:
-        a, b = (_buffer_of(low, source) for source in self._sources(node))
+        a, b = (buffer_of(low, source) for source in self._sources(node))
         return {"a": a, "b": b}
 
     def _attributes(self, node: Node) -> dict[str, Any]:
@@ -97,13 +97,14 @@ def _name_of(fixed: Fixed | None) -> str:
     return f"the variable {fixed.name!r}" if isinstance(fixed, Variable) else "an array"
 
 
-def _buffer_of(low: Lowering, source: SymbolicTensor | Fixed) -> Buffer:
+def buffer_of(low: Lowering, source: SymbolicTensor | Fixed) -> Buffer:
+    """Return the buffer of an operand's values."""
     if isinstance(source, SymbolicTensor):
         return low.value(source)
     return low.parameter(source) if isinstance(source, Variable) else low.constant(source)
 
 
-def _gradient_to_write(low: Lowering, source: SymbolicTensor | Fixed) -> tuple[Buffer, bool] | None:
+def operand_gradient(low: Lowering, source: SymbolicTensor | Fixed) -> tuple[Buffer, bool] | None:
     """Return where an operand's gradient goes and whether it is added; None if nobody wants it."""
     if isinstance(source, SymbolicTensor):
         return low.gradient_to_write(source) if low.needs_gradient(source) else None
